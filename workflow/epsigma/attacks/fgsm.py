@@ -1,0 +1,37 @@
+"""The fast gradient sign method."""
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.attacks.losses import LOSSES
+
+
+def fgsm(
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, loss: str = "cross_entropy"
+) -> Tensor:
+    """Take one step of size ε along the sign of the gradient: clip(x + ε·sign ∇ₓJ(θ, x, y)).
+
+    Args:
+        model: from images to logits, in eval mode.
+        images: (N, C, H, W) float in [0, 1]; not modified.
+        labels: (N,) int64, the true classes.
+        eps: radius of the ℓ∞ ball, in [0, 1].
+        loss: a key of `LOSSES`.
+
+    Returns:
+        (N, C, H, W), in [0, 1] and within `eps` of `images`.
+
+    Raises:
+        ValueError: if `eps` is outside [0, 1], or `loss` is unknown.
+
+    Source: Goodfellow, Shlens & Szegedy 2014 (arXiv:1412.6572), section 4; clipped to the pixel
+    range.
+    """
+    if not 0 <= eps <= 1:
+        raise ValueError(f"eps = {eps} is outside [0, 1]")
+    if loss not in LOSSES:
+        raise ValueError(f"loss = {loss!r} is none of {', '.join(LOSSES)}")
+    x = images.detach().clone().requires_grad_()
+    # Summed, not averaged: each example's gradient is its own, whatever the batch.
+    (gradient,) = torch.autograd.grad(LOSSES[loss](model(x), labels).sum(), x)
+    return gradient.sign_().mul_(eps).add_(images).clamp_(0, 1)

@@ -1,0 +1,71 @@
+"""Trained classifiers: reading their checkpoints, and asking them."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.files import damaged
+from epsigma.kinds import load
+
+# Images that go through a model at a time: a batch of MNIST's stays in a core's cache.
+BATCH = 1000
+
+
+def build(
+    implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
+) -> nn.Module:
+    """Make an untrained model.
+
+    Args:
+        implementation: as in `epsigma.kinds.Kind`.
+        shape: (C, H, W) of an image.
+        classes: how many.
+        parameters: hyper-parameters by keyword.
+    """
+    model = load(implementation)(shape, classes, **parameters)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
+    return model
+
+
+def load_classifier(
+    checkpoint: str | Path, settings: dict[str, Any], device: torch.device
+) -> nn.Module:
+    """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
+
+    Args:
+        checkpoint: written by `epsigma.stages.train`.
+        settings: the model's `implementation` and `parameters`. They come from the caller, not
+            from the file: a file cannot name code to run.
+        device: where to.
+
+    Returns:
+        The model in eval mode, its parameters frozen.
+
+    Raises:
+        ValueError: if the checkpoint is damaged, holds pickled objects, or belongs to another
+            model.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        about, weights = content["hyper_parameters"], content["state_dict"]
+        shape, classes = tuple(about["shape"]), int(about["classes"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+        raise damaged(checkpoint, str(error).partition("\n")[0]) from error
+    model = build(settings["implementation"], shape, classes, settings["parameters"])
+    try:
+        model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in weights.items()}
+        )
+    except RuntimeError as error:
+        raise damaged(checkpoint, error) from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Compute logits (N, K) of images (N, C, H, W), batch by batch."""
+    return torch.cat([model(batch) for batch in images.split(BATCH)])

@@ -1,0 +1,256 @@
+"""The configuration: checked against its schema, defaults filled in, errors in plain words.
+
+Imports neither torch nor numpy.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from epsigma.attacks import ATTACKS
+from epsigma.datasets import DATASETS
+from epsigma.filters import FILTERS
+from epsigma.grid import NO_FILTER, Level, levels, spell
+from epsigma.kinds import Kind, Schema
+from epsigma.models import MODELS
+
+SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
+REGISTRIES: dict[str, dict[str, Kind]] = {
+    "datasets": DATASETS,
+    "models": MODELS,
+    "attacks": ATTACKS,
+    "filters": FILTERS,
+}
+RESERVED = {"filters": NO_FILTER}
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be run; the message lists every fault that was found."""
+
+
+def validate(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a configuration and fill in its defaults.
+
+    Args:
+        config: as read from YAML; not modified.
+
+    Returns:
+        A plain dict in which every key of the schema has a value and every block its `name`.
+
+    Raises:
+        ConfigurationError: names each faulty key, what is wrong and what is allowed.
+    """
+    checked: dict[str, Any] = copy.deepcopy(dict(config))
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    faults = [*_not_finite(checked), *_check(checked, schema)]
+    if not faults:
+        for section in REGISTRIES:
+            faults += _check_blocks(section, checked[section])
+    if faults:
+        lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
+        raise ConfigurationError(f"the configuration cannot be run:{lines}")
+    return checked
+
+
+def block_schema(kind: Kind) -> Schema:
+    """Describe a block of a kind: its hyper-parameters, the swept one as a list."""
+    properties: dict[str, Schema] = {}
+    for name, schema in kind.parameters.items():
+        if name == kind.swept:
+            properties[name] = {
+                "description": f"swept: {schema['description']}",
+                "type": "array",
+                "minItems": 1,
+                "uniqueItems": True,
+                "items": {key: schema[key] for key in schema if key != "description"},
+            }
+        else:
+            properties[name] = dict(schema)
+    required = [name for name, schema in properties.items() if "default" not in schema]
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _not_finite(value: Any, at: str = "") -> Iterator[str]:
+    """Report the numbers that no comparison of a schema catches: .nan and .inf."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _not_finite(inner, f"{at}.{key}" if at else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _not_finite(inner, f"{at}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{at}: {value} is not a finite number"
+
+
+def _check(value: Any, schema: Schema, at: str = "") -> Iterator[str]:
+    """Fill defaults into `value` and report its faults, each with its key."""
+    validator = Draft202012Validator(schema)
+    _fill_defaults(value, schema, schema)
+    for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path))):
+        yield _explain(error, at)
+
+
+def _fill_defaults(value: Any, schema: Schema, root: Schema) -> None:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        _fill_defaults(value, root["$defs"][name], root)
+    for part in schema.get("allOf", ()):
+        _fill_defaults(value, part, root)
+    if isinstance(value, dict):
+        for key, inner in schema.get("properties", {}).items():
+            if "default" in inner:
+                value.setdefault(key, copy.deepcopy(inner["default"]))
+            if key in value:
+                _fill_defaults(value[key], inner, root)
+    if isinstance(value, list) and "items" in schema:
+        for item in value:
+            _fill_defaults(item, schema["items"], root)
+
+
+def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
+    """Check each block of a section against its kind, and the section's names."""
+    registry = REGISTRIES[section]
+    names: dict[str, int] = {}
+    for index, block in enumerate(blocks):
+        kind = registry.get(block["kind"])
+        block.setdefault("name", block["kind"])
+        at = f"{section}[{index}] ({block['name']})"
+        if kind is None or block["kind"] == RESERVED.get(section):
+            allowed = ", ".join(name for name in registry if name != RESERVED.get(section))
+            yield f"{at}.kind: there is no {block['kind']!r} here; allowed: {allowed}"
+            continue
+        if block["name"] == RESERVED.get(section):
+            yield f"{at}.name: {block['name']!r} is taken; choose another"
+        if block["name"] in names:
+            yield (
+                f"{at}.name: {section}[{names[block['name']]}] has this name already; "
+                "give one of them another `name`"
+            )
+        names.setdefault(block["name"], index)
+        general = {key: block[key] for key in ("kind", "name", "training") if key in block}
+        own = {key: block[key] for key in block if key not in general}
+        faults = list(_check(own, block_schema(kind), at))
+        yield from faults
+        if not faults:
+            yield from _check_spelling(own, kind, at)
+        block.clear()
+        block.update(general, **own)
+
+
+def _check_spelling(block: dict[str, Any], kind: Kind, at: str) -> Iterator[str]:
+    """No two values of a sweep may share a path."""
+    seen: set[str] = set()
+    for index, level in enumerate(map(str, levels(block, kind.swept))):
+        if level in seen:
+            yield f"{at}.{kind.swept}[{index}]: {level} is there already; remove the duplicate"
+        seen.add(level)
+
+
+def _explain(error: ValidationError, at: str) -> str:
+    """Say of a schema violation which key it is, what is wrong and what is allowed."""
+    key = at
+    for part in error.absolute_path:
+        key += f"[{part}]" if isinstance(part, int) else f"{'.' if key else ''}{part}"
+    key = key or "the configuration"
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema["properties"]
+            unknown = [name for name in value if name not in known]
+            return f"{key}: unknown key {_listed(unknown)}; allowed: {_listed(known)}"
+        case "required":
+            return f"{key}: the key {_listed(n for n in limit if n not in value)} is missing"
+        case "type":
+            expected = " or ".join(limit) if isinstance(limit, list) else limit
+            return f"{key}: {value!r} is not of type {expected}{_as_number(value)}"
+        case "enum":
+            return f"{key}: {value!r} is not allowed; allowed: {_listed(limit)}"
+        case "minItems":
+            return f"{key}: the list is empty; it takes at least {limit}"
+        case "uniqueItems":
+            return f"{key}: {value!r} holds a value twice; remove the duplicate"
+        case "minimum":
+            return f"{key}: {value!r} is too small; it is at least {limit}"
+        case "maximum":
+            return f"{key}: {value!r} is too large; it is at most {limit}"
+        case "exclusiveMinimum":
+            return f"{key}: {value!r} is too small; it is greater than {limit}"
+        case "exclusiveMaximum":
+            return f"{key}: {value!r} is too large; it is less than {limit}"
+        case "pattern":
+            return f"{key}: {value!r} does not match {limit}"
+    return f"{key}: {error.message}"
+
+
+def _as_number(value: Any) -> str:
+    """Explain YAML's surprise: 1e-3 is a string, 0.001 and 1.0e-3 are numbers."""
+    try:
+        return f" (a string in YAML; write {spell(float(value))})" if isinstance(value, str) else ""
+    except (ValueError, ArithmeticError):
+        return ""
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(str(name) for name in names)
+
+
+def settings(
+    study: Mapping[str, Any], section: str, name: str, level: str | None = None
+) -> dict[str, Any]:
+    """Say how to make what a wildcard names.
+
+    Args:
+        study: a validated configuration.
+        section: `datasets`, `models`, `attacks` or `filters`.
+        name: of a block in it.
+        level: the budget or strength as paths spell it; None leaves the swept hyper-parameter
+            out.
+
+    Returns:
+        `implementation`, and `parameters` by keyword in the registry's order.
+
+    Raises:
+        ValueError: if there is no such block, or the level is not spelt as it should be.
+    """
+    found = block(study, section, name)
+    kind = REGISTRIES[section][found["kind"]]
+    parameters = {key: found[key] for key in kind.parameters if key != kind.swept}
+    if level is not None:
+        parsed = Level.parse(level)
+        if parsed.name != kind.swept:
+            raise ValueError(f"{level!r} is no level of {name}, which sweeps {kind.swept}")
+        parameters |= parsed.parameters
+    return {"implementation": kind.implementation, "parameters": parameters}
+
+
+def block(study: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
+    """Find the block of a name; the filter `none` is always there.
+
+    Raises:
+        ValueError: if there is none; the message lists the names.
+    """
+    blocks = [*study[section]]
+    if section in RESERVED:
+        blocks.append({"kind": RESERVED[section], "name": RESERVED[section]})
+    for candidate in blocks:
+        if candidate["name"] == name:
+            return dict(candidate)
+    allowed = _listed(candidate["name"] for candidate in blocks)
+    raise ValueError(f"there is no {name!r} among the {section} of the configuration: {allowed}")
+
+
+def block_levels(study: Mapping[str, Any], section: str, name: str) -> list[str]:
+    """List the levels of a block as paths spell them, in the configuration's order."""
+    found = block(study, section, name)
+    return [str(level) for level in levels(found, REGISTRIES[section][found["kind"]].swept)]

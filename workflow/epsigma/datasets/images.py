@@ -1,0 +1,88 @@
+"""What a data set is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, from 0.
+
+    Raises:
+        ValueError: if shapes, types or the label range are not so.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(
+                f"images are {self.images.dtype} of shape {self.images.shape}, "
+                "not uint8 of shape (N, C, H, W)"
+            )
+        if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
+            raise ValueError(
+                f"labels are {self.labels.dtype} of shape {self.labels.shape}, "
+                f"not int64 of shape ({len(self.images)},)"
+            )
+        if not len(self.labels):
+            raise ValueError("there are no images")
+        if self.labels.min() < 0:
+            raise ValueError(f"there is a label {self.labels.min()}; labels count from 0")
+
+    def first(self, n: int | None) -> "Images":
+        """Return the first `n` of them (all, if None).
+
+        Raises:
+            ValueError: if there are fewer.
+        """
+        if n is not None and n > len(self.labels):
+            raise ValueError(f"{n} images were asked for, there are {len(self.labels)}")
+        return Images(self.images[:n], self.labels[:n])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Training and test images of as many classes as the training labels name."""
+
+    train: Images
+    test: Images
+
+    def __post_init__(self) -> None:
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise ValueError(
+                f"training images are {self.train.images.shape[1:]}, "
+                f"test images {self.test.images.shape[1:]}"
+            )
+        if self.test.labels.max() >= self.classes:
+            raise ValueError(
+                f"the test label {self.test.labels.max()} does not occur in training"
+            )
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.train.labels.max()) + 1
+
+
+def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
+    """Split at random, each class in the same proportion on both sides."""
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(
+        np.arange(len(whole.labels)),
+        test_size=test_size,
+        random_state=seed,
+        stratify=whole.labels,
+    )
+    return Dataset(
+        train=Images(whole.images[train], whole.labels[train]),
+        test=Images(whole.images[test], whole.labels[test]),
+    )

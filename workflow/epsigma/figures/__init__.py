@@ -1,0 +1,1 @@
+"""The figures: functions from tables to matplotlib figures. They read and write no files."""

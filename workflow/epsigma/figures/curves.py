@@ -1,0 +1,151 @@
+"""Rates over budgets and strengths: the paper's figures 1, 3 and 4."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from epsigma.figures import style
+from epsigma.grid import NO_FILTER
+
+# Panels a row of small multiples.
+COLUMNS = 2
+
+
+def accuracy_by_budget(cells: pd.DataFrame) -> Figure:
+    """Draw the unfiltered model's accuracy over the attack's budget (the paper's figure 1).
+
+    Args:
+        cells: rows of `cells.csv`, of one data set, model, threat and attack.
+    """
+    figure = Figure(figsize=(5.2, 3.4))
+    axes = figure.subplots()
+    unfiltered = cells[cells["filter"] == NO_FILTER]
+    rates = over_seeds(unfiltered, "accuracy", "budget")
+    _line(axes, rates, label="no filter", color="black", marker="o")
+    for budget, rate in zip(rates.index, rates["rate"], strict=True):
+        axes.annotate(
+            f"{rate:.1%}", (budget, rate), (4, 6), textcoords="offset points", fontsize="small"
+        )
+    axes.set_xlabel(style.axis_label(cells["budget_name"].iloc[0]))
+    style.percent(axes, "accuracy")
+    axes.set_title(_title(cells, "accuracy without a filter"))
+    return figure
+
+
+def accuracy_by_strength(cells: pd.DataFrame, filter_name: str) -> Figure:
+    """Draw accuracy over a filter's strength, one line a budget (the paper's figure 3).
+
+    The unfiltered accuracy stands apart, on the left.
+
+    Args:
+        cells: rows of `cells.csv`, of one data set, model, threat and attack.
+        filter_name: the filter.
+    """
+    figure = Figure(figsize=(6.4, 4))
+    axes = figure.subplots()
+    filtered = cells[cells["filter"] == filter_name]
+    unfiltered = over_seeds(cells[cells["filter"] == NO_FILTER], "accuracy", "budget")
+    strengths = sorted(filtered["strength"].unique())
+    gap = 0.12 * ((strengths[-1] - strengths[0]) or strengths[0])
+    apart = strengths[0] - 1.5 * gap
+    budgets = sorted(cells["budget"].unique())
+    for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
+        at = filtered[filtered["budget"] == budget]
+        rates = over_seeds(at, "accuracy", "strength")
+        label = style.level_label(cells["budget_name"].iloc[0], budget)
+        _line(axes, rates, label=label, **look)
+        none = unfiltered.loc[[budget]].set_axis([apart])
+        _line(axes, none, color=look["color"], marker=look["marker"])
+        axes.plot(
+            [apart, rates.index[0]],
+            [none["rate"].iloc[0], rates["rate"].iloc[0]],
+            color=look["color"],
+            linewidth=0.5,
+            linestyle=":",
+        )
+    axes.axvline(apart + gap * 0.75, color="0.6", linewidth=0.8)
+    ticks = [tick for tick in axes.get_xticks() if tick > apart + gap and tick <= strengths[-1]]
+    axes.set_xticks([apart, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
+    axes.set_xlabel(style.axis_label(filtered["strength_name"].iloc[0]))
+    style.percent(axes, "accuracy")
+    style.legend_right(axes)
+    axes.set_title(_title(cells, f"accuracy through {filter_name}"))
+    return figure
+
+
+def success_by_budget(cells: pd.DataFrame) -> Figure:
+    """Draw attack success over the budget, with and without each filter (the paper's figure 4).
+
+    A panel a filter: the unfiltered model in black, the filter's strengths from light to dark.
+
+    Args:
+        cells: rows of `cells.csv`, of one data set, model, threat and attack.
+    """
+    names = [name for name in cells["filter"].unique() if name != NO_FILTER]
+    rows = -(-len(names) // COLUMNS)
+    figure = Figure(figsize=(5.2 * min(COLUMNS, len(names)), 3.2 * rows + 0.3))
+    grid = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
+    unfiltered = over_seeds(cells[cells["filter"] == NO_FILTER], "attack_success", "budget")
+    for axes, name in zip(grid.flat, names, strict=False):
+        filtered = cells[cells["filter"] == name]
+        _line(axes, unfiltered, label="none", color="black", marker=None, linewidth=2)
+        strengths = sorted(filtered["strength"].unique())
+        for strength, look in zip(strengths, style.sequence(len(strengths)), strict=True):
+            at = filtered[filtered["strength"] == strength]
+            label = style.level_label(filtered["strength_name"].iloc[0], strength)
+            _line(axes, over_seeds(at, "attack_success", "budget"), label=label, **look)
+        axes.set_title(name)
+        axes.set_xlabel(style.axis_label(cells["budget_name"].iloc[0]))
+        style.percent(axes, "attack success")
+        style.legend_right(axes)
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    figure.suptitle(_title(cells, "attack success"))
+    return figure
+
+
+def over_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
+    """Condense seeds: the mean rate of each level, and what to draw as its band.
+
+    Args:
+        cells: rows of `cells.csv` that differ in seed and `level` only.
+        rate: `accuracy` or `attack_success`.
+        level: `budget` or `strength`.
+
+    Returns:
+        `rate`, `low`, `high` by level, in its order. The band is the Wilson interval of a single
+        seed, or the range over several.
+    """
+    groups = cells.groupby(level, sort=True)
+    several = cells["seed"].nunique() > 1
+    return pd.DataFrame(
+        {
+            "rate": groups[rate].mean(),
+            "low": groups[rate if several else f"{rate}_low"].min(),
+            "high": groups[rate if several else f"{rate}_high"].max(),
+        }
+    )
+
+
+def _line(axes: Axes, rates: pd.DataFrame, **look: object) -> None:
+    x = np.asarray(rates.index, dtype=float)
+    if not look.get("dashes"):
+        look.pop("dashes", None)
+    axes.plot(x, rates["rate"], **look)  # type: ignore[arg-type]
+    below, above = rates["rate"] - rates["low"], rates["high"] - rates["rate"]
+    axes.errorbar(
+        x,
+        rates["rate"],
+        # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
+        yerr=np.clip([below, above], 0, None),
+        fmt="none",
+        ecolor=look["color"],
+        elinewidth=0.8,
+        capsize=1.5,
+    )
+
+
+def _title(cells: pd.DataFrame, what: str) -> str:
+    first = cells.iloc[0]
+    return f"{first['attack']} on {first['model']}, {first['dataset']}: {what}"

@@ -1,0 +1,112 @@
+"""The registry of filters.
+
+An implementation is a differentiable `nn.Module` on images (N, C, H, W), made from its
+hyper-parameters by keyword.
+"""
+
+from epsigma.kinds import Kind, Schema
+
+_SHAPE: Schema = {
+    "description": "how the response falls off; at the cutoff (or the band's edges) the smooth "
+    "shapes are at half amplitude",
+    "enum": ["ideal", "gaussian", "butterworth"],
+    "default": "ideal",
+}
+_ORDER: Schema = {
+    "description": "order of the Butterworth response; the other shapes ignore it",
+    "type": "integer",
+    "minimum": 1,
+    "default": 2,
+}
+_POST: Schema = {
+    "description": "what is done with values outside [0, 1]: nothing, clipping, or an affine map "
+    "of each image's range to [0, 1]",
+    "enum": ["none", "clip", "rescale"],
+    "default": "none",
+}
+
+
+def _cutoff(of: str) -> Schema:
+    return {
+        "description": f"{of}, in cycles per pixel (0.5 is the Nyquist frequency of an axis, "
+        "0.7071 the highest there is, on the diagonal)",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 0.7072,
+    }
+
+
+def _dc(default: str) -> Schema:
+    return {
+        "description": "what is done with each image's mean",
+        "enum": ["drop", "keep"],
+        "default": default,
+    }
+
+
+FILTERS = {
+    "none": Kind("epsigma.filters.none:Identity"),
+    "gaussian": Kind(
+        "epsigma.filters.gaussian:Gaussian",
+        swept="sigma",
+        parameters={
+            "sigma": {
+                "description": "standard deviation of the kernel, in pixels",
+                "type": "number",
+                "exclusiveMinimum": 0,
+            },
+            "truncate": {
+                "description": "radius of the kernel in standard deviations, rounded up to whole "
+                "pixels and capped at the image's side - 1",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "default": 4,
+            },
+            "border": {
+                "description": "how the image goes on beyond its border",
+                "enum": ["reflect", "replicate", "constant", "circular"],
+                "default": "reflect",
+            },
+        },
+    ),
+    "lowpass": Kind(
+        "epsigma.filters.frequency:LowPass",
+        swept="cutoff",
+        parameters={
+            "cutoff": _cutoff("the highest frequency that passes"),
+            "shape": _SHAPE,
+            "order": _ORDER,
+            "dc": _dc("keep"),
+            "post": _POST,
+        },
+    ),
+    "highpass": Kind(
+        "epsigma.filters.frequency:HighPass",
+        swept="cutoff",
+        parameters={
+            "cutoff": _cutoff("the highest frequency that is stopped"),
+            "shape": _SHAPE,
+            "order": _ORDER,
+            "dc": _dc("drop"),
+            "post": _POST,
+        },
+    ),
+    "bandpass": Kind(
+        "epsigma.filters.frequency:BandPass",
+        swept="cutoff",
+        parameters={
+            "cutoff": _cutoff("centre of the band"),
+            "width": {
+                "description": "width of the band, in cycles per pixel",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 1.4143,
+                "default": 0.1,
+            },
+            "shape": _SHAPE,
+            "order": _ORDER,
+            "dc": _dc("drop"),
+            "post": _POST,
+        },
+    ),
+}

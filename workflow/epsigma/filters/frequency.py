@@ -1,0 +1,152 @@
+"""Filters in the frequency domain: low-pass, high-pass and band-pass.
+
+All are radial: the response depends on f = √(fx² + fy²), in cycles per pixel. The discrete Fourier
+transform takes the image for one period of a periodic plane, so its borders wrap around.
+"""
+
+from abc import ABC, abstractmethod
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+SHAPES = ("ideal", "gaussian", "butterworth")
+DC = ("drop", "keep")
+POST = ("none", "clip", "rescale")
+
+# A cutoff that is a frequency of the grid (0.25 for 28 pixels) is on it despite rounding.
+_ROUNDING = 1e-9
+
+
+def profile(u: Tensor, shape: str, order: int) -> Tensor:
+    """Fall from 1 at u = 0, through the edge at u = 1, towards 0.
+
+    ideal: 1 if u ≤ 1 else 0; gaussian: 2^(−u²); butterworth: 1 / (1 + u^(2·order)). The smooth
+    ones are at half amplitude at the edge (Gonzalez & Woods, Digital Image Processing, chapter 4,
+    with the Gaussian's width restated as its half-amplitude frequency).
+    """
+    if shape == "ideal":
+        return (u <= 1 + _ROUNDING).to(u)
+    if shape == "gaussian":
+        return torch.exp2(-(u**2))
+    return 1 / (1 + u ** (2 * order))
+
+
+@lru_cache(maxsize=64)
+def radial_frequency(height: int, width: int) -> Tensor:
+    """The frequencies of `torch.fft.rfft2`: (height, width // 2 + 1) float64, cycles per pixel."""
+    down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
+    across = torch.fft.rfftfreq(width, dtype=torch.float64)[None, :]
+    return torch.hypot(down, across)
+
+
+class RadialFilter(nn.Module, ABC):
+    """Multiply each channel's spectrum by a radial response.
+
+    Args:
+        cutoff: the edge (of a band-pass: the centre), in cycles per pixel; positive.
+        shape: `ideal`, `gaussian` or `butterworth`, see `profile`.
+        order: of the Butterworth response, at least 1.
+        dc: `keep` passes the mean of each channel unchanged, `drop` removes it, whatever the
+            response at f = 0.
+        post: what becomes of values outside [0, 1]: `none`, `clip`, or `rescale` (each image's
+            range is mapped to [0, 1]; an image of one value is clipped).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff: float,
+        shape: str = "ideal",
+        order: int = 2,
+        dc: str,
+        post: str = "none",
+    ) -> None:
+        super().__init__()
+        if cutoff <= 0:
+            raise ValueError(f"cutoff = {cutoff} is not positive")
+        if order < 1:
+            raise ValueError(f"order = {order} is less than 1")
+        for name, value, allowed in (
+            ("shape", shape, SHAPES),
+            ("dc", dc, DC),
+            ("post", post, POST),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} = {value!r} is none of {', '.join(allowed)}")
+        self.cutoff = cutoff
+        self.shape = shape
+        self.order = order
+        self.dc = dc
+        self.post = post
+
+    @abstractmethod
+    def passband(self, frequency: Tensor) -> Tensor:
+        """Amplitude at frequencies in cycles per pixel, before `dc` has its say."""
+
+    def response(self, frequency: Tensor) -> Tensor:
+        """Amplitude at frequencies in cycles per pixel; in [0, 1]. `post` is not part of it."""
+        mean = 1.0 if self.dc == "keep" else 0.0
+        return torch.where(frequency == 0, mean, self.passband(frequency))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Filter images (N, C, H, W)."""
+        height, width = images.shape[-2:]
+        response = self.response(radial_frequency(height, width)).to(images)
+        spectrum = torch.fft.rfft2(images) * response
+        filtered = torch.fft.irfft2(spectrum, s=(height, width))
+        if self.post == "clip":
+            return filtered.clamp(0, 1)
+        if self.post == "rescale":
+            low, high = torch.aminmax(filtered.flatten(1), dim=1)
+            low, high = (bound[:, None, None, None] for bound in (low, high))
+            flat = high == low
+            stretched = (filtered - low) / torch.where(flat, 1.0, high - low)
+            return torch.where(flat, filtered.clamp(0, 1), stretched)
+        return filtered
+
+
+class LowPass(RadialFilter):
+    """Pass the frequencies up to `cutoff`. Arguments as in `RadialFilter`."""
+
+    def passband(self, frequency: Tensor) -> Tensor:
+        """Amplitude: profile(f / cutoff)."""
+        return profile(frequency / self.cutoff, self.shape, self.order)
+
+
+class HighPass(RadialFilter):
+    """Pass the frequencies above `cutoff`: the low-pass's complement. See `RadialFilter`."""
+
+    def passband(self, frequency: Tensor) -> Tensor:
+        """Amplitude: 1 − profile(f / cutoff)."""
+        return 1 - profile(frequency / self.cutoff, self.shape, self.order)
+
+
+class BandPass(RadialFilter):
+    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre.
+
+    Arguments as in `RadialFilter`, and `width`, in cycles per pixel; positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        cutoff: float,
+        width: float = 0.1,
+        shape: str = "ideal",
+        order: int = 2,
+        dc: str,
+        post: str = "none",
+    ) -> None:
+        super().__init__(cutoff=cutoff, shape=shape, order=order, dc=dc, post=post)
+        if width <= 0:
+            raise ValueError(f"width = {width} is not positive")
+        self.width = width
+
+    def passband(self, frequency: Tensor) -> Tensor:
+        """Amplitude: profile(|f − cutoff| / (width / 2))."""
+        distance = (frequency - self.cutoff).abs() / (self.width / 2)
+        return profile(distance, self.shape, self.order)

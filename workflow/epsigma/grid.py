@@ -1,0 +1,127 @@
+"""The grid of cells: from the configuration to cells to the wildcards of paths, and back.
+
+Imports neither torch nor numpy: the DAG, the package and the tests share it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+THREATS = ("blind",)
+NO_FILTER = "none"
+FIXED = "fixed"
+
+NAME = r"[a-z][a-z0-9_]*"
+NUMBER = r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?"
+LEVEL = rf"(?:[a-z_]+~{NUMBER}|{FIXED})"
+
+
+def spell(value: float) -> str:
+    """Write a number in its one spelling: decimal, no exponent, no trailing zeros.
+
+    >>> spell(0.10), spell(1.0), spell(1e-5)
+    ('0.1', '1', '0.00001')
+    """
+    text = format(Decimal(repr(float(value))), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True)
+class Level:
+    """How strong an attack or a filter is: a swept hyper-parameter and its value.
+
+    Attacks and filters with nothing to sweep have the level `FIXED_LEVEL`.
+    """
+
+    name: str | None
+    value: float | None
+
+    def __str__(self) -> str:
+        """Spell it as paths do: `eps~0.1`, or `fixed`."""
+        return FIXED if self.value is None else f"{self.name}~{spell(self.value)}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Level":
+        """Read a level as `str` writes it.
+
+        Raises:
+            ValueError: if the spelling is another, such as `eps~0.10`.
+        """
+        if text == FIXED:
+            return FIXED_LEVEL
+        name, _, number = text.partition("~")
+        if not re.fullmatch(LEVEL, text):
+            raise ValueError(f"{text!r} is not a name, ~ and a number in its shortest spelling")
+        return cls(name, float(number))
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The hyper-parameter by keyword; empty if there is nothing to sweep."""
+        return {} if self.name is None or self.value is None else {self.name: self.value}
+
+
+FIXED_LEVEL = Level(None, None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid: a filter at one strength against an attack at one budget."""
+
+    dataset: str
+    model: str
+    seed: int
+    threat: str
+    attack: str
+    budget: Level
+    filter: str
+    strength: Level
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """The cell as the wildcards of its paths."""
+        return {name: str(value) for name, value in vars(self).items()}
+
+
+def levels(block: dict[str, Any], swept: str | None) -> list[Level]:
+    """List the levels of a configuration block, in its order."""
+    if swept is None:
+        return [FIXED_LEVEL]
+    return [Level(swept, value) for value in block[swept]]
+
+
+def cells(config: dict[str, Any]) -> Iterator[Cell]:
+    """List all cells of a validated configuration, in its order.
+
+    Every adversarial set is also scored without a filter.
+    """
+    from epsigma.attacks import ATTACKS
+    from epsigma.filters import FILTERS
+
+    filters = [{"kind": NO_FILTER, "name": NO_FILTER}, *config["filters"]]
+    for dataset in config["datasets"]:
+        for model in config["models"]:
+            for seed in config["seeds"]:
+                for threat in THREATS:
+                    for attack in config["attacks"]:
+                        for budget in levels(attack, ATTACKS[attack["kind"]].swept):
+                            for filter_ in filters:
+                                for strength in levels(filter_, FILTERS[filter_["kind"]].swept):
+                                    yield Cell(
+                                        dataset["name"],
+                                        model["name"],
+                                        seed,
+                                        threat,
+                                        attack["name"],
+                                        budget,
+                                        filter_["name"],
+                                        strength,
+                                    )
+
+
+def cell_seed(wildcards: dict[str, str]) -> int:
+    """Seed a cell's random numbers from its identity: 63 bits, the same on every machine."""
+    text = "/".join(f"{name}={value}" for name, value in sorted(wildcards.items()))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,120 @@
+"""Where a file comes from: digests of code, versions, and the record that goes into its metadata."""
+
+import ast
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from epsigma import __version__
+
+_RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "pyarrow")
+
+
+@lru_cache(maxsize=None)
+def code_digest(*modules: str) -> str:
+    """Digest what the modules, and the modules of the same package that they import, do.
+
+    It changes when code changes; comments, docstrings, layout and timestamps do not count.
+    Nothing is imported. Imports are followed where they are written out, also inside functions.
+
+    Args:
+        modules: full names, such as `epsigma.attacks.fgsm`.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        ModuleNotFoundError: if a module has no source file.
+    """
+    found: dict[str, str] = {}
+    pending = list(modules)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            tree = _parse(name)
+            pending += _imports(tree, name.partition(".")[0])
+            found[name] = ast.dump(_without_docstrings(tree))
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()[:16]
+
+
+def record(cell: dict[str, str], settings: dict[str, Any], code: str) -> dict[str, str]:
+    """Say, as metadata of a file, which cell it is and what made it.
+
+    Returns:
+        Strings by string: `cell`, `settings` and `versions` are JSON, `code` is the digest.
+    """
+    return {
+        "cell": json.dumps(cell),
+        "settings": json.dumps(settings),
+        "code": code,
+        "versions": json.dumps(versions()),
+    }
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Name the versions of Python, epsigma and the packages that do the arithmetic."""
+    found = {"python": sys.version.split()[0], "epsigma": __version__}
+    for package in _RECORDED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache(maxsize=None)
+def _source(module: str) -> Path | None:
+    """Find the file of a module without importing its parents; None if it is no module."""
+    package, *rest = module.split(".")
+    spec = find_spec(package)
+    if spec is None:
+        return None
+    if not rest and spec.origin and spec.has_location:
+        return Path(spec.origin)
+    for root in spec.submodule_search_locations or ():
+        base = Path(root).joinpath(*rest)
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _parse(module: str) -> ast.Module:
+    path = _source(module)
+    if path is None:
+        raise ModuleNotFoundError(f"there is no source of {module}", name=module)
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _imports(tree: ast.Module, package: str) -> Iterable[str]:
+    """Name the modules of `package` that a module imports."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from package import x`: x may be a module of the package or a name in it.
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.partition(".")[0] == package and _source(name):
+                yield name
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:]
+    return tree

@@ -1,0 +1,42 @@
+"""Stage attack: make adversarial sets."""
+
+import torch
+from torch import nn
+
+from epsigma.classifier import BATCH, load_classifier
+from epsigma.device import resolve
+from epsigma.kinds import load
+from epsigma.stages.job import Job
+from epsigma.tensors import ImageSet, perturbation_norms, read_clean, write_image_set
+
+
+def attack(job: Job, *, test: str, checkpoint: str, adversarial: str) -> None:
+    """Attack the bare classifier on every test image, in the test set's order.
+
+    Args:
+        job: its settings are `model` and `attack`, each `implementation` and `parameters`.
+        test: clean test images.
+        checkpoint: of the classifier.
+        adversarial: the set to write.
+    """
+    with job.logged() as log:
+        device = resolve(job.device)
+        clean = read_clean(test, device)
+        model: nn.Module = load_classifier(checkpoint, job.settings["model"], device)
+        settings = job.settings["attack"]
+        craft = load(settings["implementation"])
+        images = torch.cat(
+            [
+                craft(model, batch, labels, **settings["parameters"])
+                for batch, labels in zip(
+                    clean.images.split(BATCH), clean.labels.split(BATCH), strict=True
+                )
+            ]
+        )
+        norms = perturbation_norms(images, clean.images)
+        write_image_set(adversarial, ImageSet(images, clean.labels, norms), job.metadata)
+        log.info(
+            "%d images, mean norms %s",
+            len(images),
+            {name: round(value.mean().item(), 4) for name, value in norms.items()},
+        )

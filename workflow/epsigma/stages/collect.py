@@ -1,0 +1,73 @@
+"""Stage collect: one table of all cells."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from epsigma.files import read_json, whole
+from epsigma.stages.job import Job
+
+CONFIDENCE = 0.95
+
+COLUMNS = [
+    "dataset",
+    "model",
+    "seed",
+    "threat",
+    "attack",
+    "budget_name",
+    "budget",
+    "filter",
+    "strength_name",
+    "strength",
+    "n",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "n_correct_clean",
+    "attack_success",
+    "attack_success_low",
+    "attack_success_high",
+    "linf",
+    "l2",
+    "l0",
+]
+
+
+def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
+    """Write the table of cells.
+
+    Args:
+        job: identity and log.
+        metrics: the cells' JSON files, in the order of the rows.
+        table: CSV to write, with the columns `COLUMNS`.
+    """
+    with job.logged() as log:
+        cells = tabulate([read_json(path) for path in metrics])
+        with whole(table) as temporary:
+            cells.to_csv(temporary, index=False)
+        log.info("%d cells", len(cells))
+
+
+def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Put cells' figures into a table, with intervals on every rate.
+
+    Args:
+        rows: as `epsigma.stages.evaluate.evaluate` writes them.
+
+    Returns:
+        The columns `COLUMNS`. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
+    """
+    cells = pd.DataFrame(rows)
+    for rate, count, n in (
+        ("accuracy", "n_correct", "n"),
+        ("attack_success", "n_fooled", "n_correct_clean"),
+    ):
+        # Of no trials there is no rate: 0 of 1, then blanked.
+        trials = cells[n].clip(lower=1)
+        low, high = proportion_confint(cells[count], trials, 1 - CONFIDENCE, method="wilson")
+        cells[f"{rate}_low"] = pd.Series(low, cells.index).where(cells[n] > 0)
+        cells[f"{rate}_high"] = pd.Series(high, cells.index).where(cells[n] > 0)
+    return cells[COLUMNS]

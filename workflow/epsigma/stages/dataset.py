@@ -1,0 +1,36 @@
+"""Stage dataset: bring a data set into the project's form."""
+
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from epsigma.datasets.images import Dataset, Images
+from epsigma.files import whole
+from epsigma.kinds import load
+from epsigma.stages.job import Job
+
+
+def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
+    """Write the training and the test images of a data set.
+
+    Args:
+        job: its settings are `implementation` and `parameters` of the data set.
+        data_dir: folder of data files, for the data sets that need one.
+        train, test: the files to write; `images` uint8 (N, C, H, W), `labels` int64 (N,).
+
+    Raises:
+        FileNotFoundError, ValueError: from the data set, naming the file and the remedy.
+    """
+    with job.logged() as log:
+        made: Dataset = load(job.settings["implementation"])(
+            Path(data_dir), **job.settings["parameters"]
+        )
+        metadata = {**job.metadata, "classes": str(made.classes)}
+        for path, images in ((train, made.train), (test, made.test)):
+            _write(path, images, metadata)
+            log.info("%s: %d images %s", path, len(images.labels), images.images.shape[1:])
+
+
+def _write(path: str, images: Images, metadata: dict[str, str]) -> None:
+    with whole(path) as temporary:
+        save_file({"images": images.images, "labels": images.labels}, temporary, metadata)

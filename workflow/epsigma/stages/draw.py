@@ -1,0 +1,83 @@
+"""Stage figures: draw what the tables say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from safetensors import safe_open
+
+from epsigma.figures import style
+from epsigma.figures.curves import accuracy_by_budget, accuracy_by_strength, success_by_budget
+from epsigma.figures.gallery import draw_gallery
+from epsigma.figures.spectrum import draw_spectrum
+from epsigma.files import whole
+from epsigma.stages.job import Job
+
+# What each format writes into its files: no dates, so that the same figure is the same bytes.
+METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None, "Creator": "epsigma"}, ".png": {}}
+DPI = 150
+
+
+def draw_attack(job: Job, *, cells: str, curves: str, accuracy: str, success: str, spectrum: str) -> None:
+    """Draw the figures of an attack.
+
+    Args:
+        job: its cell names `dataset`, `model` and `attack`.
+        cells: `cells.csv`.
+        curves: CSV of `epsigma.stages.spectrum`.
+        accuracy, success, spectrum: SVG files to write, each with a PNG beside it.
+    """
+    with job.logged(), style.theme():
+        mine = select(cells, job.cell)
+        _save(accuracy_by_budget(mine), accuracy)
+        _save(success_by_budget(mine), success)
+        table = pd.read_csv(curves, keep_default_na=False)
+        _save(draw_spectrum(table, _title(job)), spectrum)
+
+
+def draw_filter(job: Job, *, cells: str, images: str, accuracy: str, gallery: str) -> None:
+    """Draw the figures of a filter against an attack.
+
+    Args:
+        job: its cell names `dataset`, `model`, `attack` and `filter`.
+        cells: `cells.csv`.
+        images: safetensors of `epsigma.stages.gallery`.
+        accuracy, gallery: SVG files to write, each with a PNG beside it.
+    """
+    with job.logged(), style.theme():
+        mine = select(cells, job.cell)
+        _save(accuracy_by_strength(mine, job.cell["filter"]), accuracy)
+        with safe_open(images, framework="np") as file:
+            about = file.metadata()
+            drawn = draw_gallery(
+                file.get_tensor("images"),
+                file.get_tensor("predictions"),
+                file.get_tensor("probabilities"),
+                label=int(file.get_tensor("label")),
+                index=int(file.get_tensor("index")),
+                budget=about["budget"],
+                strengths=json.loads(about["strengths"]),
+                title=f"{_title(job)}, {job.cell['filter']}",
+            )
+        _save(drawn, gallery)
+
+
+def select(cells: str, cell: dict[str, str]) -> pd.DataFrame:
+    """Read the rows of one data set, model and attack, blind, out of `cells.csv`."""
+    table = pd.read_csv(cells)
+    mine = (table["threat"] == "blind").copy()
+    for name in ("dataset", "model", "attack"):
+        mine &= table[name] == cell[name]
+    return table[mine]
+
+
+def _title(job: Job) -> str:
+    return f"{job.cell['attack']} on {job.cell['model']}, {job.cell['dataset']}"
+
+
+def _save(figure: Figure, svg: str) -> None:
+    for suffix, metadata in METADATA.items():
+        with whole(Path(svg).with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, metadata=metadata, dpi=DPI)

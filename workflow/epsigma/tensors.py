@@ -1,0 +1,116 @@
+"""Images and labels in safetensors files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from epsigma.files import damaged, whole
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images as a stage hands them to the next.
+
+    Args:
+        images: (N, C, H, W), float32; in [0, 1], but for what a filter leaves outside.
+        labels: (N,) int64, the true classes.
+        norms: ‖δ‖ of each example's unfiltered perturbation, (N,) float32 by `linf`, `l2` and
+            `l0` (pixels changed); None for clean images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    norms: dict[str, Tensor] | None = None
+
+    NORMS = ("linf", "l2", "l0")
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file."""
+    with whole(path) as temporary:
+        save_file(
+            {name: value.cpu().contiguous() for name, value in tensors.items()},
+            temporary,
+            metadata,
+        )
+
+
+def write_image_set(path: str | Path, images: ImageSet, metadata: dict[str, str]) -> None:
+    """Write an adversarial or a filtered set."""
+    tensors = {"images": images.images, "labels": images.labels, **(images.norms or {})}
+    write_tensors(path, tensors, metadata)
+
+
+def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
+    """Read an adversarial or a filtered set.
+
+    Raises:
+        ValueError: if the file is damaged; the message names it and the remedy.
+    """
+    tensors = read_tensors(path, ("images", "labels", *ImageSet.NORMS), device)
+    return ImageSet(
+        images=tensors["images"],
+        labels=tensors["labels"],
+        norms={name: tensors[name] for name in ImageSet.NORMS},
+    )
+
+
+def read_clean(path: str | Path, device: torch.device) -> ImageSet:
+    """Read a data set's images (uint8 in the file) as float32 in [0, 1].
+
+    Raises:
+        ValueError: if the file is damaged; the message names it and the remedy.
+    """
+    tensors = read_tensors(path, ("images", "labels"), device)
+    return ImageSet(images=tensors["images"].float().div_(255), labels=tensors["labels"])
+
+
+def read_classes(path: str | Path) -> int:
+    """Read how many classes a data set's file was written with.
+
+    Raises:
+        ValueError: if the file is damaged; the message names it and the remedy.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.metadata()["classes"])
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def read_tensors(
+    path: str | Path, names: tuple[str, ...], device: torch.device
+) -> dict[str, Tensor]:
+    """Read the named tensors of a safetensors file.
+
+    Raises:
+        ValueError: if the file is damaged or lacks one; the message names it and the remedy.
+    """
+    try:
+        tensors = load_file(path, device=str(device))
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise damaged(path, f"it has no tensor {', '.join(missing)}")
+    return tensors
+
+
+def perturbation_norms(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """Measure δ = perturbed − clean, example by example.
+
+    Returns:
+        (N,) float32 by name: `linf` = max |δ|, `l2` = √Σδ², `l0` = number of pixels (each of all
+        its channels) that changed.
+    """
+    delta = perturbed - clean
+    flat = delta.flatten(1)
+    return {
+        "linf": flat.abs().amax(1),
+        "l2": torch.linalg.vector_norm(flat, dim=1),
+        "l0": (delta != 0).any(1).flatten(1).sum(1).float(),
+    }

@@ -1,0 +1,36 @@
+rule evaluate_clean:
+    """Score the clean test images, unfiltered."""
+    input:
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+    output:
+        ledger="results/{dataset}/{model}/seed~{seed}/ledger/clean.parquet",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/ledger/clean.log",
+    params:
+        settings=evaluate_settings,
+        code=evaluate_code,
+    run:
+        from epsigma.stages.evaluate import evaluate_clean
+
+        evaluate_clean(job(wildcards, params, log), **input, **output)
+
+
+rule evaluate:
+    """Score a cell: its figures and a ledger of its examples."""
+    input:
+        images=scored_set,
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+        clean="results/{dataset}/{model}/seed~{seed}/ledger/clean.parquet",
+    output:
+        metrics="results/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.json",
+        ledger="results/{dataset}/{model}/seed~{seed}/ledger/{threat}/{attack}/{budget}/{filter}/{strength}.parquet",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.log",
+    params:
+        settings=evaluate_settings,
+        code=evaluate_code,
+    run:
+        from epsigma.stages.evaluate import evaluate
+
+        evaluate(job(wildcards, params, log), **input, **output)

@@ -1,0 +1,16 @@
+rule train:
+    """Train a model on a data set, from a seed."""
+    input:
+        images="results/data/{dataset}/train.safetensors",
+    output:
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+        curve="results/{dataset}/{model}/seed~{seed}/training.csv",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/train.log",
+    params:
+        settings=train_settings,
+        code=train_code,
+    resources:
+        gpu=gpus,
+    run:
+        run_apart("epsigma.stages.train:train", job(wildcards, params, log), **input, **output)

@@ -1,0 +1,28 @@
+"""Run a stage in a process of its own: `stage.py FUNCTION ARGUMENTS`.
+
+FUNCTION is `module:name` of a function that takes a `Job` and files by keyword; ARGUMENTS is JSON
+with the fields of the `job` and the `files`. Training (global seeds) and figures (matplotlib) want
+this. It is a command and not a `script:`, because Snakemake reruns a script whenever the timestamp
+of its file changes.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from epsigma.kinds import load  # noqa: E402 - the line above makes it importable
+from epsigma.stages.job import Job  # noqa: E402
+
+
+def main() -> None:
+    """Read the command line and run the stage."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    function, arguments = sys.argv[1], json.loads(sys.argv[2])
+    load(function)(Job(**arguments["job"]), **arguments["files"])
+
+
+if __name__ == "__main__":
+    main()
