@@ -27,4 +27,3 @@ rule all:
     input:
         rules.collect.output.cells,
         figures(),
-

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from epsigma.files import damaged
 from epsigma.kinds import load
-
-# Images that go through a model at a time: a batch of MNIST's stays in a core's cache.
-BATCH = 1000
+from epsigma.tensors import batches
 
 
 def build(
@@ -68,4 +66,4 @@ def load_classifier(
 @torch.inference_mode()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Compute logits (N, K) of images (N, C, H, W), batch by batch."""
-    return torch.cat([model(batch) for batch in images.split(BATCH)])
+    return torch.cat([model(batch) for (batch,) in batches(images)])

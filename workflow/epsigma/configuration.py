@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
@@ -137,7 +137,9 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
                 "give one of them another `name`"
             )
         names.setdefault(block["name"], index)
-        general = {key: block[key] for key in ("kind", "name", "training") if key in block}
+        general: dict[str, Any] = {
+            key: block[key] for key in ("kind", "name", "training") if key in block
+        }
         own = {key: block[key] for key in block if key not in general}
         faults = list(_check(own, block_schema(kind), at))
         yield from faults
@@ -166,7 +168,7 @@ def _explain(error: ValidationError, at: str) -> str:
     limit: Any = error.validator_value
     match error.validator:
         case "additionalProperties":
-            known = error.schema["properties"]
+            known = cast(Schema, error.schema)["properties"]
             unknown = [name for name in value if name not in known]
             return f"{key}: unknown key {_listed(unknown)}; allowed: {_listed(known)}"
         case "required":

@@ -87,4 +87,3 @@ def read_ledger(path: str | Path, columns: list[str] | None = None) -> dict[str,
 def damaged(path: str | Path, reason: object) -> ValueError:
     """Make the error of a file that cannot be read."""
     return ValueError(f"{path} cannot be read ({reason}): delete it and run again to remake it")
-

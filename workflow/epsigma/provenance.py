@@ -1,11 +1,11 @@
-"""Where a file comes from: digests of code, versions, and the record that goes into its metadata."""
+"""Where a file comes from: digests of code, versions, and the record in its metadata."""
 
 import ast
 import hashlib
 import json
 import sys
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from epsigma import __version__
 _RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "pyarrow")
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_digest(*modules: str) -> str:
     """Digest what the modules, and the modules of the same package that they import, do.
 
@@ -69,7 +69,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _source(module: str) -> Path | None:
     """Find the file of a module without importing its parents; None if it is no module."""
     package, *rest = module.split(".")

@@ -7,11 +7,11 @@ rule attack:
         adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.safetensors",
     log:
         "logs/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.log",
+    resources:
+        gpu=gpus,
     params:
         settings=attack_settings,
         code=attack_code,
-    resources:
-        gpu=gpus,
     run:
         from epsigma.stages.attack import attack
 

@@ -171,9 +171,7 @@ def spectrum_settings(wildcards):
 
 
 def spectrum_code(wildcards):
-    return code_digest(
-        "epsigma.stages.spectrum", *(module_of("filters", name) for name in FILTERS)
-    )
+    return code_digest("epsigma.stages.spectrum", *(module_of("filters", name) for name in FILTERS))
 
 
 def first_seed(path):

@@ -1,4 +1,5 @@
 rule dataset:
+    # data_dir is not a param: the files' content is checked, so where they lie changes nothing.
     """Bring a data set into the project's form."""
     output:
         train="results/data/{dataset}/train.safetensors",
@@ -8,7 +9,6 @@ rule dataset:
     params:
         settings=dataset_settings,
         code=dataset_code,
-    # data_dir is not a param: the files' content is checked, so where they lie changes nothing.
     run:
         from epsigma.stages.dataset import dataset
 

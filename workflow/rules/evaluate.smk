@@ -27,6 +27,8 @@ rule evaluate:
         ledger="results/{dataset}/{model}/seed~{seed}/ledger/{threat}/{attack}/{budget}/{filter}/{strength}.parquet",
     log:
         "logs/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.log",
+    # Before more is filtered: a set that is not kept is gone once it is scored.
+    priority: 1
     params:
         settings=evaluate_settings,
         code=evaluate_code,

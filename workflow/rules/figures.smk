@@ -94,7 +94,11 @@ rule draw_filter:
             "results/figures/{dataset}/{model}/{attack}/{filter}/accuracy.svg",
             caption="../report/accuracy_by_strength.rst",
             category="Figures: {dataset}, {model}",
-            labels={"attack": "{attack}", "filter": "{filter}", "figure": "accuracy over strength"},
+            labels={
+                "attack": "{attack}",
+                "filter": "{filter}",
+                "figure": "accuracy over strength",
+            },
         ),
         gallery=report(
             "results/figures/{dataset}/{model}/{attack}/{filter}/gallery.svg",

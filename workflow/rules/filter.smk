@@ -8,11 +8,11 @@ rule filter:
         ),
     log:
         "logs/{dataset}/{model}/seed~{seed}/filtered/{threat}/{attack}/{budget}/{filter}/{strength}.log",
+    resources:
+        gpu=gpus,
     params:
         settings=filter_settings,
         code=filter_code,
-    resources:
-        gpu=gpus,
     run:
         from epsigma.stages.filter import filter_set
 

@@ -7,10 +7,10 @@ rule train:
         curve="results/{dataset}/{model}/seed~{seed}/training.csv",
     log:
         "logs/{dataset}/{model}/seed~{seed}/train.log",
+    resources:
+        gpu=gpus,
     params:
         settings=train_settings,
         code=train_code,
-    resources:
-        gpu=gpus,
     run:
         run_apart("epsigma.stages.train:train", job(wildcards, params, log), **input, **output)

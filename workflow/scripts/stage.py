@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from epsigma.kinds import load  # noqa: E402 - the line above makes it importable
-from epsigma.stages.job import Job  # noqa: E402
+from epsigma.kinds import load
+from epsigma.stages.job import Job
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """max over j ≠ y of Z_j, minus Z_y: positive exactly when the example is misclassified.
+    """Max over j ≠ y of Z_j, minus Z_y: positive exactly when the example is misclassified.
 
     The f6 of Carlini & Wagner (2017), untargeted and with κ = ∞. Arguments as in `cross_entropy`.
 

@@ -62,9 +62,7 @@ class Dataset:
                 f"test images {self.test.images.shape[1:]}"
             )
         if self.test.labels.max() >= self.classes:
-            raise ValueError(
-                f"the test label {self.test.labels.max()} does not occur in training"
-            )
+            raise ValueError(f"the test label {self.test.labels.max()} does not occur in training")
 
     @property
     def classes(self) -> int:

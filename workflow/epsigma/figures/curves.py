@@ -1,5 +1,7 @@
 """Rates over budgets and strengths: the paper's figures 1, 3 and 4."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -128,11 +130,11 @@ def over_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
     )
 
 
-def _line(axes: Axes, rates: pd.DataFrame, **look: object) -> None:
+def _line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
     x = np.asarray(rates.index, dtype=float)
     if not look.get("dashes"):
         look.pop("dashes", None)
-    axes.plot(x, rates["rate"], **look)  # type: ignore[arg-type]
+    axes.plot(x, rates["rate"], **look)
     below, above = rates["rate"] - rates["low"], rates["high"] - rates["rate"]
     axes.errorbar(
         x,

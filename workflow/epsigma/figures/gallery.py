@@ -41,7 +41,7 @@ def draw_gallery(
     count = images.shape[1]
     columns = min(COLUMNS, count)
     bands = -(-count // columns)
-    figure = Figure(figsize=(1.15 * columns + 0.6, 3.1 * bands + 0.7))
+    figure = Figure(figsize=(max(1.15 * columns + 0.6, 6.0), 2.9 * bands + 0.9))
     grid = figure.subplots(2 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
@@ -61,9 +61,10 @@ def draw_gallery(
                 axes.set_title(_named(strengths[k]), fontsize="medium")
             if k % columns == 0:
                 axes.set_ylabel(name)
-    figure.suptitle(
-        f"{title}: test image {index}, a {label}\n"
-        f"predicted class (softmax probability); grey from {low:.2g} (black) to {high:.2g} (white)"
+    figure.suptitle(f"{title}: test image {index}, a {label}")
+    figure.supxlabel(
+        f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}",
+        fontsize="medium",
     )
     return figure
 
@@ -72,9 +73,7 @@ def _show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> Non
     if len(image) == 1:
         axes.imshow(image[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     else:
-        axes.imshow(
-            np.moveaxis((image - low) / (high - low), 0, -1), interpolation="nearest"
-        )
+        axes.imshow(np.moveaxis((image - low) / (high - low), 0, -1), interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

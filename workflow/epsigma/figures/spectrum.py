@@ -1,5 +1,7 @@
 """Frequency responses of the filters against the spectra of images and perturbations."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +43,9 @@ def _spectra(axes: Axes, curves: pd.DataFrame) -> None:
         images["frequency"], images["amplitude"], color="black", linewidth=2, label="clean images"
     )
     perturbations = curves[(curves["curve"] == "perturbation") & (curves["amplitude"] > 0)]
-    levels = sorted(perturbations["level"].unique(), key=lambda level: Level.parse(level).value or 0)
+    levels = sorted(
+        perturbations["level"].unique(), key=lambda level: Level.parse(level).value or 0
+    )
     chosen = list(dict.fromkeys([*levels[:1], *levels[len(levels) // 2 :][:1], *levels[-1:]]))
     for level, look in zip(chosen, style.sequence(len(chosen)), strict=True):
         at = perturbations[perturbations["level"] == level]
@@ -63,7 +67,10 @@ def _responses(axes: Axes, filters: pd.DataFrame, curves: pd.DataFrame) -> None:
     for level, look in zip(levels, style.sequence(len(levels)), strict=True):
         at = filters[filters["level"] == level]
         axes.plot(
-            at["frequency"], at["amplitude"], **{**_solid(look), "marker": None}, label=_label(level)
+            at["frequency"],
+            at["amplitude"],
+            **{**_solid(look), "marker": None},
+            label=_label(level),
         )
     axes.set_xlim(0, 0.5)
     axes.set_ylim(-0.03, 1.05)
@@ -72,7 +79,7 @@ def _responses(axes: Axes, filters: pd.DataFrame, curves: pd.DataFrame) -> None:
     style.legend_right(axes)
 
 
-def _solid(look: dict[str, object]) -> dict[str, object]:
+def _solid(look: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in look.items() if value != ()}
 
 

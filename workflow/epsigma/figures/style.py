@@ -1,11 +1,12 @@
 """What the figures share: theme, line styles, and the words on their axes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
@@ -14,7 +15,7 @@ from epsigma.grid import spell
 AXES = {
     "eps": "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)",
     "sigma": "σ of the Gaussian kernel (pixels)",
-    "cutoff": "cutoff (cycles per pixel)",
+    "cutoff": "cutoff; of a band-pass its centre (cycles per pixel)",
 }
 SYMBOLS = {"eps": "ε", "sigma": "σ", "cutoff": "cutoff"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -46,7 +47,7 @@ def sequence(n: int) -> list[dict[str, Any]]:
     Order shows in lightness, so it survives grey print and colour-blindness; neighbours differ in
     marker and dash.
     """
-    colours = sns.color_palette("cividis_r", n_colors=n + 1)[1:]
+    colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n > 1 else [1.0])
     return [
         {"color": colour, "marker": marker, "dashes": dashes}
         for colour, marker, dashes in zip(colours, cycle(_MARKERS), cycle(_DASHES), strict=False)
@@ -72,11 +73,6 @@ def percent(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
-def legend_right(axes: Axes, title: str | None = None, order: Sequence[int] | None = None) -> None:
+def legend_right(axes: Axes) -> None:
     """Put the legend beside the axes, where it hides nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if order is not None:
-        handles, labels = [handles[i] for i in order], [labels[i] for i in order]
-    axes.legend(
-        handles, labels, title=title, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0
-    )
+    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0)

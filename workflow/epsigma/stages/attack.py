@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from epsigma.classifier import BATCH, load_classifier
+from epsigma.classifier import load_classifier
 from epsigma.device import resolve
 from epsigma.kinds import load
 from epsigma.stages.job import Job
-from epsigma.tensors import ImageSet, perturbation_norms, read_clean, write_image_set
+from epsigma.tensors import ImageSet, batches, perturbation_norms, read_clean, write_image_set
 
 
 def attack(job: Job, *, test: str, checkpoint: str, adversarial: str) -> None:
@@ -25,14 +25,9 @@ def attack(job: Job, *, test: str, checkpoint: str, adversarial: str) -> None:
         model: nn.Module = load_classifier(checkpoint, job.settings["model"], device)
         settings = job.settings["attack"]
         craft = load(settings["implementation"])
-        images = torch.cat(
-            [
-                craft(model, batch, labels, **settings["parameters"])
-                for batch, labels in zip(
-                    clean.images.split(BATCH), clean.labels.split(BATCH), strict=True
-                )
-            ]
-        )
+        images = torch.empty_like(clean.images)
+        for batch, labels, out in batches(clean.images, clean.labels, images):
+            out.copy_(craft(model, batch, labels, **settings["parameters"]))
         norms = perturbation_norms(images, clean.images)
         write_image_set(adversarial, ImageSet(images, clean.labels, norms), job.metadata)
         log.info(

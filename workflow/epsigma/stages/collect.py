@@ -68,6 +68,8 @@ def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         # Of no trials there is no rate: 0 of 1, then blanked.
         trials = cells[n].clip(lower=1)
         low, high = proportion_confint(cells[count], trials, 1 - CONFIDENCE, method="wilson")
-        cells[f"{rate}_low"] = pd.Series(low, cells.index).where(cells[n] > 0)
-        cells[f"{rate}_high"] = pd.Series(high, cells.index).where(cells[n] > 0)
+        # Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
+        for bound, values in (("low", low), ("high", high)):
+            values = pd.Series(values, cells.index).round(12)
+            cells[f"{rate}_{bound}"] = values.where(cells[n] > 0)
     return cells[COLUMNS]

@@ -16,7 +16,8 @@ def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
     Args:
         job: its settings are `implementation` and `parameters` of the data set.
         data_dir: folder of data files, for the data sets that need one.
-        train, test: the files to write; `images` uint8 (N, C, H, W), `labels` int64 (N,).
+        train: file of training images to write; `images` uint8 (N, C, H, W), `labels` int64 (N,).
+        test: file of test images to write, alike.
 
     Raises:
         FileNotFoundError, ValueError: from the data set, naming the file and the remedy.

@@ -20,14 +20,18 @@ METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None, "Creator": "epsigm
 DPI = 150
 
 
-def draw_attack(job: Job, *, cells: str, curves: str, accuracy: str, success: str, spectrum: str) -> None:
+def draw_attack(
+    job: Job, *, cells: str, curves: str, accuracy: str, success: str, spectrum: str
+) -> None:
     """Draw the figures of an attack.
 
     Args:
         job: its cell names `dataset`, `model` and `attack`.
         cells: `cells.csv`.
         curves: CSV of `epsigma.stages.spectrum`.
-        accuracy, success, spectrum: SVG files to write, each with a PNG beside it.
+        accuracy: SVG file to write, with a PNG beside it, like the others.
+        success: SVG file to write.
+        spectrum: SVG file to write.
     """
     with job.logged(), style.theme():
         mine = select(cells, job.cell)
@@ -44,7 +48,8 @@ def draw_filter(job: Job, *, cells: str, images: str, accuracy: str, gallery: st
         job: its cell names `dataset`, `model`, `attack` and `filter`.
         cells: `cells.csv`.
         images: safetensors of `epsigma.stages.gallery`.
-        accuracy, gallery: SVG files to write, each with a PNG beside it.
+        accuracy: SVG file to write, with a PNG beside it, like the other.
+        gallery: SVG file to write.
     """
     with job.logged(), style.theme():
         mine = select(cells, job.cell)

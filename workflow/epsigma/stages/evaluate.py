@@ -60,7 +60,8 @@ def evaluate(
         before = read_ledger(clean, ["label", "correct"])
         if not np.array_equal(before["label"], columns["label"]):
             raise ValueError(
-                f"the labels of {images} are not the test set's in its order: delete it and run again"
+                f"the labels of {images} are not the test set's in its order: delete it and run "
+                "again"
             )
         columns["correct_clean"] = before["correct"]
         columns |= {name: value.cpu().numpy() for name, value in (given.norms or {}).items()}

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.classifier import BATCH
 from epsigma.device import resolve
 from epsigma.kinds import load
 from epsigma.stages.job import Job
-from epsigma.tensors import read_image_set, write_image_set
+from epsigma.tensors import batches, read_image_set, write_image_set
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
@@ -38,6 +37,6 @@ def build(settings: dict[str, Any]) -> nn.Module:
 def apply(module: nn.Module, images: Tensor) -> Tensor:
     """Filter images (N, C, H, W), batch by batch."""
     filtered = torch.empty_like(images)
-    for batch, out in zip(images.split(BATCH), filtered.split(BATCH), strict=True):
+    for batch, out in batches(images, filtered):
         out.copy_(module(batch))
     return filtered

@@ -41,7 +41,9 @@ def make_gallery(
     with job.logged() as log:
         device = resolve(job.device)
         columns = [read_ledger(path, ["correct", "correct_clean"]) for path in ledgers]
-        level, index = choose([column["correct"] for column in columns], columns[0]["correct_clean"])
+        level, index = choose(
+            [column["correct"] for column in columns], columns[0]["correct_clean"]
+        )
         clean = read_clean(test, device)
         attacked = read_image_set(adversarial[level], device).images[index]
         pair = torch.stack([clean.images[index], attacked])

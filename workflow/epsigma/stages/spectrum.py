@@ -6,13 +6,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from epsigma.classifier import BATCH
 from epsigma.device import resolve
 from epsigma.files import whole
 from epsigma.filters.frequency import radial_frequency
 from epsigma.stages.filter import build
 from epsigma.stages.job import Job
-from epsigma.tensors import read_clean, read_image_set
+from epsigma.tensors import batches, read_clean, read_image_set
 
 # Frequencies at which responses are drawn: up to the Nyquist frequency of an axis.
 FREQUENCIES = torch.linspace(0, 0.5, 251, dtype=torch.float64)
@@ -41,9 +40,7 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
             response = getattr(build(entry), "response", None)
             if response is not None:
                 name, strength = entry["filter"], entry["strength"]
-                curves.append(
-                    _curve("filter", name, strength, FREQUENCIES, response(FREQUENCIES))
-                )
+                curves.append(_curve("filter", name, strength, FREQUENCIES, response(FREQUENCIES)))
         with whole(spectrum) as temporary:
             pd.concat(curves).to_csv(temporary, index=False, float_format="%.6g")
 
@@ -61,7 +58,7 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     height, width = images.shape[-2:]
     amplitude = torch.zeros(height, width // 2 + 1, dtype=torch.float64, device=images.device)
-    for batch in images.split(BATCH):
+    for (batch,) in batches(images):
         amplitude += torch.fft.rfft2(batch, norm="ortho").abs().sum((0, 1), dtype=torch.float64)
     amplitude = amplitude.cpu() / (images.shape[0] * images.shape[1])
     # rfft2 leaves out the columns that mirror another; each of the others stands for two.
@@ -77,9 +74,7 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(rings, dtype=torch.float64) / side, mean[:rings]
 
 
-def _curve(
-    curve: str, name: str, level: str, frequency: Tensor, amplitude: Tensor
-) -> pd.DataFrame:
+def _curve(curve: str, name: str, level: str, frequency: Tensor, amplitude: Tensor) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "curve": curve,

@@ -130,9 +130,10 @@ def train(job: Job, *, images: str, checkpoint: str, curve: str) -> None:
         device = resolve(job.device)
         data = read_clean(images, device)
         learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
-        shape, classes = tuple(data.images.shape[1:]), read_classes(images)
-        model = build(shape=shape, classes=classes, **job.settings["model"])
-        about = {"shape": list(shape), "classes": classes, **job.metadata}
+        channels, height, width = data.images.shape[1:]
+        classes = read_classes(images)
+        model = build(shape=(channels, height, width), classes=classes, **job.settings["model"])
+        about = {"shape": [channels, height, width], "classes": classes, **job.metadata}
         module = Classifier(model, about, learning_rate=training["learning_rate"], log=log)
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",

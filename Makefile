@@ -1,0 +1,54 @@
+# `make help` lists the targets. Each makes the environment it needs first.
+
+PYTHON ?= python3
+CORES ?= all
+DATA_DIR ?= data
+CONFIG ?= config/config.yaml
+
+BIN = .venv/bin
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --config data_dir=$(DATA_DIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help results paper report test lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: CORES=$(CORES) CONFIG=$(CONFIG) DATA_DIR=$(DATA_DIR) PYTHON=$(PYTHON)"
+
+results: .venv/run.stamp ## run the default configuration to the end, into results/
+	$(BIN)/python workflow/scripts/unlock.py
+	$(SNAKEMAKE)
+
+paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
+	$(MAKE) results CONFIG=config/paper.yaml
+
+report: results ## write results/report.html: figures, tables and configuration in one file
+	$(SNAKEMAKE) --logger none --report results/report.html
+
+test: .venv/test.stamp lint ## check style and types, and run the tests
+	$(BIN)/pytest -n 2
+
+lint: .venv/test.stamp ## check style and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+format: .venv/test.stamp ## bring the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+clean: ## remove results, logs and Snakemake's records (not the environment)
+	rm -rf results logs .snakemake
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "epsigma's pinned versions are for Python 3.11; name one: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/%.stamp: envs/%.txt envs/run.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
