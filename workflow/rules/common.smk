@@ -1,10 +1,12 @@
 # What the rules share: the checked configuration, the wildcards, and the functions that turn
 # wildcards into a stage's settings and the digest of its code.
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
 import sys
+import threading
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
 # also makes results independent of how many cores there are.
@@ -202,6 +204,12 @@ def gpus(wildcards):
 def job(wildcards, params, log):
     """What a stage is told beside its files."""
     return Job(dict(wildcards), params.settings, params.code, STUDY["device"], str(log))
+
+
+def warm_up():
+    """Import what the cells need while another process works, not when it is done."""
+    if workflow.is_main_process:
+        threading.Thread(target=importlib.import_module, args=["epsigma.stages.gallery"]).start()
 
 
 def run_apart(function, job, **files):

@@ -7,6 +7,8 @@ rule evaluate_clean:
         ledger="results/{dataset}/{model}/seed~{seed}/ledger/clean.parquet",
     log:
         "logs/{dataset}/{model}/seed~{seed}/ledger/clean.log",
+    # All other cells wait for it.
+    priority: 2
     params:
         settings=evaluate_settings,
         code=evaluate_code,

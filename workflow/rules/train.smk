@@ -13,4 +13,5 @@ rule train:
         settings=train_settings,
         code=train_code,
     run:
+        warm_up()
         run_apart("epsigma.stages.train:train", job(wildcards, params, log), **input, **output)

@@ -20,7 +20,7 @@ def accuracy_by_budget(cells: pd.DataFrame) -> Figure:
     Args:
         cells: rows of `cells.csv`, of one data set, model, threat and attack.
     """
-    figure = Figure(figsize=(5.2, 3.4))
+    figure = Figure(layout="constrained", figsize=(5.2, 3.4))
     axes = figure.subplots()
     unfiltered = cells[cells["filter"] == NO_FILTER]
     rates = over_seeds(unfiltered, "accuracy", "budget")
@@ -44,7 +44,7 @@ def accuracy_by_strength(cells: pd.DataFrame, filter_name: str) -> Figure:
         cells: rows of `cells.csv`, of one data set, model, threat and attack.
         filter_name: the filter.
     """
-    figure = Figure(figsize=(6.4, 4))
+    figure = Figure(layout="constrained", figsize=(6.4, 4))
     axes = figure.subplots()
     filtered = cells[cells["filter"] == filter_name]
     unfiltered = over_seeds(cells[cells["filter"] == NO_FILTER], "accuracy", "budget")
@@ -86,7 +86,9 @@ def success_by_budget(cells: pd.DataFrame) -> Figure:
     """
     names = [name for name in cells["filter"].unique() if name != NO_FILTER]
     rows = -(-len(names) // COLUMNS)
-    figure = Figure(figsize=(5.2 * min(COLUMNS, len(names)), 3.2 * rows + 0.3))
+    figure = Figure(
+        layout="constrained", figsize=(5.2 * min(COLUMNS, len(names)), 3.2 * rows + 0.3)
+    )
     grid = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
     unfiltered = over_seeds(cells[cells["filter"] == NO_FILTER], "attack_success", "budget")
     for axes, name in zip(grid.flat, names, strict=False):

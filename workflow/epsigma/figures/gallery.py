@@ -41,7 +41,9 @@ def draw_gallery(
     count = images.shape[1]
     columns = min(COLUMNS, count)
     bands = -(-count // columns)
-    figure = Figure(figsize=(max(1.15 * columns + 0.6, 6.0), 2.9 * bands + 0.9))
+    figure = Figure(
+        layout="constrained", figsize=(max(1.15 * columns + 0.6, 6.0), 2.9 * bands + 0.9)
+    )
     grid = figure.subplots(2 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)

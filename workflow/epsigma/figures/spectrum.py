@@ -24,7 +24,7 @@ def draw_spectrum(curves: pd.DataFrame, title: str) -> Figure:
     filters = curves[curves["curve"] == "filter"]
     names = list(filters["name"].unique())
     rows = -(-len(names) // COLUMNS)
-    figure = Figure(figsize=(10.4, 3 + 2.6 * rows))
+    figure = Figure(layout="constrained", figsize=(10.4, 3 + 2.6 * rows))
     ratios = [1.15] + [1] * rows
     grid = figure.add_gridspec(1 + rows, COLUMNS, height_ratios=ratios)
     top = figure.add_subplot(grid[0, :])
@@ -80,7 +80,7 @@ def _responses(axes: Axes, filters: pd.DataFrame, curves: pd.DataFrame) -> None:
 
 
 def _solid(look: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in look.items() if value != ()}
+    return {key: value for key, value in look.items() if key != "dashes" or value}
 
 
 def _label(level: str) -> str:

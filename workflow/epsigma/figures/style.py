@@ -30,7 +30,6 @@ def theme() -> Iterator[None]:
         **sns.plotting_context("paper", font_scale=1.1),
         "axes.spines.right": False,
         "axes.spines.top": False,
-        "figure.constrained_layout.use": True,
         "legend.frameon": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "epsigma",

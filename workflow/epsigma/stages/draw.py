@@ -83,6 +83,9 @@ def _title(job: Job) -> str:
 
 
 def _save(figure: Figure, svg: str) -> None:
+    # The layout is found once, not in every format again.
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
     for suffix, metadata in METADATA.items():
         with whole(Path(svg).with_suffix(suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata, dpi=DPI)
