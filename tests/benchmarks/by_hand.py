@@ -68,7 +68,7 @@ def filters(blocks):
                 keep = f > value
             else:
                 keep = ((f - value).abs() <= block["width"] / 2) & (f > 0)
-            yield block["kind"], value, lambda x, keep=keep.float(): frequency(x, keep)
+            yield block["kind"], value, lambda x, keep=keep: frequency(x, keep)
 
 
 def main():
