@@ -139,7 +139,8 @@ class RadialFilter(nn.Module, ABC):
         """Filter through the fast Fourier transform; `post` is left out."""
         height, width = images.shape[-2:]
         response = self.response(radial_frequency(height, width)).to(images)
-        return torch.fft.irfft2(torch.fft.rfft2(images) * response, s=(height, width))
+        filtered: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * response, s=(height, width))
+        return filtered
 
     def by_matrices(self, images: Tensor) -> Tensor:
         """Filter in the real Fourier basis: B ((Bᵀ X B) ⊙ H) Bᵀ; `post` is left out."""
