@@ -24,7 +24,7 @@ paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 	$(MAKE) results CONFIG=config/paper.yaml
 
 report: results ## write results/report.html: figures, tables and configuration in one file
-	$(SNAKEMAKE) --logger none --report results/report.html
+	$(SNAKEMAKE) --report results/report.html
 
 test: .venv/test.stamp lint ## check style and types, and run the tests
 	$(BIN)/pytest -n 2

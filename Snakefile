@@ -28,4 +28,5 @@ rule all:
     default_target: True
     input:
         rules.collect.output.cells,
+        rules.configuration.output.configuration,
         figures(),

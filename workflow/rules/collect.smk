@@ -18,3 +18,23 @@ rule collect:
         from epsigma.stages.collect import collect
 
         collect(job(wildcards, params, log), metrics=input.metrics, table=output.cells)
+
+
+rule configuration:
+    """Write down the configuration of the run, defaults included."""
+    output:
+        configuration=report(
+            "results/tables/configuration.yaml",
+            caption="../report/configuration.rst",
+            category="Tables",
+            labels={"table": "configuration"},
+        ),
+    log:
+        "logs/tables/configuration.log",
+    params:
+        settings=STUDY,
+        code=code_digest("epsigma.stages.collect"),
+    run:
+        from epsigma.stages.collect import write_configuration
+
+        write_configuration(job(wildcards, params, log), **output)

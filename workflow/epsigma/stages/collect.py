@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import yaml
 from statsmodels.stats.proportion import proportion_confint
 
-from epsigma.files import read_json, whole
+from epsigma.files import read_json, whole, write_text
 from epsigma.stages.job import Job
 
 CONFIDENCE = 0.95
@@ -49,6 +50,18 @@ def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
         with whole(table) as temporary:
             cells.to_csv(temporary, index=False)
         log.info("%d cells", len(cells))
+
+
+def write_configuration(job: Job, *, configuration: str) -> None:
+    """Write the configuration that was run, defaults included, as YAML.
+
+    Args:
+        job: its settings are the configuration.
+        configuration: the file to write.
+    """
+    with job.logged():
+        text = yaml.safe_dump(job.settings, sort_keys=False, allow_unicode=True)
+        write_text(configuration, text)
 
 
 def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -1,0 +1,371 @@
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from epsigma.classifier import load_classifier
+from epsigma.files import read_json, read_ledger, whole, write_json, write_ledger, write_text
+from epsigma.models.mlp import MLP
+from epsigma.tensors import (
+    ImageSet,
+    batches,
+    perturbation_norms,
+    read_classes,
+    read_clean,
+    read_image_set,
+    read_tensors,
+    write_image_set,
+    write_tensors,
+)
+
+CPU = torch.device("cpu")
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+METADATA = {"cell": '{"dataset": "digits"}', "code": "0123", "note": "ε = 0,1 ☂"}
+MODEL = {"implementation": "epsigma.models.mlp:MLP", "parameters": {"hidden": 3}}
+ABOUT = {"shape": [1, 2, 2], "classes": 2}
+
+
+def image_set(n=5):
+    generator = torch.Generator().manual_seed(0)
+    norms = {name: torch.rand(n, generator=generator) for name in ImageSet.NORMS}
+    return ImageSet(torch.rand(n, 2, 3, 4, generator=generator), torch.arange(n), norms)
+
+
+def data(path):
+    images = torch.arange(2 * 2 * 2, dtype=torch.uint8).view(2, 1, 2, 2)
+    write_tensors(
+        path, {"images": images, "labels": torch.tensor([1, 0])}, {**METADATA, "classes": "12"}
+    )
+
+
+def ledger(path):
+    columns = {"label": np.arange(5, dtype=np.int16), "correct": np.arange(5) % 2 == 0}
+    write_ledger(path, columns, METADATA)
+
+
+def checkpoint(path, **changes):
+    weights = MLP((1, 2, 2), 2, hidden=3).state_dict()
+    content = {
+        "hyper_parameters": ABOUT,
+        "state_dict": {f"model.{name}": value for name, value in weights.items()},
+    }
+    with whole(path) as temporary:
+        torch.save({**content, **changes}, temporary)
+
+
+WRITERS = {
+    "text": ("a.csv", lambda path: write_text(path, "ε,σ\n")),
+    "json": ("a.json", lambda path: write_json(path, {"accuracy": 0.5, "names": ["ε", None]})),
+    "ledger": ("a.parquet", ledger),
+    "data": ("a.safetensors", data),
+    "images": ("a.safetensors", lambda path: write_image_set(path, image_set(), METADATA)),
+    "checkpoint": ("a.ckpt", checkpoint),
+}
+READERS = {
+    "json": read_json,
+    "ledger": lambda path: read_ledger(path, ["label", "correct"]),
+    "data": lambda path: (read_clean(path, CPU), read_classes(path)),
+    "images": lambda path: read_image_set(path, CPU),
+    "checkpoint": lambda path: load_classifier(path, MODEL, CPU),
+}
+
+
+def written(folder, kind):
+    name, write = WRITERS[kind]
+    write(folder / name)
+    return folder / name
+
+
+def assert_named(error, path):
+    assert str(path) in str(error)
+    assert "delete it and run again" in str(error)
+
+
+class Stop(BaseException):
+    """As a signal stops a job."""
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Stop])
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_failing_body_leaves_the_folder_as_it_was(tmp_path, error, before):
+    path = tmp_path / "table.csv"
+    if before:
+        path.write_text(before)
+    with pytest.raises(error), whole(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise error
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == (
+        {"table.csv": before} if before else {}
+    )
+
+
+def test_a_body_that_writes_nothing_is_an_error_and_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError), whole(tmp_path / "table.csv"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_has_its_name_when_it_is_whole_and_not_before(tmp_path):
+    path = tmp_path / "new" / "folder" / "table.csv"
+    with whole(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        # A rename within a folder is atomic; libraries choose a format by the suffix.
+        assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_writers_of_a_file_do_not_meet(tmp_path):
+    path = tmp_path / "table.csv"
+    with whole(path) as one, whole(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_job_leaves_no_half_file_under_the_final_name(tmp_path):
+    path = tmp_path / "table.csv"
+    code = f"""
+import os, signal
+from epsigma.files import whole
+with whole({str(path)!r}) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(WORKFLOW)}
+    )
+    assert killed.returncode < 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_files_have_the_permissions_that_the_umask_leaves(tmp_path, kind, umask):
+    before = os.umask(umask)
+    try:
+        path = written(tmp_path, kind)
+    finally:
+        os.umask(before)
+    assert oct(path.stat().st_mode & 0o777) == oct(0o666 & ~umask)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_truncated_file_is_refused_by_name_and_remedy(tmp_path, kind):
+    path = written(tmp_path, kind)
+    content = path.read_bytes()
+    # JSON may lose its last newline.
+    length = len(content) - 1
+    for n in {*range(0, length, max(1, length // 40)), length - 1}:
+        path.write_bytes(content[:n])
+        with pytest.raises(ValueError, match="cannot be read") as raised:
+            READERS[kind](path)
+        assert_named(raised.value, path)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_file_of_something_else_is_refused_by_name_and_remedy(tmp_path, kind):
+    path = written(tmp_path, kind)
+    path.write_bytes(b"\xff<!DOCTYPE html>" * 100)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        READERS[kind](path)
+    assert_named(raised.value, path)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, about what the altered bytes seem to say
+@pytest.mark.parametrize("kind", READERS)
+def test_an_altered_byte_is_refused_by_name_and_remedy_if_it_is_noticed(tmp_path, kind):
+    path = written(tmp_path, kind)
+    content = path.read_bytes()
+    refused = 0
+    for position in range(0, len(content), max(1, len(content) // 250)):
+        altered = bytearray(content)
+        altered[position] ^= 0xFF
+        path.write_bytes(altered)
+        try:
+            READERS[kind](path)
+        except ValueError as error:
+            assert_named(error, path)
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "said"),
+    [
+        ("data", lambda path: read_image_set(path, CPU), "no tensor linf, l2, l0"),
+        ("data", lambda path: read_tensors(path, ("norms",), CPU), "no tensor norms"),
+        ("images", read_classes, "classes"),
+        ("ledger", lambda path: read_ledger(path, ["correct", "margin"]), "no column margin"),
+    ],
+)
+def test_a_file_that_lacks_what_is_read_is_refused(tmp_path, kind, read, said):
+    path = written(tmp_path, kind)
+    with pytest.raises(ValueError, match=said) as raised:
+        read(path)
+    assert_named(raised.value, path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hyper_parameters": None},
+        {"hyper_parameters": {}},
+        {"hyper_parameters": {**ABOUT, "classes": "ten"}},
+        {"hyper_parameters": {**ABOUT, "classes": 3}},
+        {"hyper_parameters": {**ABOUT, "shape": 4}},
+        {"hyper_parameters": {**ABOUT, "shape": [1, 28, 28]}},
+        {"state_dict": {}},
+        {"state_dict": [1, 2]},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_make_is_refused(tmp_path, changes):
+    path = tmp_path / "a.ckpt"
+    checkpoint(path, **changes)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        load_classifier(path, MODEL, CPU)
+    assert_named(raised.value, path)
+
+
+def test_a_checkpoint_of_another_width_is_refused(tmp_path):
+    path = written(tmp_path, "checkpoint")
+    with pytest.raises(ValueError, match="size mismatch") as raised:
+        load_classifier(path, {**MODEL, "parameters": {"hidden": 4}}, CPU)
+    assert_named(raised.value, path)
+
+
+class Payload:
+    """A pickle that makes a folder when it is read."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    "save",
+    [
+        pytest.param(torch.save, id="zip"),
+        pytest.param(
+            lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
+            id="legacy",
+        ),
+        pytest.param(lambda content, path: path.write_bytes(pickle.dumps(content)), id="pickle"),
+    ],
+)
+def test_a_checkpoint_with_a_pickled_payload_is_refused_and_the_payload_not_run(tmp_path, save):
+    path, folder = tmp_path / "a.ckpt", tmp_path / "made by the payload"
+    save({"hyper_parameters": ABOUT, "state_dict": {}, "payload": Payload(folder)}, path)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        load_classifier(path, MODEL, CPU)
+    assert_named(raised.value, path)
+    assert not folder.exists()
+    # It would have run: torch.load without weights_only, or pickle itself, runs it.
+    torch.load(path, weights_only=False)
+    assert folder.exists()
+
+
+def test_images_labels_and_norms_come_back_as_they_were(tmp_path):
+    given = image_set()
+    path = written(tmp_path, "images")
+    found = read_image_set(path, CPU)
+    assert torch.equal(found.images, given.images)
+    assert torch.equal(found.labels, given.labels)
+    assert {name: value.tolist() for name, value in found.norms.items()} == {
+        name: value.tolist() for name, value in given.norms.items()
+    }
+
+
+def test_views_are_written_as_what_they_show(tmp_path):
+    images = torch.rand(4, 1, 3, 5)
+    given = {"images": images.transpose(2, 3), "labels": torch.arange(8)[::2]}
+    write_tensors(tmp_path / "a.safetensors", given, {})
+    found = read_tensors(tmp_path / "a.safetensors", ("images", "labels"), CPU)
+    assert all(torch.equal(found[name], given[name]) for name in given)
+
+
+def test_clean_images_are_read_as_fractions_of_white(tmp_path):
+    path = written(tmp_path, "data")
+    clean = read_clean(path, CPU)
+    assert clean.images.dtype == torch.float32
+    assert (clean.images * 255).flatten().tolist() == pytest.approx(range(8))
+    assert clean.labels.tolist() == [1, 0]
+    assert read_classes(path) == 12
+
+
+def test_metadata_of_tensors_comes_back(tmp_path):
+    with safe_open(written(tmp_path, "images"), framework="np") as file:
+        assert file.metadata() == METADATA
+
+
+def test_metadata_of_a_ledger_comes_back(tmp_path):
+    import pyarrow.parquet as pq
+
+    found = pq.read_schema(written(tmp_path, "ledger")).metadata
+    assert {key.decode(): value.decode() for key, value in found.items()} == METADATA
+
+
+def test_a_ledger_comes_back_with_its_types(tmp_path):
+    found = read_ledger(written(tmp_path, "ledger"))
+    assert {name: column.dtype for name, column in found.items()} == {
+        "label": np.int16,
+        "correct": np.bool_,
+    }
+    assert found["label"].tolist() == [0, 1, 2, 3, 4]
+    assert found["correct"].tolist() == [True, False, True, False, True]
+    assert list(read_ledger(tmp_path / "a.parquet", ["correct"])) == ["correct"]
+
+
+def test_json_comes_back_in_its_order(tmp_path):
+    value = {"b": 1, "a": [None, 0.1, "ε"]}
+    write_json(tmp_path / "a.json", value)
+    assert json.dumps(read_json(tmp_path / "a.json")) == json.dumps(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_that_others_cannot_read_is_not_written(tmp_path, value):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"accuracy": value})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_norms_of_perturbations_are_measured_example_by_example(monkeypatch):
+    monkeypatch.setattr("epsigma.tensors.BATCH", 2)
+    clean = torch.zeros(3, 2, 2, 2)
+    delta = torch.zeros_like(clean)
+    delta[1, 0, 0, 0] = -0.3
+    delta[1, 1, 0, 0] = 0.4  # the same pixel, another channel
+    delta[2] = 0.5
+    norms = perturbation_norms(clean + delta, clean)
+    assert list(norms) == ["linf", "l2", "l0"]
+    assert norms["linf"].tolist() == pytest.approx([0, 0.4, 0.5])
+    assert norms["l2"].tolist() == pytest.approx([0, 0.5, 2**0.5])
+    assert norms["l0"].tolist() == [0, 1, 4]
+    assert all(norm.dtype == torch.float32 for norm in norms.values())
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
+def test_batches_cut_tensors_alike_and_are_views_of_them(monkeypatch, rows, sizes):
+    monkeypatch.setattr("epsigma.tensors.BATCH", 3)
+    images, labels = torch.zeros(rows, 2), torch.arange(rows)
+    cut = list(batches(images, labels))
+    assert [len(part) for part, _ in cut] == sizes
+    assert torch.equal(torch.cat([part for _, part in cut]), labels)
+    for part, _ in cut:
+        part += 1
+    assert images.eq(1).all()

@@ -1,0 +1,233 @@
+import itertools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from epsigma import grid
+from epsigma.configuration import validate
+from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, spell
+
+ROOT = Path(__file__).parents[2]
+
+STUDY = {
+    "datasets": [{"kind": "mnist5k"}, {"kind": "digits"}],
+    "models": [{"kind": "mlp"}, {"kind": "mlp", "name": "wide", "hidden": 256}],
+    "seeds": [3, 1],
+    "attacks": [
+        {"kind": "fgsm", "eps": [0.2, 0, 0.1]},
+        {"kind": "fgsm", "name": "by_margin", "loss": "margin", "eps": [0.05]},
+    ],
+    "filters": [{"kind": "gaussian", "sigma": [2, 1.5]}, {"kind": "highpass", "cutoff": [0.1]}],
+}
+
+values = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "spelling"),
+    [
+        (0, "0"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1, "1"),
+        (1.0, "1"),
+        (100, "100"),
+        (100.0, "100"),
+        (0.1, "0.1"),
+        (float("0.10"), "0.1"),
+        (10.5, "10.5"),
+        (1e-3, "0.001"),
+        (1e-5, "0.00001"),
+        (1e-20, "0.00000000000000000001"),
+        (1e22, "10000000000000000000000"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (np.float64(0.1), "0.1"),
+        (np.float32(0.5), "0.5"),
+        (np.int64(2), "2"),
+    ],
+)
+def test_a_value_has_one_spelling_without_exponent_and_trailing_zeros(value, spelling):
+    assert spell(value) == spelling
+
+
+@given(values)
+def test_a_spelling_is_read_as_the_value_and_is_a_number_of_the_wildcards(value):
+    assert float(spell(value)) == value
+    assert re.fullmatch(grid.NUMBER, spell(value))
+
+
+@given(st.sampled_from(["eps", "sigma", "step_size"]), values)
+def test_a_level_is_read_back_from_what_paths_spell(name, value):
+    level = Level(name, value)
+    assert Level.parse(str(level)) == level
+    assert re.fullmatch(grid.LEVEL, str(level))
+
+
+def test_a_level_without_anything_to_sweep_is_fixed():
+    assert str(FIXED_LEVEL) == "fixed"
+    assert Level.parse("fixed") == FIXED_LEVEL
+    assert FIXED_LEVEL.parameters == {}
+    assert levels({}, None) == [FIXED_LEVEL]
+
+
+def test_a_level_is_the_hyper_parameter_it_names():
+    assert Level.parse("sigma~1.5").parameters == {"sigma": 1.5}
+
+
+OTHER_SPELLINGS = [
+    "eps~0.10",
+    "eps~.1",
+    "eps~1.",
+    "eps~1.0",
+    "eps~01",
+    "eps~00",
+    "eps~1e-3",
+    "eps~1E3",
+    "eps~-1",
+    "eps~-0",
+    "eps~+1",
+    "eps~0,1",
+    "eps~",
+    "eps",
+    "eps~nan",
+    "eps~inf",
+    "eps~ 1",
+    "eps~1 ",
+    "eps~1\n",
+    "eps~~1",
+    "~1",
+    "Eps~1",
+    "fixed~0.10",
+    "Fixed",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", OTHER_SPELLINGS)
+def test_another_spelling_of_a_level_is_refused_by_the_parser_and_by_the_wildcards(text):
+    assert not re.fullmatch(grid.LEVEL, text)
+    with pytest.raises(ValueError, match="shortest spelling"):
+        Level.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("eps~0.1000000000000000055", id="more digits than the number has"),
+        pytest.param("eps~9007199254740993", id="an integer that no float holds"),
+        pytest.param("eps~1" + "0" * 400, id="beyond the largest float"),
+        pytest.param("eps~1\u0663", id="a digit that is not ASCII"),
+    ],
+)
+def test_a_level_that_str_would_write_otherwise_is_refused(text):
+    with pytest.raises(ValueError, match="shortest spelling"):
+        Level.parse(text)
+
+
+@pytest.mark.parametrize("name", ["mnist5k", "a", "a_b", "fgsm2", "none"])
+def test_names_are_wildcards(name):
+    assert re.fullmatch(grid.NAME, name)
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "_a", "a-b", "a/b", "a~b", "a.b", "a\n", "ä"])
+def test_what_is_no_name_is_no_wildcard(name):
+    assert not re.fullmatch(grid.NAME, name)
+
+
+def test_cells_come_in_the_order_of_the_configuration_each_set_first_without_a_filter():
+    expected = [
+        (dataset, model, seed, "blind", *attack, *filter_)
+        for dataset, model, seed, attack, filter_ in itertools.product(
+            ["mnist5k", "digits"],
+            ["mlp", "wide"],
+            [3, 1],
+            [("fgsm", "eps~0.2"), ("fgsm", "eps~0"), ("fgsm", "eps~0.1"), ("by_margin", "eps~0.05")],
+            [
+                ("none", "fixed"),
+                ("gaussian", "sigma~2"),
+                ("gaussian", "sigma~1.5"),
+                ("highpass", "cutoff~0.1"),
+            ],
+        )
+    ]
+    listed = list(cells(validate(STUDY)))
+    assert [tuple(cell.wildcards.values()) for cell in listed] == [
+        tuple(map(str, cell)) for cell in expected
+    ]
+    assert len(listed) == 2 * 2 * 2 * 4 * 4
+
+
+def test_a_cell_names_the_wildcards_of_its_paths():
+    cell = Cell("digits", "mlp", 7, "blind", "fgsm", Level("eps", 0.1), "none", FIXED_LEVEL)
+    assert cell.wildcards == {
+        "dataset": "digits",
+        "model": "mlp",
+        "seed": "7",
+        "threat": "blind",
+        "attack": "fgsm",
+        "budget": "eps~0.1",
+        "filter": "none",
+        "strength": "fixed",
+    }
+
+
+def test_the_seed_of_a_cell_is_its_identity_s_on_every_machine_and_in_every_order():
+    wildcards = {"dataset": "digits", "seed": "0", "budget": "eps~0.1"}
+    # The first eight bytes of sha256(b"budget=eps~0.1/dataset=digits/seed=0"), halved.
+    assert cell_seed(wildcards) == 8_169_064_148_047_555_913
+    assert cell_seed(dict(reversed(wildcards.items()))) == 8_169_064_148_047_555_913
+
+
+def test_no_two_cells_share_a_seed_and_torch_takes_each():
+    study = validate(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()))
+    seeds = [cell_seed(cell.wildcards) for cell in cells(study)]
+    assert len(set(seeds)) == len(seeds) > 100
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+DAG_MODULES = [
+    "epsigma.configuration",
+    "epsigma.grid",
+    "epsigma.kinds",
+    "epsigma.provenance",
+    "epsigma.stages.job",
+    "epsigma.datasets",
+    "epsigma.models",
+    "epsigma.attacks",
+    "epsigma.filters",
+]
+DAG = f"""
+import yaml
+from pathlib import Path
+from epsigma import configuration, grid, provenance
+study = configuration.validate(yaml.safe_load(Path({str(ROOT / "config/paper.yaml")!r}).read_text()))
+assert list(grid.cells(study))
+for section in configuration.REGISTRIES:
+    for block in study[section]:
+        settings = configuration.settings(study, section, block["name"])
+        provenance.code_digest(settings["implementation"].partition(":")[0])
+provenance.code_digest("epsigma.stages.train", "epsigma.stages.draw")
+provenance.record({{}}, {{}}, "")
+"""
+
+
+@pytest.mark.parametrize("code", [*(f"import {name}" for name in DAG_MODULES), DAG])
+def test_what_builds_the_dag_imports_neither_torch_nor_numpy(code):
+    report = "import sys; print(*sorted({'torch', 'numpy'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == []

@@ -1,0 +1,267 @@
+"""What is recomputed when something changes: exactly what depends on it."""
+
+import ast
+import copy
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, ScheduledJob, Workdir
+
+# 2 ε; 3 filters at a strength each, and none.
+BUDGETS, FILTERED, CELLS = 2, 6, 8
+DRAWINGS = {"draw_attack": 1, "draw_filter": 2}
+AFTER_CELLS = {"collect": 1, "gallery": 2, "spectrum": 1, **DRAWINGS}
+AFTER_ATTACK = {"filter": FILTERED, "evaluate": CELLS, **AFTER_CELLS}
+AFTER_TRAINING = {"evaluate_clean": 1, "attack": BUDGETS, **AFTER_ATTACK}
+
+
+def count(jobs: list[ScheduledJob]) -> dict[str, int]:
+    """Count the jobs by rule, without the one that writes any new configuration down."""
+    return dict(Counter(job.rule for job in jobs if job.rule != "configuration"))
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    study = copy.deepcopy(SMALL)
+    change(study)
+    return study
+
+
+def test_a_rerun_does_nothing(finished: Workdir) -> None:
+    assert finished.scheduled() == []
+
+
+def test_another_configuration_is_written_down(finished: Workdir) -> None:
+    finished.configure(changed(lambda study: study.update(device="cpu")))
+    assert [job.rule for job in finished.scheduled()] == ["configuration"]
+
+
+def test_a_cold_run_makes_every_cell_once(workdir: Workdir) -> None:
+    assert count(workdir.scheduled()) == {"dataset": 1, "train": 1, **AFTER_TRAINING}
+
+
+def test_another_sigma_runs_its_cells_only(finished: Workdir) -> None:
+    finished.configure(changed(lambda study: study["filters"][0]["sigma"].append(2)))
+    jobs = finished.scheduled()
+    assert count(jobs) == {
+        "filter": BUDGETS,
+        "evaluate": BUDGETS,
+        "gallery": 1,
+        "spectrum": 1,
+        "collect": 1,
+        **DRAWINGS,
+    }
+    cells = [job.wildcards for job in jobs if job.rule in ("filter", "evaluate")]
+    assert {cell["strength"] for cell in cells} == {"sigma~2"}
+    assert {job.wildcards["filter"] for job in jobs if job.rule == "gallery"} == {"gaussian"}
+
+
+def test_another_eps_runs_its_cells_only(finished: Workdir) -> None:
+    finished.configure(changed(lambda study: study["attacks"][0]["eps"].append(0.3)))
+    jobs = finished.scheduled()
+    assert count(jobs) == {
+        "attack": 1,
+        "filter": FILTERED // BUDGETS,
+        "evaluate": CELLS // BUDGETS,
+        **AFTER_CELLS,
+    }
+    cells = [job.wildcards for job in jobs if job.rule in ("attack", "filter", "evaluate")]
+    assert {cell["budget"] for cell in cells} == {"eps~0.3"}
+
+
+def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
+    finished.configure(changed(lambda study: study["filters"][0]["sigma"].remove(0.5)))
+    assert count(finished.scheduled()) == {"gallery": 1, "spectrum": 1, "collect": 1, **DRAWINGS}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(
+            lambda study: study["attacks"][0].update(loss="margin"),
+            {"attack": BUDGETS, **AFTER_ATTACK},
+            id="the attack's loss redoes the attack and what follows, but no training",
+        ),
+        pytest.param(
+            lambda study: study["models"][0]["training"].update(epochs=4),
+            {"train": 1, **AFTER_TRAINING},
+            id="the number of epochs redoes everything but the data",
+        ),
+        pytest.param(
+            lambda study: study["filters"][0].update(border="circular"),
+            {
+                "filter": 4,
+                "evaluate": 4,
+                "gallery": 1,
+                "spectrum": 1,
+                "collect": 1,
+                **DRAWINGS,
+            },
+            id="a filter's border redoes that filter",
+        ),
+        pytest.param(
+            lambda study: study["datasets"][0].update(split_seed=1),
+            {"dataset": 1, "train": 1, **AFTER_TRAINING},
+            id="another split redoes everything",
+        ),
+        pytest.param(
+            lambda study: study["seeds"].append(1),
+            {
+                "train": 1,
+                "evaluate_clean": 1,
+                "attack": BUDGETS,
+                "filter": FILTERED,
+                "evaluate": CELLS,
+                "collect": 1,
+                **DRAWINGS,
+            },
+            id="another seed trains one more model",
+        ),
+        pytest.param(
+            lambda study: study.update(keep_filtered=False),
+            {},
+            id="not keeping the filtered sets redoes nothing",
+        ),
+        pytest.param(
+            lambda study: study.update(device="cpu"), {}, id="naming the device redoes nothing"
+        ),
+        pytest.param(
+            lambda study: study.update(data_dir="elsewhere"),
+            {},
+            id="another folder of the same data redoes nothing",
+        ),
+    ],
+)
+def test_a_changed_key_redoes_what_depends_on_it(
+    finished: Workdir, change: Callable[[dict[str, Any]], object], expected: dict[str, int]
+) -> None:
+    finished.configure(changed(change))
+    assert count(finished.scheduled()) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "expected"),
+    [
+        (
+            "attacks/fgsm.py",
+            ".mul_(eps)",
+            ".mul_(eps * 0.9)",
+            {"attack": BUDGETS, **AFTER_ATTACK},
+        ),
+        (
+            "attacks/losses.py",
+            'reduction="none")',
+            'reduction="none") * 2',
+            {"attack": BUDGETS, **AFTER_ATTACK},
+        ),
+        (
+            "filters/gaussian.py",
+            "math.ceil(",
+            "math.floor(",
+            {
+                "filter": 4,
+                "evaluate": 4,
+                "gallery": 1,
+                "spectrum": 1,
+                "collect": 1,
+                **DRAWINGS,
+            },
+        ),
+        ("models/mlp.py", "nn.ReLU()", "nn.GELU()", {"train": 1, **AFTER_TRAINING}),
+        (
+            "stages/evaluate.py",
+            "logits.softmax(1)",
+            "logits.double().softmax(1)",
+            {"evaluate_clean": 1, "evaluate": CELLS, "gallery": 2, "collect": 1, **DRAWINGS},
+        ),
+        (
+            "datasets/digits.py",
+            "255 / 16",
+            "254 / 16",
+            {"dataset": 1, "train": 1, **AFTER_TRAINING},
+        ),
+        ("stages/collect.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", {"collect": 1, **DRAWINGS}),
+        ("figures/curves.py", "figsize=(6.4, 4)", "figsize=(6, 4)", DRAWINGS),
+    ],
+)
+def test_an_edited_function_redoes_its_stage_and_what_follows(
+    finished: Workdir, module: str, old: str, new: str, expected: dict[str, int]
+) -> None:
+    path = finished.project / "workflow" / "epsigma" / module
+    source = path.read_text()
+    assert old in source
+    path.write_text(source.replace(old, new))
+    assert count(finished.scheduled()) == expected
+
+
+def _comment(source: str) -> str:
+    return f"# A comment.\n{source}\n# Another.\n"
+
+
+def _reformat(source: str) -> str:
+    return ast.unparse(ast.parse(source))
+
+
+@pytest.mark.parametrize("edit", [_comment, _reformat, str], ids=["comment", "reformat", "touch"])
+def test_an_edit_that_changes_no_code_redoes_nothing(
+    finished: Workdir, edit: Callable[[str], str]
+) -> None:
+    sources = [
+        path
+        for folder in ("epsigma", "scripts")
+        for path in (finished.project / "workflow" / folder).rglob("*.py")
+    ]
+    assert len(sources) > 30
+    for path in sources:
+        path.write_text(edit(path.read_text()))
+    assert finished.scheduled() == []
+
+
+def test_a_deleted_table_is_remade_from_the_cells_that_are_there(finished: Workdir) -> None:
+    before = finished.cells.read_bytes()
+    finished.cells.unlink()
+    assert count(finished.scheduled()) == {"collect": 1, **DRAWINGS}
+    finished.run()
+    assert finished.cells.read_bytes() == before
+
+
+def test_a_deleted_figure_is_redrawn_and_nothing_else(finished: Workdir) -> None:
+    figure = finished.directory / "results/figures/digits/mlp/fgsm/gaussian/accuracy.svg"
+    before = figure.read_bytes()
+    figure.unlink()
+    assert count(finished.scheduled()) == {"draw_filter": 1}
+    finished.run()
+    assert figure.read_bytes() == before
+
+
+def test_deleted_filtered_sets_are_not_missed(finished: Workdir) -> None:
+    shutil.rmtree(finished.directory / "results/digits/mlp/seed~0/filtered")
+    assert finished.scheduled() == []
+
+
+@pytest.mark.parametrize("budget", ["eps~0.10", "eps~.1", "eps~1e-1", "sigma~0.1"])
+def test_a_value_has_one_spelling(finished: Workdir, budget: str) -> None:
+    target = f"results/digits/mlp/seed~0/adversarial/blind/fgsm/{budget}.safetensors"
+    assert finished.snakemake("--dry-run", target).returncode != 0
+
+
+def test_a_cell_outside_the_configuration_can_be_asked_for_by_its_path(finished: Workdir) -> None:
+    target = "results/digits/mlp/seed~0/metrics/blind/fgsm/eps~0.25/gaussian/sigma~0.8.json"
+    assert count(finished.scheduled(target)) == {"attack": 1, "filter": 1, "evaluate": 1}
+
+
+def test_another_model_leaves_the_first_alone(finished: Workdir) -> None:
+    wide = {"kind": "mlp", "name": "wide", "hidden": 24, "training": {"epochs": 1}}
+    finished.configure(changed(lambda study: study["models"].append(wide)))
+    cells = ("train", "evaluate_clean", "attack", "filter", "evaluate")
+    jobs = [job for job in finished.scheduled() if job.rule in cells]
+    assert len(jobs) == 1 + 1 + BUDGETS + FILTERED + CELLS
+    assert {job.wildcards["model"] for job in jobs} == {"wide"}
+
+
+def test_the_copied_project_is_the_one_that_runs(finished: Workdir, tmp_path: Path) -> None:
+    (finished.project / "workflow" / "epsigma" / "grid.py").write_text("raise ImportError('mine')")
+    assert "mine" in finished.snakemake("--dry-run").stderr
