@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,6 +165,23 @@ def test_a_bad_configuration_stops_before_any_job(
     assert run.returncode != 0
     assert message in " ".join(run.stderr.split())
     assert not (workdir.directory / "results").exists()
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_only_a_named_gpu_is_requested_and_by_the_rules_that_use_it(
+    workdir: Workdir, device: str
+) -> None:
+    run = workdir.snakemake("-n", "--workflow-profile", "none", "--config", f"device={device}")
+    assert run.returncode == 0, run.stderr
+    requests: dict[str, set[str]] = {}
+    for block in (run.stdout + run.stderr).split("\n["):
+        rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
+        if rule:
+            gpu = re.search(r"^    resources:.*\bgpu=(\d+)", block, re.MULTILINE)
+            requests.setdefault(rule[1], set()).add(gpu[1] if gpu else "0")
+    asked = "1" if device == "cuda" else "0"
+    for rule, gpus in requests.items():
+        assert gpus == {asked if rule in ("train", "attack", "filter") else "0"}, rule
 
 
 @pytest.mark.parametrize(

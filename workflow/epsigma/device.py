@@ -2,6 +2,9 @@
 
 import torch
 
+# Where sets are scored and looked at: little work, in jobs that never ask for a GPU.
+CPU = torch.device("cpu")
+
 
 def resolve(device: str) -> torch.device:
     """Find the device that the configuration's `auto`, `cpu` or `cuda` means here.

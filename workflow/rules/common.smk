@@ -16,6 +16,7 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from epsigma import configuration, grid
 from epsigma.provenance import code_digest
@@ -35,6 +36,14 @@ def names_of(section):
 
 
 FILTERS = names_of("filters")
+
+
+def is_news(record):
+    """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
+    return not record.getMessage().startswith("Removing temporary output")
+
+
+logger.addFilter(is_news)
 
 
 wildcard_constraints:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epsigma.classifier import load_classifier, predict
-from epsigma.device import resolve
+from epsigma.device import CPU
 from epsigma.files import read_ledger, write_json, write_ledger
 from epsigma.grid import Level
 from epsigma.stages.job import Job
@@ -27,9 +27,8 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
         ledger: the file to write, with the columns of `score`.
     """
     with job.logged() as log:
-        device = resolve(job.device)
-        clean = read_clean(test, device)
-        model = load_classifier(checkpoint, job.settings["model"], device)
+        clean = read_clean(test, CPU)
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
         columns = score(model, clean.images, clean.labels)
         write_ledger(ledger, columns, job.metadata)
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
@@ -53,9 +52,8 @@ def evaluate(
         ValueError: if the set's labels are not the test set's, in its order.
     """
     with job.logged() as log:
-        device = resolve(job.device)
-        given = read_image_set(images, device)
-        model = load_classifier(checkpoint, job.settings["model"], device)
+        given = read_image_set(images, CPU)
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
         columns = score(model, given.images, given.labels)
         before = read_ledger(clean, ["label", "correct"])
         if not np.array_equal(before["label"], columns["label"]):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from epsigma.classifier import load_classifier, predict
-from epsigma.device import resolve
+from epsigma.device import CPU
 from epsigma.files import read_ledger
 from epsigma.stages.filter import apply, build
 from epsigma.stages.job import Job
@@ -39,17 +39,16 @@ def make_gallery(
             `label` of the image. Metadata: `budget`, and `strengths` as a JSON list.
     """
     with job.logged() as log:
-        device = resolve(job.device)
         columns = [read_ledger(path, ["correct", "correct_clean"]) for path in ledgers]
         level, index = choose(
             [column["correct"] for column in columns], columns[0]["correct_clean"]
         )
-        clean = read_clean(test, device)
-        attacked = read_image_set(adversarial[level], device).images[index]
+        clean = read_clean(test, CPU)
+        attacked = read_image_set(adversarial[level], CPU).images[index]
         pair = torch.stack([clean.images[index], attacked])
         filters = job.settings["filters"]
         shown = torch.stack([apply(build(entry), pair) for entry in filters], dim=1)
-        model = load_classifier(checkpoint, job.settings["model"], device)
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
         probabilities, predictions = predict(model, shown.flatten(0, 1)).softmax(1).max(1)
         budget = job.settings["budgets"][level]
         write_tensors(

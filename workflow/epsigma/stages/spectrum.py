@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from epsigma.device import resolve
+from epsigma.device import CPU
 from epsigma.files import whole
 from epsigma.filters.frequency import radial_frequency
 from epsigma.stages.filter import build
@@ -30,11 +30,10 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
             without a `response` method (one that is not linear) has no rows.
     """
     with job.logged():
-        device = resolve(job.device)
-        clean = read_clean(test, device).images
+        clean = read_clean(test, CPU).images
         curves = [_curve("images", "", "", *radial_spectrum(clean))]
         for budget, path in zip(job.settings["budgets"], adversarial, strict=True):
-            perturbation = read_image_set(path, device).images.sub_(clean)
+            perturbation = read_image_set(path, CPU).images.sub_(clean)
             curves.append(_curve("perturbation", "", budget, *radial_spectrum(perturbation)))
         for entry in job.settings["filters"]:
             response = getattr(build(entry), "response", None)
