@@ -232,3 +232,12 @@ def test_the_papers_study_on_a_part_of_mnist(tmp_path: Path, mnist_dir: Path) ->
         assert np.abs(made["images"] - images).max() <= eps + 1e-6
         assert (made["labels"] == clean["labels"]).all()
     assert not list((workdir.directory / "results").rglob("filtered/**/*.safetensors"))
+
+
+def test_the_readme_shows_the_rule_graph(finished: Workdir) -> None:
+    graph = finished.snakemake("--rulegraph", "mermaid-js").stdout
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
+    shown = re.findall(r"^    (\w+) --> (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(edges) > 20
+    assert set(shown) == edges
