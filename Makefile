@@ -2,11 +2,12 @@
 
 PYTHON ?= python3
 CORES ?= all
-DATA_DIR ?= data
-CONFIG ?= config/config.yaml
+CONFIG ?=
+DATA_DIR ?=
 
 BIN = .venv/bin
-SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --config data_dir=$(DATA_DIR)
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
+	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
 .PHONY: help results paper report test lint format clean
@@ -14,7 +15,8 @@ SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --c
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Variables: CORES=$(CORES) CONFIG=$(CONFIG) DATA_DIR=$(DATA_DIR) PYTHON=$(PYTHON)"
+	@echo "  Variables: CONFIG (default config/config.yaml), DATA_DIR (folder of data files),"
+	@echo "             CORES (default all), PYTHON (a Python 3.11, default python3)"
 
 results: .venv/run.stamp ## run the default configuration to the end, into results/
 	$(BIN)/python workflow/scripts/unlock.py
