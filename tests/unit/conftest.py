@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from epsigma.stages.job import Job
     from torch import Tensor, nn
 
-    from epsigma.stages.job import Job
+# As the workflow does: one core a job, results that do not depend on how many there are.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # The same examples each time, and no deadline: the machine may be busy.
 settings.register_profile("epsigma", deadline=None, derandomize=True, max_examples=60)
@@ -34,10 +38,9 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained() -> Trained:
     import torch
-    from torch.nn import functional
-
     from epsigma.datasets.digits import digits
     from epsigma.models.mlp import MLP
+    from torch.nn import functional
 
     def tensors(part):
         return torch.from_numpy(part.images).float() / 255, torch.from_numpy(part.labels)

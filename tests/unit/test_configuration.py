@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from epsigma import grid
 from epsigma.configuration import (
     REGISTRIES,
@@ -333,10 +332,11 @@ def test_a_word_for_which_there_is_no_number_gets_no_hint(word):
     ],
 )
 def test_a_whole_number_written_as_a_float_is_refused_or_becomes_an_integer(text, key, read):
+    # torch and the paths take integers only; which of the two is done with 64.0 is free.
     try:
         checked = validate(configured(text))
-    except ConfigurationError as error:
-        assert key in str(error)
+    except ConfigurationError:
+        assert any(key in fault and "integer" in fault for fault in faults(text))
     else:
         assert type(read(checked)) is int
 

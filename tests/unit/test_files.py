@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import pickle
@@ -8,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-
 from epsigma.classifier import load_classifier
 from epsigma.files import read_json, read_ledger, whole, write_json, write_ledger, write_text
 from epsigma.models.mlp import MLP
@@ -24,6 +23,7 @@ from epsigma.tensors import (
     write_image_set,
     write_tensors,
 )
+from safetensors import safe_open
 
 CPU = torch.device("cpu")
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -275,8 +275,9 @@ def test_a_checkpoint_with_a_pickled_payload_is_refused_and_the_payload_not_run(
         load_classifier(path, MODEL, CPU)
     assert_named(raised.value, path)
     assert not folder.exists()
-    # It would have run: torch.load without weights_only, or pickle itself, runs it.
-    torch.load(path, weights_only=False)
+    # A reader that trusts the file runs it, if only to find that a bare pickle is no checkpoint.
+    with contextlib.suppress(RuntimeError):
+        torch.load(path, weights_only=False)
     assert folder.exists()
 
 

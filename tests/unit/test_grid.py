@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-
 from epsigma import grid
 from epsigma.configuration import validate
 from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, spell
+from hypothesis import given
+from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +148,12 @@ def test_cells_come_in_the_order_of_the_configuration_each_set_first_without_a_f
             ["mnist5k", "digits"],
             ["mlp", "wide"],
             [3, 1],
-            [("fgsm", "eps~0.2"), ("fgsm", "eps~0"), ("fgsm", "eps~0.1"), ("by_margin", "eps~0.05")],
+            [
+                ("fgsm", "eps~0.2"),
+                ("fgsm", "eps~0"),
+                ("fgsm", "eps~0.1"),
+                ("by_margin", "eps~0.05"),
+            ],
             [
                 ("none", "fixed"),
                 ("gaussian", "sigma~2"),
@@ -208,7 +212,8 @@ DAG = f"""
 import yaml
 from pathlib import Path
 from epsigma import configuration, grid, provenance
-study = configuration.validate(yaml.safe_load(Path({str(ROOT / "config/paper.yaml")!r}).read_text()))
+config = Path({str(ROOT / "config" / "paper.yaml")!r})
+study = configuration.validate(yaml.safe_load(config.read_text()))
 assert list(grid.cells(study))
 for section in configuration.REGISTRIES:
     for block in study[section]:

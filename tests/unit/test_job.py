@@ -3,7 +3,6 @@ import logging
 
 import pytest
 import torch
-
 from epsigma.device import resolve
 
 

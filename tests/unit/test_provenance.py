@@ -5,7 +5,6 @@ import uuid
 from importlib.metadata import version
 
 import pytest
-
 from epsigma import __version__
 from epsigma.provenance import code_digest, record, versions
 
@@ -88,7 +87,7 @@ def edit(package, module, old, new):
         pytest.param(
             "main",
             "add(x, inner.OFFSET) ** power",
-            "(\n        add(\n            x,\n            inner.OFFSET,\n        )\n        ** power\n    )",
+            "(\n        add(\n            x, inner.OFFSET,\n        )\n        ** power\n    )",
             id="layout",
         ),
         pytest.param("inner", "OFFSET = 1", "\n\nOFFSET   =  0x1", id="layout of an imported one"),

@@ -1,5 +1,4 @@
 import pytest
-
 from epsigma.configuration import REGISTRIES
 from epsigma.kinds import Kind, load
 

@@ -11,6 +11,9 @@ from epsigma.files import damaged
 from epsigma.kinds import load
 from epsigma.tensors import batches
 
+# What torch.load raises for a file that is damaged or holds more than tensors and plain values.
+UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError)
+
 
 def build(
     implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
@@ -49,21 +52,34 @@ def load_classifier(
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        about, weights = content["hyper_parameters"], content["state_dict"]
+        about = content["hyper_parameters"]
         shape, classes = tuple(about["shape"]), int(about["classes"])
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError) as error:
+        weights = {key.removeprefix("model."): w for key, w in content["state_dict"].items()}
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise damaged(checkpoint, str(error).partition("\n")[0]) from error
     model = build(settings["implementation"], shape, classes, settings["parameters"])
     try:
-        model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in weights.items()}
-        )
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise damaged(checkpoint, error) from error
     return model.to(device).eval().requires_grad_(False)
 
 
-@torch.inference_mode()
+def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Find each example's class of the largest logit, and its softmax probability.
+
+    Args:
+        logits: (N, K).
+
+    Returns:
+        (N,) int64 and (N,) float. The class comes from the logits: softmax rounds small
+        differences away.
+    """
+    classes = logits.argmax(1)
+    return classes, logits.softmax(1).gather(1, classes.unsqueeze(1)).squeeze(1)
+
+
+@torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Compute logits (N, K) of images (N, C, H, W), batch by batch."""
     return torch.cat([model(batch) for (batch,) in batches(images)])

@@ -5,12 +5,13 @@ Imports neither torch nor numpy.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, TypeChecker, ValidationError
+from jsonschema.validators import extend
 
 from epsigma.attacks import ATTACKS
 from epsigma.datasets import DATASETS
@@ -27,6 +28,24 @@ REGISTRIES: dict[str, dict[str, Kind]] = {
     "filters": FILTERS,
 }
 RESERVED = {"filters": NO_FILTER}
+# The keys of a block that are not its kind's hyper-parameters.
+GENERAL = {
+    "datasets": ("kind", "name"),
+    "models": ("kind", "name", "training"),
+    "attacks": ("kind", "name"),
+    "filters": ("kind", "name"),
+}
+
+
+def _is_integer(checker: TypeChecker, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON takes 64.0 for an integer; layers and loops don't.
+VALIDATOR: Callable[[Schema], Any] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
 
 
 class ConfigurationError(ValueError):
@@ -94,7 +113,7 @@ def _not_finite(value: Any, at: str = "") -> Iterator[str]:
 
 def _check(value: Any, schema: Schema, at: str = "") -> Iterator[str]:
     """Fill defaults into `value` and report its faults, each with its key."""
-    validator = Draft202012Validator(schema)
+    validator = VALIDATOR(schema)
     _fill_defaults(value, schema, schema)
     for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path))):
         yield _explain(error, at)
@@ -137,9 +156,7 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
                 "give one of them another `name`"
             )
         names.setdefault(block["name"], index)
-        general: dict[str, Any] = {
-            key: block[key] for key in ("kind", "name", "training") if key in block
-        }
+        general: dict[str, Any] = {key: block[key] for key in GENERAL[section] if key in block}
         own = {key: block[key] for key in block if key not in general}
         faults = list(_check(own, block_schema(kind), at))
         yield from faults
@@ -198,9 +215,10 @@ def _explain(error: ValidationError, at: str) -> str:
 def _as_number(value: Any) -> str:
     """Explain YAML's surprise: 1e-3 is a string, 0.001 and 1.0e-3 are numbers."""
     try:
-        return f" (a string in YAML; write {spell(float(value))})" if isinstance(value, str) else ""
-    except (ValueError, ArithmeticError):
+        number = float(value) if isinstance(value, str) else math.nan
+    except ValueError:
         return ""
+    return f" (a string in YAML; write {spell(number)})" if math.isfinite(number) else ""
 
 
 def _listed(names: Any) -> str:

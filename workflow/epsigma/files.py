@@ -24,7 +24,12 @@ def whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        temporary.unlink()
         yield temporary
+        # Some writers (safetensors) give their files to the owner alone, whatever the umask.
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -76,7 +81,7 @@ def read_ledger(path: str | Path, columns: list[str] | None = None) -> dict[str,
     try:
         # Cells run in threads of their own; more buy nothing for files of this size.
         table = pq.ParquetFile(path).read(columns, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise damaged(path, error) from error
     missing = set(columns or ()) - set(table.column_names)
     if missing:

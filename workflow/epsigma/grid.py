@@ -4,6 +4,7 @@ Imports neither torch nor numpy: the DAG, the package and the tests share it.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ NO_FILTER = "none"
 FIXED = "fixed"
 
 NAME = r"[a-z][a-z0-9_]*"
-NUMBER = r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?"
+NUMBER = r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?"
 LEVEL = rf"(?:[a-z_]+~{NUMBER}|{FIXED})"
 
 
@@ -25,7 +26,8 @@ def spell(value: float) -> str:
     >>> spell(0.10), spell(1.0), spell(1e-5)
     ('0.1', '1', '0.00001')
     """
-    text = format(Decimal(repr(float(value))), "f")
+    # + 0.0 makes 0 of -0.
+    text = format(Decimal(repr(float(value) + 0.0)), "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -53,9 +55,10 @@ class Level:
         if text == FIXED:
             return FIXED_LEVEL
         name, _, number = text.partition("~")
-        if not re.fullmatch(LEVEL, text):
+        level = cls(name, float(number)) if re.fullmatch(LEVEL, text) else FIXED_LEVEL
+        if level.value is None or math.isinf(level.value) or str(level) != text:
             raise ValueError(f"{text!r} is not a name, ~ and a number in its shortest spelling")
-        return cls(name, float(number))
+        return level
 
     @property
     def parameters(self) -> dict[str, float]:

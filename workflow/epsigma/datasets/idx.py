@@ -42,11 +42,13 @@ def read_idx(path: Path, *, md5: str) -> NDArray[np.uint8]:
     if len(raw) < 4 or raw[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
         raise ValueError(f"{path} is not an IDX file of unsigned bytes: {remedy}")
     header = 4 + 4 * raw[3]
+    if len(raw) < header:
+        raise ValueError(f"{path} is truncated within its header: {remedy}")
     shape = tuple(int(n) for n in np.frombuffer(raw[4:header], dtype=">u4"))
     if len(raw) != header + math.prod(shape):
         raise ValueError(
             f"{path} is truncated or padded: its header promises {math.prod(shape)} values "
-            f"({' x '.join(map(str, shape))}), it holds {max(0, len(raw) - header)}: {remedy}"
+            f"({' x '.join(map(str, shape))}), it holds {len(raw) - header}: {remedy}"
         )
     found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     if found != md5:

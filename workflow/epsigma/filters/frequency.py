@@ -25,6 +25,8 @@ POST = ("none", "clip", "rescale")
 
 # A cutoff that is a frequency of the grid (0.25 for 28 pixels) is on it despite rounding.
 _ROUNDING = 1e-9
+# A filtered image whose values differ by less is one of one value: the rest is rounding.
+_FLAT = 1e-6
 
 
 def profile(u: Tensor, shape: str, order: int) -> Tensor:
@@ -58,13 +60,12 @@ def fourier_basis(side: int) -> tuple[Tensor, Tensor]:
         frequency below 0.5, the alternation of signs if `side` is even. And (side,) float64,
         their frequencies in cycles per pixel.
     """
-    pixel = torch.arange(side, dtype=torch.float64)
-    index = torch.arange(side)
-    wave = (index + 1) // 2
-    angle = 2 * math.pi * pixel[:, None] * wave / side
-    basis = torch.where(index % 2 == 0, torch.sin(angle), torch.cos(angle))
+    pixel = torch.arange(side)
+    frequency = ((pixel + 1) // 2).double() / side
+    angle = 2 * math.pi * pixel.double()[:, None] * frequency
+    basis = torch.where(pixel % 2 == 0, torch.sin(angle), torch.cos(angle))
     basis[:, 0] = 1
-    return basis / torch.linalg.vector_norm(basis, dim=0), wave / side
+    return basis / torch.linalg.vector_norm(basis, dim=0), frequency
 
 
 class RadialFilter(nn.Module, ABC):
@@ -130,7 +131,7 @@ class RadialFilter(nn.Module, ABC):
         if self.post == "rescale":
             low, high = torch.aminmax(filtered.flatten(1), dim=1)
             low, high = (bound[:, None, None, None] for bound in (low, high))
-            flat = high == low
+            flat = high - low < _FLAT
             stretched = (filtered - low) / torch.where(flat, 1.0, high - low)
             return torch.where(flat, filtered.clamp(0, 1), stretched)
         return filtered

@@ -18,6 +18,7 @@ from epsigma.stages.job import Job
 # What each format writes into its files: no dates, so that the same figure is the same bytes.
 METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None, "Creator": "epsigma"}, ".png": {}}
 DPI = 150
+NAMES = ("dataset", "model", "attack", "filter")
 
 
 def draw_attack(
@@ -71,9 +72,12 @@ def draw_filter(job: Job, *, cells: str, images: str, accuracy: str, gallery: st
 
 def select(cells: str, cell: dict[str, str]) -> pd.DataFrame:
     """Read the rows of one data set, model and attack, blind, out of `cells.csv`."""
-    table = pd.read_csv(cells)
+    # A model may be called "null": only an empty field is no value.
+    table = pd.read_csv(
+        cells, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str)
+    )
     mine = (table["threat"] == "blind").copy()
-    for name in ("dataset", "model", "attack"):
+    for name in NAMES[:3]:
         mine &= table[name] == cell[name]
     return table[mine]
 

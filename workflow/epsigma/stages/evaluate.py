@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from epsigma.classifier import load_classifier, predict
+from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import read_ledger, write_json, write_ledger
 from epsigma.grid import Level
@@ -85,7 +85,7 @@ def score(model: nn.Module, images: Tensor, labels: Tensor) -> Columns:
     logits = predict(model, images)
     if not torch.isfinite(logits).all():
         raise ValueError("the model's logits are not finite")
-    probability, prediction = logits.softmax(1).max(1)
+    prediction, probability = most_probable(logits)
     true = labels.unsqueeze(1)
     rival = logits.scatter(1, true, -torch.inf).amax(1)
     margin = logits.gather(1, true).squeeze(1) - rival

@@ -33,7 +33,7 @@ def build(settings: dict[str, Any]) -> nn.Module:
     return module.eval()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def apply(module: nn.Module, images: Tensor) -> Tensor:
     """Filter images (N, C, H, W), batch by batch."""
     filtered = torch.empty_like(images)

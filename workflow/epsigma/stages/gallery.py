@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from epsigma.classifier import load_classifier, predict
+from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import read_ledger
 from epsigma.stages.filter import apply, build
@@ -49,7 +49,7 @@ def make_gallery(
         filters = job.settings["filters"]
         shown = torch.stack([apply(build(entry), pair) for entry in filters], dim=1)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        probabilities, predictions = predict(model, shown.flatten(0, 1)).softmax(1).max(1)
+        predictions, probabilities = most_probable(predict(model, shown.flatten(0, 1)))
         budget = job.settings["budgets"][level]
         write_tensors(
             gallery,

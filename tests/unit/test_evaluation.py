@@ -1,0 +1,252 @@
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from epsigma.classifier import build, predict
+from epsigma.files import read_json, read_ledger
+from epsigma.stages.evaluate import evaluate, evaluate_clean, score, summarise
+from epsigma.tensors import ImageSet, perturbation_norms, read_clean, write_image_set
+from torch import nn
+
+CPU = torch.device("cpu")
+CELL = {
+    "dataset": "digits",
+    "model": "mlp",
+    "seed": "3",
+    "threat": "blind",
+    "attack": "fgsm",
+    "budget": "eps~0.25",
+    "filter": "none",
+    "strength": "fixed",
+}
+
+
+class Given(nn.Module):
+    """A model whose logits are its images."""
+
+    def forward(self, images):
+        return images.flatten(1)
+
+
+def scored(logits, labels):
+    logits = torch.tensor(logits)
+    return score(Given(), logits[:, None, None], torch.tensor(labels))
+
+
+def test_scores_of_hand_computed_logits():
+    columns = scored([[2.0, 0.0, 1.0], [2.0, 0.0, 1.0], [0.0, 0.0, math.log(2)]], [0, 2, 2])
+    assert columns["index"].tolist() == [0, 1, 2]
+    assert columns["label"].tolist() == [0, 2, 2]
+    assert columns["prediction"].tolist() == [0, 0, 2]
+    assert columns["correct"].tolist() == [True, False, True]
+    assert columns["margin"].tolist() == pytest.approx([1, -1, math.log(2)])
+    share = math.exp(2) / (math.exp(2) + 1 + math.exp(1))
+    assert columns["probability"].tolist() == pytest.approx([share, share, 0.5])
+
+
+def test_scores_have_the_ledger_s_types():
+    columns = scored([[1.0, 0.0]], [0])
+    assert {name: column.dtype for name, column in columns.items()} == {
+        "index": np.int32,
+        "label": np.int16,
+        "prediction": np.int16,
+        "probability": np.float32,
+        "margin": np.float32,
+        "correct": np.bool_,
+    }
+
+
+@pytest.mark.parametrize("difference", [1e-9, 1e-3, 1])
+def test_the_margin_is_positive_exactly_when_the_prediction_is_right(difference):
+    # Softmax rounds small differences of logits away.
+    columns = scored([[0.0, difference], [0.0, difference]], [0, 1])
+    assert (columns["margin"] > 0).tolist() == [False, True]
+    assert columns["correct"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_not_finite_are_refused(bad):
+    with pytest.raises(ValueError, match="logits are not finite"):
+        scored([[0.0, bad], [0.0, 1.0]], [0, 1])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+def test_predictions_do_not_depend_on_the_batch(monkeypatch, trained, batch):
+    together = trained.model(trained.images)
+    monkeypatch.setattr("epsigma.tensors.BATCH", batch)
+    torch.testing.assert_close(predict(trained.model, trained.images), together)
+
+
+def test_an_implementation_that_is_no_module_is_refused():
+    with pytest.raises(TypeError, match=r"made a slice, not an nn\.Module"):
+        build("builtins:slice", (1, 8, 8), 10, {})
+
+
+def ledger(correct, correct_clean, linf=0.0):
+    n = len(correct)
+    return {
+        "correct": np.array(correct, bool),
+        "correct_clean": np.array(correct_clean, bool),
+        "linf": np.full(n, linf, np.float32),
+        "l2": np.arange(n, dtype=np.float32),
+        "l0": np.full(n, 3, np.float32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("correct", "correct_clean", "expected"),
+    [
+        # Two of the three that are right when clean are fooled; one that was wrong is right now.
+        (
+            [1, 0, 0, 1],
+            [1, 1, 1, 0],
+            {"n_correct": 2, "accuracy": 0.5, "n_correct_clean": 3, "n_fooled": 2, "rate": 2 / 3},
+        ),
+        # Wrong when clean and wrong now is no success.
+        (
+            [1, 1, 0, 0],
+            [1, 1, 0, 0],
+            {"n_correct": 2, "accuracy": 0.5, "n_correct_clean": 2, "n_fooled": 0, "rate": 0},
+        ),
+        (
+            [0, 0, 0, 0],
+            [1, 1, 1, 1],
+            {"n_correct": 0, "accuracy": 0, "n_correct_clean": 4, "n_fooled": 4, "rate": 1},
+        ),
+        # Nothing was right when clean: of no trials there is no rate.
+        (
+            [1, 0, 0, 0],
+            [0, 0, 0, 0],
+            {"n_correct": 1, "accuracy": 0.25, "n_correct_clean": 0, "n_fooled": 0, "rate": None},
+        ),
+    ],
+)
+def test_attack_success_counts_only_what_is_right_when_clean(correct, correct_clean, expected):
+    found = summarise(ledger(correct, correct_clean))
+    expected = {**expected, "n": 4, "attack_success": expected["rate"]}
+    assert {name: found[name] for name in expected if name != "rate"} == {
+        name: value for name, value in expected.items() if name != "rate"
+    }
+
+
+def test_norms_are_averaged_over_all_examples():
+    found = summarise(ledger([1, 0, 0, 1], [1, 1, 0, 0], linf=0.1))
+    assert (found["linf"], found["l2"], found["l0"]) == (pytest.approx(0.1), 1.5, 3)
+
+
+def test_a_summary_can_be_written_as_json():
+    found = summarise(ledger([1, 0], [0, 0]))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert list(found) == [
+        "n",
+        "n_correct",
+        "accuracy",
+        "n_correct_clean",
+        "n_fooled",
+        "attack_success",
+        "linf",
+        "l2",
+        "l0",
+    ]
+
+
+# --- The stages
+
+
+@pytest.fixture
+def files(tmp_path, trained, clean_file, checkpoint, make_job):
+    """What evaluate reads (as arguments), made of an attack by noise."""
+    clean = str(tmp_path / "clean.parquet")
+    evaluate_clean(
+        make_job({"model": trained.settings}, dataset="digits"),
+        test=str(clean_file),
+        checkpoint=str(checkpoint),
+        ledger=clean,
+    )
+    given = read_clean(clean_file, CPU)
+    noise = torch.randn(given.images.shape, generator=torch.Generator().manual_seed(0)) * 0.3
+    noisy = (given.images + noise).clamp(0, 1)
+    norms = perturbation_norms(noisy, given.images)
+    images = tmp_path / "adversarial.safetensors"
+    write_image_set(images, ImageSet(noisy, given.labels, norms), {})
+    return {"images": str(images), "checkpoint": str(checkpoint), "clean": clean}
+
+
+def run(make_job, trained, tmp_path, files):
+    job = make_job({"model": trained.settings}, **CELL)
+    outputs = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
+    evaluate(job, **files, **outputs)
+    return job, read_json(outputs["metrics"]), outputs["ledger"]
+
+
+def test_the_clean_ledger_scores_the_test_images_in_their_order(files, trained):
+    columns = read_ledger(files["clean"])
+    assert columns["label"].tolist() == trained.labels.tolist()
+    right = trained.model(trained.images).argmax(1) == trained.labels
+    assert columns["correct"].tolist() == right.tolist()
+    assert columns["correct"].mean() > 0.9
+
+
+def test_a_cell_s_ledger_has_a_row_an_example_and_its_columns(files, trained, tmp_path, make_job):
+    job, _, path = run(make_job, trained, tmp_path, files)
+    columns = read_ledger(path)
+    assert {name: column.dtype for name, column in columns.items()} == {
+        "index": np.int32,
+        "label": np.int16,
+        "prediction": np.int16,
+        "probability": np.float32,
+        "margin": np.float32,
+        "correct": np.bool_,
+        "correct_clean": np.bool_,
+        "linf": np.float32,
+        "l2": np.float32,
+        "l0": np.float32,
+    }
+    assert columns["index"].tolist() == list(range(360))
+    assert columns["correct_clean"].tolist() == read_ledger(files["clean"])["correct"].tolist()
+    metadata = pq.read_schema(path).metadata
+    assert {key.decode(): value.decode() for key, value in metadata.items()} == job.metadata
+
+
+def test_a_cell_s_metrics_are_its_identity_its_ledger_s_summary_and_provenance(
+    files, trained, tmp_path, make_job
+):
+    job, metrics, path = run(make_job, trained, tmp_path, files)
+    assert metrics == {
+        "dataset": "digits",
+        "model": "mlp",
+        "seed": 3,
+        "threat": "blind",
+        "attack": "fgsm",
+        "budget_name": "eps",
+        "budget": 0.25,
+        "filter": "none",
+        "strength_name": None,
+        "strength": None,
+        **summarise(read_ledger(path)),
+        "made_by": job.metadata,
+    }
+    assert 0 < metrics["attack_success"] < 1
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(torch.arange(359, -1, -1), id="in another order"),
+        pytest.param(torch.arange(359), id="one short"),
+    ],
+)
+def test_a_set_whose_labels_are_not_the_test_set_s_is_refused(
+    files, trained, tmp_path, make_job, order
+):
+    norms = {name: torch.zeros(len(order)) for name in ImageSet.NORMS}
+    shuffled = ImageSet(trained.images[order], trained.labels[order], norms)
+    write_image_set(files["images"], shuffled, {})
+    with pytest.raises(ValueError, match="are not the test set's in its order") as raised:
+        run(make_job, trained, tmp_path, files)
+    assert files["images"] in str(raised.value)
+    assert not (tmp_path / "a.json").exists()
+    assert not (tmp_path / "a.parquet").exists()
