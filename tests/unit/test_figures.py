@@ -17,7 +17,7 @@ from epsigma.files import write_ledger
 from epsigma.filters.gaussian import Gaussian
 from epsigma.grid import spell
 from epsigma.stages.collect import tabulate
-from epsigma.stages.draw import _save, draw_attack, draw_filter, select
+from epsigma.stages.draw import _save, draw_attack, draw_filters, select
 from epsigma.stages.gallery import choose, make_gallery
 from epsigma.stages.spectrum import make_spectrum, radial_spectrum
 from epsigma.tensors import (
@@ -409,6 +409,19 @@ def test_the_spectrum_of_a_pure_wave_peaks_at_its_frequency(size, across, turns)
     assert others.abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 7), (9, 12), (12, 7)], ids=str)
+def test_a_spectrum_is_the_mean_over_each_ring_of_the_whole_transform(size):
+    # Not the same in all directions, as digits are not.
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(5, 2, *size, generator=generator, dtype=torch.float64).cumsum(-1)
+    amplitude = torch.fft.fft2(images, norm="ortho").abs().mean((0, 1))
+    side = min(size)
+    down, across = (torch.fft.fftfreq(n, dtype=torch.float64) for n in size)
+    ring = (torch.hypot(down[:, None], across) * side).round()
+    expected = [amplitude[ring == k].mean().item() for k in range(side // 2 + 1)]
+    assert radial_spectrum(images)[1].tolist() == pytest.approx(expected)
+
+
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     images = torch.rand(7, 3, 9, 12, generator=torch.Generator().manual_seed(0))
     _, together = radial_spectrum(images)
@@ -548,19 +561,19 @@ def test_the_stages_draw_their_figures_as_svg_and_png(
         gallery=images,
     )
     out = tmp_path / "figures"
-    job = make_job({}, dataset="digits", model="mlp", attack="fgsm", filter="gaussian")
+    job = make_job({"filters": ["gaussian"]}, dataset="digits", model="mlp", attack="fgsm")
     draw_attack(
         job,
         cells=str(cells),
         curves=str(spectrum),
         **{name: str(out / f"{name}.svg") for name in ("accuracy", "success", "spectrum")},
     )
-    draw_filter(
+    draw_filters(
         job,
         cells=str(cells),
-        images=images,
-        accuracy=str(out / "gaussian" / "accuracy.svg"),
-        gallery=str(out / "gaussian" / "gallery.svg"),
+        images=[images],
+        accuracy=[str(out / "gaussian" / "accuracy.svg")],
+        gallery=[str(out / "gaussian" / "gallery.svg")],
     )
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
     assert found == [

@@ -13,7 +13,7 @@ from conftest import SMALL, ScheduledJob, Workdir
 
 # 2 ε; 3 filters at a strength each, and none.
 BUDGETS, FILTERED, CELLS = 2, 6, 8
-DRAWINGS = {"draw_attack": 1, "draw_filter": 2}
+DRAWINGS = {"draw_attack": 1, "draw_filters": 1}
 AFTER_CELLS = {"collect": 1, "gallery": 2, "spectrum": 1, **DRAWINGS}
 AFTER_ATTACK = {"filter": FILTERED, "evaluate": CELLS, **AFTER_CELLS}
 AFTER_TRAINING = {"evaluate_clean": 1, "attack": BUDGETS, **AFTER_ATTACK}
@@ -232,7 +232,7 @@ def test_a_deleted_figure_is_redrawn_and_nothing_else(finished: Workdir) -> None
     figure = finished.directory / "results/figures/digits/mlp/fgsm/gaussian/accuracy.svg"
     before = figure.read_bytes()
     figure.unlink()
-    assert count(finished.scheduled()) == {"draw_filter": 1}
+    assert count(finished.scheduled()) == {"draw_filters": 1}
     finished.run()
     assert figure.read_bytes() == before
 

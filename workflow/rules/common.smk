@@ -69,7 +69,8 @@ def job(wildcards, params, log):
 def warm_up():
     """Import what the cells need while another process works, not when it is done."""
     if workflow.is_main_process:
-        threading.Thread(target=importlib.import_module, args=["epsigma.stages.gallery"]).start()
+        for stage in ("epsigma.stages.gallery", "epsigma.stages.collect"):
+            threading.Thread(target=importlib.import_module, args=[stage]).start()
 
 
 def run_apart(function, job, **files):

@@ -82,43 +82,52 @@ rule draw_attack:
         )
 
 
-rule draw_filter:
-    """Draw a filter against an attack: accuracy over its strength, and the gallery."""
+rule draw_filters:
+    """Draw every filter against an attack: accuracy over its strength, and the gallery."""
     input:
         cells="results/tables/cells.csv",
-        images=first_seed(
-            "results/{dataset}/{model}/seed~{seed}/gallery/blind/{attack}/{filter}.safetensors"
+        images=expand(
+            first_seed(
+                "results/{{dataset}}/{{model}}/seed~{seed}/gallery/blind/{{attack}}/{filter}.safetensors"
+            ),
+            filter=FILTERS,
         ),
     output:
-        accuracy=report(
-            "results/figures/{dataset}/{model}/{attack}/{filter}/accuracy.svg",
-            caption="../report/accuracy_by_strength.rst",
-            category="Figures: {dataset}, {model}",
-            labels={
-                "attack": "{attack}",
-                "filter": "{filter}",
-                "figure": "accuracy over strength",
-            },
-        ),
-        gallery=report(
-            "results/figures/{dataset}/{model}/{attack}/{filter}/gallery.svg",
-            caption="../report/gallery.rst",
-            category="Figures: {dataset}, {model}",
-            labels={"attack": "{attack}", "filter": "{filter}", "figure": "gallery"},
-        ),
-        png=multiext(
-            "results/figures/{dataset}/{model}/{attack}/{filter}/",
-            "accuracy.png",
-            "gallery.png",
+        accuracy=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/accuracy.svg",
+                caption="../report/accuracy_of_filter.rst",
+                category="Figures: {dataset}, {model}",
+                labels={
+                    "attack": "{attack}",
+                    "filter": filter,
+                    "figure": "accuracy over strength",
+                },
+            )
+            for filter in FILTERS
+        ],
+        gallery=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/gallery.svg",
+                caption="../report/gallery_of_filter.rst",
+                category="Figures: {dataset}, {model}",
+                labels={"attack": "{attack}", "filter": filter, "figure": "gallery"},
+            )
+            for filter in FILTERS
+        ],
+        png=expand(
+            "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{figure}.png",
+            filter=FILTERS,
+            figure=["accuracy", "gallery"],
         ),
     log:
-        "logs/figures/{dataset}/{model}/{attack}/{filter}.log",
+        "logs/figures/{dataset}/{model}/{attack}.filters.log",
     params:
-        settings={},
+        settings={"filters": FILTERS},
         code=code_digest("epsigma.stages.draw"),
     run:
         run_apart(
-            "epsigma.stages.draw:draw_filter",
+            "epsigma.stages.draw:draw_filters",
             job(wildcards, params, log),
             **input,
             accuracy=output.accuracy,

@@ -38,14 +38,9 @@ def first_seed(path):
 def figures():
     """All figures of the study."""
     return [
-        path.format(dataset=dataset, model=model, attack=attack, filter=filter)
+        path.format(dataset=dataset, model=model, attack=attack)
         for dataset in names_of("datasets")
         for model in names_of("models")
         for attack in names_of("attacks")
-        for outputs, filters in (
-            (rules.draw_attack.output, [None]),
-            (rules.draw_filter.output, FILTERS),
-        )
-        for filter in filters
-        for path in outputs
+        for path in (*rules.draw_attack.output, *rules.draw_filters.output)
     ]

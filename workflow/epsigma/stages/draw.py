@@ -1,6 +1,7 @@
 """Stage figures: draw what the tables say."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +43,46 @@ def draw_attack(
         _save(draw_spectrum(table, _title(job)), spectrum)
 
 
-def draw_filter(job: Job, *, cells: str, images: str, accuracy: str, gallery: str) -> None:
-    """Draw the figures of a filter against an attack.
+def draw_filters(
+    job: Job,
+    *,
+    cells: str,
+    images: Sequence[str],
+    accuracy: Sequence[str],
+    gallery: Sequence[str],
+) -> None:
+    """Draw the figures of every filter against an attack.
 
     Args:
-        job: its cell names `dataset`, `model`, `attack` and `filter`.
+        job: its cell names `dataset`, `model` and `attack`; its settings list the `filters`.
         cells: `cells.csv`.
-        images: safetensors of `epsigma.stages.gallery`.
-        accuracy: SVG file to write, with a PNG beside it, like the other.
-        gallery: SVG file to write.
+        images: safetensors of `epsigma.stages.gallery`, of each filter.
+        accuracy: SVG file to write for each filter, with a PNG beside it, like the others.
+        gallery: SVG file to write for each filter.
     """
-    with job.logged(), style.theme():
+    with job.logged() as log, style.theme():
         mine = select(cells, job.cell)
-        _save(accuracy_by_strength(mine, job.cell["filter"]), accuracy)
-        with safe_open(images, framework="np") as file:
-            about = file.metadata()
-            drawn = draw_gallery(
-                file.get_tensor("images"),
-                file.get_tensor("predictions"),
-                file.get_tensor("probabilities"),
-                label=int(file.get_tensor("label")),
-                index=int(file.get_tensor("index")),
-                budget=about["budget"],
-                strengths=json.loads(about["strengths"]),
-                title=f"{_title(job)}, {job.cell['filter']}",
-            )
-        _save(drawn, gallery)
+        for name, source, *targets in zip(
+            job.settings["filters"], images, accuracy, gallery, strict=True
+        ):
+            _save(accuracy_by_strength(mine, name), targets[0])
+            _save(_gallery(source, f"{_title(job)}, {name}"), targets[1])
+            log.info("%s", name)
+
+
+def _gallery(images: str, title: str) -> Figure:
+    with safe_open(images, framework="np") as file:
+        about = file.metadata()
+        return draw_gallery(
+            file.get_tensor("images"),
+            file.get_tensor("predictions"),
+            file.get_tensor("probabilities"),
+            label=int(file.get_tensor("label")),
+            index=int(file.get_tensor("index")),
+            budget=about["budget"],
+            strengths=json.loads(about["strengths"]),
+            title=title,
+        )
 
 
 def select(cells: str, cell: dict[str, str]) -> pd.DataFrame:
