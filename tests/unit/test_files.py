@@ -239,6 +239,24 @@ def test_a_checkpoint_of_another_make_is_refused(tmp_path, changes):
     assert_named(raised.value, path)
 
 
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+@pytest.mark.parametrize("content", [{}, [], 1, torch.zeros(3)], ids=str)
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
+    path = tmp_path / "a.ckpt"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        load_classifier(path, MODEL, CPU)
+    assert_named(raised.value, path)
+
+
+def test_a_data_set_whose_number_of_classes_is_no_number_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"images": torch.zeros(1), "labels": torch.zeros(1)}, {"classes": "ten"})
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        read_classes(path)
+    assert_named(raised.value, path)
+
+
 def test_a_checkpoint_of_another_width_is_refused(tmp_path):
     path = written(tmp_path, "checkpoint")
     with pytest.raises(ValueError, match="size mismatch") as raised:
