@@ -18,15 +18,19 @@ include: "workflow/rules/filter.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/check.smk"
 
 
 report: "workflow/report/workflow.rst"
 
 
 rule all:
-    """Make every table and every figure of the configuration."""
+    """Make every table and every figure of the configuration, and let the checks judge them."""
     default_target: True
     input:
-        rules.collect.output.cells,
-        rules.configuration.output.configuration,
+        rules.collect.output,
+        rules.statistics.output,
+        rules.configuration.output,
+        rules.check.output,
         figures(),
+        rules.gate.output,

@@ -6,17 +6,24 @@ from pathlib import Path
 import pytest
 import yaml
 from epsigma import grid
+from epsigma.attacks import ATTACKS
+from epsigma.attacks.pgd import ascend
 from epsigma.configuration import (
     REGISTRIES,
     SCHEMA,
     ConfigurationError,
+    attack_kind,
+    attack_modules,
+    attack_settings,
     block,
     block_levels,
     block_schema,
+    filter_kind,
     settings,
     validate,
 )
-from epsigma.kinds import load
+from epsigma.filters import FILTERS
+from epsigma.kinds import FilterKind, load
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,11 +74,21 @@ def test_defaults_are_filled_in_at_every_depth():
             }
         ],
         "seeds": [0],
-        "attacks": [{"kind": "fgsm", "name": "fgsm", "eps": [0, 0.1], "loss": "cross_entropy"}],
+        "attacks": [
+            {
+                "kind": "fgsm",
+                "name": "fgsm",
+                "threats": ["blind", "aware"],
+                "eot_samples": 10,
+                "eps": [0, 0.1],
+                "loss": "cross_entropy",
+            }
+        ],
         "filters": [
             {
                 "kind": "gaussian",
                 "name": "gaussian",
+                "threats": ["blind", "aware"],
                 "sigma": [1, 0.5],
                 "truncate": 4,
                 "border": "reflect",
@@ -79,6 +96,7 @@ def test_defaults_are_filled_in_at_every_depth():
             {
                 "kind": "bandpass",
                 "name": "band",
+                "threats": ["blind", "aware"],
                 "cutoff": [0.2],
                 "width": 0.1,
                 "shape": "ideal",
@@ -90,6 +108,8 @@ def test_defaults_are_filled_in_at_every_depth():
         "data_dir": "data",
         "device": "auto",
         "keep_filtered": True,
+        "keep_aware": True,
+        "strict": True,
     }
 
 
@@ -148,6 +168,8 @@ def test_a_checked_configuration_is_checked_to_itself():
         ("data_dir: 5", "data_dir", ["5 is not of type string"]),
         ("data_dir: ''", "data_dir", ["non-empty"]),
         ("keep_filtered: 'no'", "keep_filtered", ["'no' is not of type boolean"]),
+        ("keep_aware: 0", "keep_aware", ["0 is not of type boolean"]),
+        ("strict: null", "strict", ["None is not of type boolean"]),
         ("datasets: [digits]", "datasets[0]", ["'digits' is not of type object"]),
         ("datasets: digits", "datasets", ["'digits' is not of type array"]),
         ("filters:", "filters", ["None is not of type array"]),
@@ -237,11 +259,18 @@ def test_a_checked_configuration_is_checked_to_itself():
         # Kinds and names.
         ("datasets: [{kind: cifar}]", "datasets[0] (cifar).kind", ["mnist, mnist5k, digits"]),
         ("models: [{kind: cnn}]", "models[0] (cnn).kind", ["no 'cnn'", "allowed: mlp"]),
-        ("attacks: [{kind: pgd, eps: [1]}]", "attacks[0] (pgd).kind", ["allowed: fgsm"]),
         (
-            "filters: [{kind: median}]",
-            "filters[0] (median).kind",
-            ["allowed: gaussian, lowpass, highpass, bandpass"],
+            "attacks: [{kind: deepfool, eps: [1]}]",
+            "attacks[0] (deepfool).kind",
+            ["no 'deepfool'", f"allowed: {', '.join(ATTACKS)}"],
+        ),
+        (
+            "filters: [{kind: jpeg}]",
+            "filters[0] (jpeg).kind",
+            [
+                "no 'jpeg'",
+                "allowed: gaussian, lowpass, highpass, bandpass, bitdepth, median, noise",
+            ],
         ),
         ("filters: [{kind: none}]", "filters[0] (none).kind", ["allowed: gaussian"]),
         (
@@ -262,6 +291,39 @@ def test_a_checked_configuration_is_checked_to_itself():
         ("models: [{kind: mlp, name: My-MLP}]", "models[0].name", ["'My-MLP'", "[a-z]"]),
         ('models: [{kind: mlp, name: "mlp\\n"}]', "models[0].name", ["[a-z]"]),
         ("models: [{kind: mlp, name: 5}]", "models[0].name", ["5 is not of type string"]),
+        # Threats.
+        (
+            "attacks: [{kind: fgsm, eps: [0], threats: [white_box]}]",
+            "attacks[0].threats[0]",
+            ["'white_box' is not allowed", "allowed: blind, aware"],
+        ),
+        ("attacks: [{kind: fgsm, eps: [0], threats: []}]", "attacks[0].threats", ["empty"]),
+        (
+            "filters: [{kind: gaussian, sigma: [1], threats: [aware, aware]}]",
+            "filters[0].threats",
+            ["twice", "remove the duplicate"],
+        ),
+        (
+            "attacks: [{kind: sign_noise, eps: [0.1], threats: [blind, aware]}]",
+            "attacks[0] (sign_noise).threats",
+            ["'aware' is not allowed; allowed: blind"],
+        ),
+        (
+            "attacks: [{kind: uniform_noise, eps: [0.1], threats: [aware]}]",
+            "attacks[0] (uniform_noise).threats",
+            ["'aware' is not allowed; allowed: blind"],
+        ),
+        ("models: [{kind: mlp, threats: [blind]}]", "models[0] (mlp)", ["unknown key threats"]),
+        (
+            "filters: [{kind: gaussian, sigma: [1], eot_samples: 4}]",
+            "filters[0] (gaussian)",
+            ["unknown key eot_samples"],
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], eot_samples: 0}]",
+            "attacks[0].eot_samples",
+            ["0 is too small", "at least 1"],
+        ),
         # Numbers that no comparison catches.
         ("attacks: [{kind: fgsm, eps: [.nan]}]", "attacks[0].eps[0]", ["nan is not a finite"]),
         ("filters: [{kind: gaussian, sigma: [.inf]}]", "filters[0].sigma[0]", ["inf is not a fin"]),
@@ -390,16 +452,25 @@ def test_every_hyper_parameter_is_described(section, name):
         assert schema["description"].strip()
 
 
+# Implementations that hand what they don't take themselves on to another.
+HAND_ON = {"pgd": ascend, "pgd_l2": ascend}
+# What decides where an attack is made, which is not the implementation's business.
+OF_THE_SOURCE = {"transfer": {"source_model", "source_seed"}}
+
+
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
     kind = REGISTRIES[section][name]
-    signature = inspect.signature(load(kind.implementation)).parameters.values()
+    implementations = [HAND_ON[name]] if name in HAND_ON else []
     code = {
         parameter.name: parameter.default
-        for parameter in signature
+        for implementation in (*implementations, load(kind.implementation))
+        for parameter in inspect.signature(implementation).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert set(kind.parameters) == set(code)
+    assert ("generator" in code) == getattr(kind, "random", False)
+    code.pop("generator", None)
+    assert set(kind.parameters) - OF_THE_SOURCE.get(name, set()) == set(code)
     assert kind.swept is None or kind.swept in code
     for parameter, default in code.items():
         schema = kind.parameters[parameter]
@@ -496,10 +567,224 @@ def test_a_block_is_found_by_its_name_and_the_filter_none_is_always_there():
     ("section", "name", "expected"),
     [
         ("attacks", "fgsm", ["eps~0", "eps~0.1"]),
-        ("filters", "gaussian", ["sigma~1", "sigma~0.5"]),
+        ("filters", "gaussian", ["sigma~0.5", "sigma~1"]),
         ("filters", "none", ["fixed"]),
         ("models", "mlp", ["fixed"]),
     ],
 )
-def test_the_levels_of_a_block_keep_the_configuration_s_order(section, name, expected):
+def test_the_levels_of_a_block_ascend(section, name, expected):
     assert block_levels(validate(configured()), section, name) == expected
+
+
+def test_levels_ascend_as_numbers_not_as_words():
+    study = validate(configured("filters: [{kind: gaussian, sigma: [10, 9, 0.5]}]"))
+    assert block_levels(study, "filters", "gaussian") == ["sigma~0.5", "sigma~9", "sigma~10"]
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "parameter", "value"),
+    [
+        ("filters: [{kind: bitdepth, bits: [4]}]", "bits~4", "bits", 4),
+        ("filters: [{kind: median, size: [3]}]", "size~3", "size", 3),
+        ("filters: [{kind: gaussian, sigma: [2]}]", "sigma~2", "sigma", 2.0),
+    ],
+)
+def test_a_level_that_counts_comes_out_as_an_integer(text, level, parameter, value):
+    study = validate(configured(text))
+    made = settings(study, "filters", study["filters"][0]["name"], level)
+    found = made["parameters"][parameter]
+    assert (found, type(found)) == (value, type(value))
+
+
+# --- Threats
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_an_attack_is_asked_under_every_threat_that_its_kind_allows(kind):
+    own = ", attack: white, source_seed: 0" if kind == "transfer" else ""
+    text = f"""
+        seeds: [0, 1]
+        attacks: [{{kind: fgsm, name: white, eps: [0.1]}}, {{kind: {kind}, eps: [0.1]{own}}}]
+        """
+    attack = block(validate(configured(text)), "attacks", kind)
+    blind_only = ("sign_noise", "uniform_noise", "transfer")
+    assert attack["threats"] == ["blind"] + ["aware"] * (kind not in blind_only)
+
+
+@pytest.fixture
+def undeclared(monkeypatch):
+    """A kind of filter of which nobody has said how to differentiate through it."""
+    gaussian = FILTERS["gaussian"]
+    kind = FilterKind(gaussian.implementation, "sigma", gaussian.parameters)
+    monkeypatch.setitem(FILTERS, "riddle", kind)
+
+
+def test_an_aware_attack_on_a_filter_of_an_unknown_gradient_is_refused(undeclared):
+    (fault,) = faults("filters: [{kind: gaussian, sigma: [1]}, {kind: riddle, sigma: [1]}]")
+    named, _, what = fault.partition(": ")
+    assert named == "filters[1] (riddle).threats"
+    for words in (
+        "'riddle' is declared neither differentiable nor handled",
+        "set threats: [blind]",
+    ):
+        assert words in what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filters: [{kind: riddle, sigma: [1], threats: [blind]}]",
+        """
+        attacks: [{kind: fgsm, eps: [0.1], threats: [blind]}, {kind: sign_noise, eps: [0.1]}]
+        filters: [{kind: riddle, sigma: [1]}]
+        """,
+    ],
+    ids=["the filter says so", "no attack is aware"],
+)
+def test_a_filter_of_an_unknown_gradient_may_be_attacked_blindly(undeclared, text):
+    study = validate(configured(text))
+    assert {cell.threat for cell in grid.cells(study)} == {"blind"}
+
+
+# --- Transfers
+
+
+TRANSFER = """
+datasets: [{kind: digits}]
+models: [{kind: mlp}, {kind: mlp, name: wide, hidden: 256}]
+seeds: [0, 1]
+attacks:
+  - {kind: fgsm, eps: [0.1], loss: margin}
+  - {kind: pgd_l2, eps: [1], steps: 3}
+  - {kind: transfer, name: moved, attack: %s, eps: [0.1], %s}
+  - {kind: transfer, name: twice, attack: pgd_l2, source_seed: 0, eps: [0.1]}
+filters: [{kind: gaussian, sigma: [1]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("attack", "source", "key", "said"),
+    [
+        (
+            "cw",
+            "source_model: wide",
+            "attacks[2] (moved).attack",
+            ["'cw' is not allowed", "allowed: fgsm, pgd_l2"],
+        ),
+        (
+            "twice",
+            "source_model: wide",
+            "attacks[2] (moved).attack",
+            ["'twice' is not allowed", "allowed: fgsm, pgd_l2"],
+        ),
+        (
+            "moved",
+            "source_model: wide",
+            "attacks[2] (moved).attack",
+            ["'moved' is not allowed", "allowed: fgsm, pgd_l2"],
+        ),
+        (
+            "fgsm",
+            "source_model: cnn",
+            "attacks[2] (moved).source_model",
+            ["no model 'cnn'", "allowed: mlp, wide, or null"],
+        ),
+        (
+            "fgsm",
+            "source_model: null",
+            "attacks[2] (moved)",
+            ["the source is the model that is attacked", "source_model or source_seed"],
+        ),
+    ],
+)
+def test_a_transfer_of_nothing_or_from_nowhere_is_refused(attack, source, key, said):
+    (fault,) = faults(TRANSFER % (attack, source))
+    named, _, what = fault.partition(": ")
+    assert named == key
+    assert [words for words in said if words not in what] == []
+
+
+def test_a_transfer_from_the_only_model_there_is_onto_itself_is_refused():
+    text = "attacks: [{kind: fgsm, eps: [0]}, {kind: transfer, attack: fgsm, eps: [0], %s}]"
+    for source in ("source_model: mlp", "source_seed: 0"):
+        (fault,) = faults(text % source)
+        assert fault.startswith("attacks[1] (transfer): the source is the model that is attacked")
+    # Another seed is another model.
+    assert validate(configured(text % "source_seed: 1"))
+
+
+@pytest.mark.parametrize("source", ["source_model: wide", "source_seed: 1", "source_seed: 7"])
+def test_a_transfer_from_another_model_or_seed_is_accepted(source):
+    study = validate(configured(TRANSFER % ("fgsm", source)))
+    moved = block(study, "attacks", "moved")
+    assert moved["threats"] == ["blind"]
+    key, value = source.split(": ")
+    assert {"source_model": None, "source_seed": None} | {
+        key: int(value) if value.isdigit() else value
+    } == {name: moved[name] for name in ("source_model", "source_seed")}
+
+
+def test_a_transfer_is_made_as_what_it_takes_over_is_made():
+    study = validate(configured(TRANSFER % ("fgsm", "source_model: wide")))
+    assert attack_settings(study, "moved", "eps~0.1") == {
+        "implementation": "epsigma.attacks.transfer:transfer",
+        "parameters": {
+            "attack": {
+                "implementation": "epsigma.attacks.fgsm:fgsm",
+                "parameters": {"loss": "margin"},
+            },
+            "eps": 0.1,
+        },
+    }
+    made = attack_settings(study, "twice", "eps~0.1")
+    # What it takes over draws, so it draws; it is told once.
+    assert made["random"] is True
+    assert list(made["parameters"]["attack"]) == ["implementation", "parameters"]
+    assert made["parameters"]["attack"]["parameters"]["steps"] == 3
+    assert attack_settings(study, "fgsm", "eps~0.1") == settings(
+        study, "attacks", "fgsm", "eps~0.1"
+    )
+
+
+def test_the_source_of_a_transfer_does_not_change_how_it_is_made():
+    one, other = (
+        attack_settings(validate(configured(TRANSFER % ("fgsm", source))), "moved", "eps~0.1")
+        for source in ("source_model: wide", "source_seed: 1")
+    )
+    assert repr(one) == repr(other)
+
+
+def test_a_transfer_has_the_norm_and_the_modules_of_what_it_takes_over():
+    study = validate(configured(TRANSFER % ("fgsm", "source_model: wide")))
+    kinds = {name: attack_kind(study, name) for name in ("fgsm", "pgd_l2", "moved", "twice")}
+    assert {name: kind.norm for name, kind in kinds.items()} == {
+        "fgsm": "linf",
+        "pgd_l2": "l2",
+        "moved": "linf",
+        "twice": "l2",
+    }
+    assert kinds["moved"].family == kinds["twice"].family == "transfer"
+    assert not kinds["moved"].looks
+    assert attack_modules(study, "fgsm") == ["epsigma.attacks.fgsm"]
+    assert attack_modules(study, "twice") == ["epsigma.attacks.transfer", "epsigma.attacks.pgd"]
+
+
+def test_the_kind_of_a_filter_is_found_by_its_name():
+    study = validate(configured())
+    assert filter_kind(study, "band") is FILTERS["bandpass"]
+    assert filter_kind(study, "none") is FILTERS["none"]
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "name", "random"),
+    [
+        ("attacks", "attacks: [{kind: pgd, eps: [0.1]}]", "pgd", True),
+        ("attacks", "", "fgsm", False),
+        ("filters", "filters: [{kind: noise, std: [0.1]}]", "noise", True),
+        ("filters", "", "gaussian", False),
+    ],
+)
+def test_settings_say_whether_a_kind_draws(section, text, name, random):
+    made = settings(validate(configured(text)), section, name)
+    assert made.get("random", False) is random
+    assert ("random" in made) is random

@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from epsigma.classifier import build, predict
-from epsigma.files import read_json, read_ledger
+from epsigma.files import read_cell, read_json, read_ledger
+from epsigma.filters.gaussian import Gaussian
 from epsigma.stages.evaluate import evaluate, evaluate_clean, score, summarise
-from epsigma.tensors import ImageSet, perturbation_norms, read_clean, write_image_set
+from epsigma.tensors import ImageSet, measure, read_clean, write_image_set
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -85,14 +86,13 @@ def test_an_implementation_that_is_no_module_is_refused():
         build("builtins:slice", (1, 8, 8), 10, {})
 
 
-def ledger(correct, correct_clean, linf=0.0):
+def ledger(correct, correct_clean, **measures):
     n = len(correct)
+    zeros = dict.fromkeys(ImageSet.MEASURES, [0.0] * n)
     return {
         "correct": np.array(correct, bool),
         "correct_clean": np.array(correct_clean, bool),
-        "linf": np.full(n, linf, np.float32),
-        "l2": np.arange(n, dtype=np.float32),
-        "l0": np.full(n, 3, np.float32),
+        **{name: np.array(value, np.float32) for name, value in (zeros | measures).items()},
     }
 
 
@@ -132,9 +132,23 @@ def test_attack_success_counts_only_what_is_right_when_clean(correct, correct_cl
     }
 
 
-def test_norms_are_averaged_over_all_examples():
-    found = summarise(ledger([1, 0, 0, 1], [1, 1, 0, 0], linf=0.1))
-    assert (found["linf"], found["l2"], found["l0"]) == (pytest.approx(0.1), 1.5, 3)
+def test_norms_are_averaged_over_all_examples_and_the_largest_are_kept():
+    found = summarise(
+        ledger(
+            [1, 0, 0, 1],
+            [1, 1, 0, 0],
+            linf=[0.1, 0.1, 0.2, 0.1],
+            l2=[0, 1, 2, 3],
+            l0=[3, 3, 3, 4],
+            outside=[0, 0, 0.5, 0],
+        )
+    )
+    assert {name: found[name] for name in ("linf", "l2", "l0")} == pytest.approx(
+        {"linf": 0.125, "l2": 1.5, "l0": 3.25}
+    )
+    assert {name: found[name] for name in ("linf_max", "l2_max", "outside_max")} == pytest.approx(
+        {"linf_max": 0.2, "l2_max": 3, "outside_max": 0.5}
+    )
 
 
 def test_a_summary_can_be_written_as_json():
@@ -150,10 +164,22 @@ def test_a_summary_can_be_written_as_json():
         "linf",
         "l2",
         "l0",
+        "linf_max",
+        "l2_max",
+        "outside_max",
     ]
 
 
 # --- The stages
+
+
+NONE = {"implementation": "epsigma.filters.none:Identity", "parameters": {}}
+GAUSSIAN = {"implementation": "epsigma.filters.gaussian:Gaussian", "parameters": {"sigma": 1.0}}
+NOISE = {
+    "implementation": "epsigma.filters.noise:GaussianNoise",
+    "parameters": {"std": 0.3},
+    "random": True,
+}
 
 
 @pytest.fixture
@@ -161,7 +187,7 @@ def files(tmp_path, trained, clean_file, checkpoint, make_job):
     """What evaluate reads (as arguments), made of an attack by noise."""
     clean = str(tmp_path / "clean.parquet")
     evaluate_clean(
-        make_job({"model": trained.settings}, dataset="digits"),
+        make_job({"model": trained.settings, "filter": NONE}, dataset="digits"),
         test=str(clean_file),
         checkpoint=str(checkpoint),
         ledger=clean,
@@ -169,7 +195,7 @@ def files(tmp_path, trained, clean_file, checkpoint, make_job):
     given = read_clean(clean_file, CPU)
     noise = torch.randn(given.images.shape, generator=torch.Generator().manual_seed(0)) * 0.3
     noisy = (given.images + noise).clamp(0, 1)
-    norms = perturbation_norms(noisy, given.images)
+    norms = measure(noisy, given.images)
     images = tmp_path / "adversarial.safetensors"
     write_image_set(images, ImageSet(noisy, given.labels, norms), {})
     return {"images": str(images), "checkpoint": str(checkpoint), "clean": clean}
@@ -190,6 +216,31 @@ def test_the_clean_ledger_scores_the_test_images_in_their_order(files, trained):
     assert columns["correct"].mean() > 0.9
 
 
+def test_the_clean_images_are_scored_through_a_filter(
+    files, trained, clean_file, tmp_path, make_job
+):
+    path = str(tmp_path / "filtered.parquet")
+    job = make_job({"model": trained.settings, "filter": GAUSSIAN}, filter="gaussian")
+    checkpoint = files["checkpoint"]
+    evaluate_clean(job, test=str(clean_file), checkpoint=checkpoint, ledger=path)
+    columns = read_ledger(path)
+    logits = trained.model(Gaussian(sigma=1.0)(trained.images))
+    assert columns["prediction"].tolist() == logits.argmax(1).tolist()
+    assert 0.2 < columns["correct"].mean() < read_ledger(files["clean"])["correct"].mean()
+    assert read_cell(path) == {"filter": "gaussian"}
+
+
+def test_what_a_random_filter_draws_is_the_cell_s(trained, clean_file, checkpoint, make_job):
+    def margins(**cell):
+        job = make_job({"model": trained.settings, "filter": NOISE}, **cell)
+        path = f"{job.log}.parquet"
+        evaluate_clean(job, test=str(clean_file), checkpoint=str(checkpoint), ledger=path)
+        return read_ledger(path, ["margin"])["margin"].tolist()
+
+    assert margins(seed="0") == margins(seed="0")
+    assert margins(seed="0") != margins(seed="1")
+
+
 def test_a_cell_s_ledger_has_a_row_an_example_and_its_columns(files, trained, tmp_path, make_job):
     job, _, path = run(make_job, trained, tmp_path, files)
     columns = read_ledger(path)
@@ -204,6 +255,7 @@ def test_a_cell_s_ledger_has_a_row_an_example_and_its_columns(files, trained, tm
         "linf": np.float32,
         "l2": np.float32,
         "l0": np.float32,
+        "outside": np.float32,
     }
     assert columns["index"].tolist() == list(range(360))
     assert columns["correct_clean"].tolist() == read_ledger(files["clean"])["correct"].tolist()
@@ -242,7 +294,7 @@ def test_a_cell_s_metrics_are_its_identity_its_ledger_s_summary_and_provenance(
 def test_a_set_whose_labels_are_not_the_test_set_s_is_refused(
     files, trained, tmp_path, make_job, order
 ):
-    norms = {name: torch.zeros(len(order)) for name in ImageSet.NORMS}
+    norms = {name: torch.zeros(len(order)) for name in ImageSet.MEASURES}
     shuffled = ImageSet(trained.images[order], trained.labels[order], norms)
     write_image_set(files["images"], shuffled, {})
     with pytest.raises(ValueError, match="are not the test set's in its order") as raised:

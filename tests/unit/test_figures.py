@@ -1,33 +1,47 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from epsigma.checks.verdict import Verdict
 from epsigma.figures import style
 from epsigma.figures.curves import (
     accuracy_by_budget,
     accuracy_by_strength,
+    accuracy_of_attacks,
+    line,
     over_seeds,
     success_by_budget,
 )
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
+from epsigma.figures.threats import (
+    blind_and_aware,
+    fallen_by_budget,
+    halving_budget,
+    worst_case_by_strength,
+)
 from epsigma.files import write_ledger
 from epsigma.filters.gaussian import Gaussian
 from epsigma.grid import spell
+from epsigma.stages.check import tabulate as tabulate_checks
 from epsigma.stages.collect import tabulate
-from epsigma.stages.draw import _save, draw_attack, draw_filters, select
+from epsigma.stages.draw import _save, draw_attack, draw_filters, draw_model, select
 from epsigma.stages.gallery import choose, make_gallery
 from epsigma.stages.spectrum import make_spectrum, radial_spectrum
 from epsigma.tensors import (
     ImageSet,
-    perturbation_norms,
+    measure,
     read_clean,
     read_image_set,
     read_tensors,
     write_image_set,
 )
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 CPU = torch.device("cpu")
 BUDGETS = [0, 0.05, 0.1]
@@ -39,14 +53,16 @@ STRENGTHS = {
 }
 
 
-def table(seeds=(0,), *, attack="fgsm", threat="blind", strengths=STRENGTHS):
-    """A table of cells in which no two rates are the same."""
+def table(
+    seeds=(0,), *, attack="fgsm", threat="blind", strengths=STRENGTHS, budgets=BUDGETS, start=900
+):
+    """A table of cells in which no two rates are the same; `start` right of 1000 and fewer."""
     rows = []
     for seed in seeds:
-        for budget in BUDGETS:
+        for budget in budgets:
             for (filter_, name), values in strengths.items():
                 for value in values:
-                    n_correct = 900 - 7 * len(rows)
+                    n_correct = start - 7 * len(rows)
                     rows.append(
                         {
                             "dataset": "digits",
@@ -68,9 +84,44 @@ def table(seeds=(0,), *, attack="fgsm", threat="blind", strengths=STRENGTHS):
                             "linf": budget,
                             "l2": 1.0,
                             "l0": 1.0,
+                            "linf_max": budget,
+                            "l2_max": 1.0,
+                            "outside_max": 0.0,
                         }
                     )
     return tabulate(rows)
+
+
+def chosen(*arguments, norm="linf", **keywords):
+    """A table as the stage hands it to the figures, nothing in doubt."""
+    return table(*arguments, **keywords).assign(norm=norm, in_doubt=False)
+
+
+BARE = {("none", None): [None]}
+
+
+def both(seeds=(0,), **keywords):
+    """Cells of both threats; the aware ones come out worse."""
+    strengths = keywords.pop("strengths", STRENGTHS)
+    filtered = {key: values for key, values in strengths.items() if key[0] != "none"}
+    return pd.concat(
+        [
+            chosen(seeds, strengths=strengths, **keywords),
+            chosen(seeds, strengths=filtered, threat="aware", start=400, **keywords),
+        ],
+        ignore_index=True,
+    )
+
+
+def as_fallen(cells):
+    """A table of the shares that have fallen, with the rates of a table of cells."""
+    return cells.rename(columns=lambda name: name.replace("accuracy", "fallen"))
+
+
+def as_worst_case(cells):
+    """A table of worst cases, with the rates of a table of cells."""
+    aware = cells[cells["filter"] == "none"].assign(threat="aware")
+    return pd.concat([cells, aware], ignore_index=True).drop(columns="attack")
 
 
 def rates(cells, rate, **where):
@@ -97,11 +148,31 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
+def crosses(axes):
+    """The points that are marked as in doubt."""
+    return {
+        (float(x), float(y))
+        for line in axes.lines
+        if line.get_marker() == "x" and to_hex(line.get_color()) == style.DOUBT
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+
+
+def note(figure):
+    """What is said below the panels about doubts."""
+    titles = [legend.get_title().get_text() for legend in figure.legends]
+    return "".join([figure.get_supxlabel(), *titles])
+
+
+def is_empty(figure):
+    return not figure.axes and "no cells" in figure.get_suptitle()
+
+
 # --- Over seeds
 
 
 def test_a_single_seed_has_its_rate_and_its_wilson_interval():
-    cells = table()
+    cells = chosen()
     unfiltered = cells[cells["filter"] == "none"]
     found = over_seeds(unfiltered, "accuracy", "budget")
     assert found.index.tolist() == BUDGETS
@@ -110,7 +181,7 @@ def test_a_single_seed_has_its_rate_and_its_wilson_interval():
     assert found["high"].tolist() == unfiltered["accuracy_high"].tolist()
 
 
-def test_several_seeds_have_their_mean_and_their_range():
+def test_several_seeds_have_their_mean_and_their_range_and_each_other_s_doubts():
     cells = pd.DataFrame(
         {
             "seed": [0, 1, 2, 0, 1, 2],
@@ -118,6 +189,7 @@ def test_several_seeds_have_their_mean_and_their_range():
             "attack_success": [0.2, 0.6, 0.4, 0.0, 0.0, 0.3],
             "attack_success_low": [0.0] * 6,
             "attack_success_high": [1.0] * 6,
+            "in_doubt": [False, True, False, False, False, False],
         }
     )
     found = over_seeds(cells, "attack_success", "budget")
@@ -125,6 +197,83 @@ def test_several_seeds_have_their_mean_and_their_range():
     assert found["rate"].tolist() == pytest.approx([0.1, 0.4])
     assert found["low"].tolist() == [0.0, 0.2]
     assert found["high"].tolist() == [0.3, 0.6]
+    assert found["in_doubt"].tolist() == [False, True]
+
+
+def bars(axes):
+    """The error bars of a panel: x, low and high."""
+    return [
+        (x, low, high)
+        for bars in axes.collections
+        if isinstance(bars, LineCollection)
+        for (x, low), (_, high) in bars.get_segments()
+    ]
+
+
+def bands(axes):
+    """The bands of a panel: the lowest and the highest value at each x."""
+    found = []
+    for band in axes.collections:
+        if isinstance(band, PolyCollection):
+            (path,) = band.get_paths()
+            ends = {}
+            for x, y in path.vertices:
+                ends.setdefault(float(x), []).append(float(y))
+            found.append([(x, min(y), max(y)) for x, y in sorted(ends.items())])
+    return found
+
+
+@pytest.mark.parametrize("budgets", [[0.1], [0, 0.05, 0.1]])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_a_line_has_a_band_over_several_seeds_and_bars_if_there_is_one(seeds, budgets):
+    cells = chosen(seeds, strengths={("none", None): [None]}, budgets=budgets)
+    found = over_seeds(cells, "accuracy", "budget")
+    axes = Figure().subplots()
+    line(axes, found, color="black", marker="o")
+    expected = list(zip(budgets, found["low"], found["high"], strict=True))
+    # A band of a single point would not be seen.
+    shown, not_shown = bands(axes), bars(axes)
+    if len(seeds) == 1 or len(budgets) == 1:
+        shown, not_shown = [not_shown], shown
+    np.testing.assert_allclose(shown, [expected])
+    assert not_shown == []
+
+
+def test_the_band_of_a_line_in_steps_goes_in_steps():
+    found = over_seeds(chosen((0, 1), strengths=BARE), "accuracy", "budget")
+    axes = Figure().subplots()
+    line(axes, found, color="black", drawstyle="steps-post")
+    (band,) = axes.collections
+    (path,) = band.get_paths()
+    # Just before the next budget it still reaches as high as at the last.
+    assert path.contains_point((0.99 * BUDGETS[1], found["high"].iloc[0] - 1e-4))
+    assert not path.contains_point((1.01 * BUDGETS[1], found["high"].iloc[0] - 1e-4))
+
+
+SEEDED = {
+    "accuracy by budget": (accuracy_by_budget, chosen, 1),
+    "accuracy by strength": (lambda cells: accuracy_by_strength(cells, "gaussian"), chosen, 3),
+    "success": (success_by_budget, chosen, 5 + 3 + 2),
+    "attacks": (accuracy_of_attacks, lambda seeds: chosen(seeds, strengths=BARE), 1),
+    "threats": (blind_and_aware, both, 2 + 2),
+    "worst": (
+        lambda cells: worst_case_by_strength(cells, "linf"),
+        lambda seeds: as_worst_case(both(seeds)),
+        2 * 3 + 2 * 3,
+    ),
+    "fallen": (fallen_by_budget, lambda seeds: as_fallen(chosen(seeds)), 5 + 3 + 2),
+}
+
+
+@pytest.mark.parametrize(("draw", "cells", "lines"), SEEDED.values(), ids=SEEDED)
+def test_every_figure_shows_the_range_of_seeds_as_bands_and_one_seed_s_intervals_as_bars(
+    draw, cells, lines
+):
+    alone = panels(draw(cells((0,))))
+    assert [bands(axes) for axes in alone] == [[]] * len(alone)
+    assert all(bars(axes) for axes in alone)
+    # One for each line of more than a point.
+    assert sum(len(bands(axes)) for axes in panels(draw(cells((0, 1))))) == lines
 
 
 # --- Curves
@@ -132,7 +281,7 @@ def test_several_seeds_have_their_mean_and_their_range():
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_accuracy_by_budget_is_one_line_with_its_percentages(seeds):
-    cells = table(seeds)
+    cells = chosen(seeds)
     (axes,) = panels(accuracy_by_budget(cells))
     means = np.mean([rates(cells, "accuracy", filter="none", seed=s) for s in seeds], axis=0)
     lines = drawn(axes)
@@ -145,9 +294,20 @@ def test_accuracy_by_budget_is_one_line_with_its_percentages(seeds):
     assert "fgsm on mlp, digits" in axes.get_title()
 
 
+def apart(axes):
+    """Where what has no filter stands, and the rates there."""
+    left = axes.get_xticks()[0]
+    assert axes.get_xticklabels()[0].get_text() == "none"
+    return left, {
+        line.get_ydata()[0]
+        for line in axes.lines
+        if list(line.get_xdata()) == [left] and line.get_marker() not in ("|", "_")
+    }
+
+
 @pytest.mark.parametrize("name", ["gaussian", "lowpass", "band"])
 def test_accuracy_by_strength_is_a_line_a_budget_with_the_unfiltered_rate_apart(name):
-    cells = table()
+    cells = chosen()
     (axes,) = panels(accuracy_by_strength(cells, name))
     lines = drawn(axes)
     assert list(lines) == [f"ε = {spell(budget)}" for budget in BUDGETS]
@@ -156,19 +316,13 @@ def test_accuracy_by_strength_is_a_line_a_budget_with_the_unfiltered_rate_apart(
         assert x == strengths
         assert y == rates(cells, "accuracy", filter=name, budget=budget)
     # The points apart: a marker a budget, left of every strength.
-    apart = {
-        (line.get_xdata()[0], line.get_ydata()[0])
-        for line in axes.lines
-        if len(line.get_xdata()) == 1 and line.get_marker() not in ("|", "_")
-    }
-    left = axes.get_xticks()[0]
+    left, found = apart(axes)
     assert left < strengths[0]
-    assert {(left, rate) for rate in rates(cells, "accuracy", filter="none")} <= apart
-    assert axes.get_xticklabels()[0].get_text() == "none"
+    assert found == set(rates(cells, "accuracy", filter="none"))
 
 
 def test_success_by_budget_is_a_panel_a_filter_each_with_the_unfiltered_line():
-    cells = table()
+    cells = chosen()
     found = panels(success_by_budget(cells))
     assert [axes.get_title() for axes in found] == ["gaussian", "lowpass", "band"]
     for axes, ((name, swept), strengths) in zip(found, list(STRENGTHS.items())[1:], strict=True):
@@ -176,14 +330,14 @@ def test_success_by_budget_is_a_panel_a_filter_each_with_the_unfiltered_line():
         symbol = {"sigma": "σ", "cutoff": "cutoff"}[swept]
         assert list(lines) == ["none", *(f"{symbol} = {spell(value)}" for value in strengths)]
         assert lines["none"] == (BUDGETS, rates(cells, "attack_success", filter="none"))
-        for strength, line in zip(strengths, list(lines.values())[1:], strict=True):
+        for strength, found_line in zip(strengths, list(lines.values())[1:], strict=True):
             expected = rates(cells, "attack_success", filter=name, strength=strength)
-            assert line == (BUDGETS, expected)
+            assert found_line == (BUDGETS, expected)
         assert axes.get_ylabel() == "attack success"
 
 
 def test_curves_draw_rates_of_nothing_and_of_all():
-    cells = table(strengths={("none", None): [None], ("gaussian", "sigma"): [1]})
+    cells = chosen(strengths={("none", None): [None], ("gaussian", "sigma"): [1]})
     for rate in ("accuracy", "attack_success"):
         cells[rate] = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
         cells[f"{rate}_low"] = [0.0, 0.9, 0.0, 0.9, 0.0, 0.9]
@@ -196,6 +350,346 @@ def test_curves_draw_rates_of_nothing_and_of_all():
         (axes,) = panels(figure)
         low, high = axes.get_ylim()
         assert low < 0 < 1 < high
+
+
+def test_accuracy_of_attacks_is_a_panel_a_norm_and_a_line_an_attack():
+    cells = pd.concat(
+        [
+            chosen(strengths=BARE),
+            chosen(strengths=BARE, attack="pgd", start=700),
+            chosen(strengths=BARE, attack="pgd_l2", start=500, norm="l2", budgets=[0, 1, 2]),
+        ]
+    )
+    figure = accuracy_of_attacks(cells)
+    linf, l2 = panels(figure)
+    assert drawn(linf) == {
+        name: (BUDGETS, rates(cells, "accuracy", attack=name)) for name in ("fgsm", "pgd")
+    }
+    assert drawn(l2) == {"pgd_l2": ([0, 1, 2], rates(cells, "accuracy", attack="pgd_l2"))}
+    assert [axes.get_xlabel() for axes in (linf, l2)] == [
+        "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)",
+        "ε, radius of the ℓ2 ball (pixel range is 0 to 1)",
+    ]
+    assert figure.get_suptitle() == "mlp, digits: accuracy without a filter"
+
+
+# --- Threats
+
+
+def test_blind_and_aware_are_two_lines_a_filter_over_its_strengths():
+    cells = both()
+    figure = blind_and_aware(cells)
+    found = panels(figure)
+    assert [axes.get_title() for axes in found] == ["gaussian", "lowpass", "band"]
+    # No budget fools half: the largest.
+    at = {"budget": 0.1}
+    (none,) = rates(cells, "accuracy", filter="none", **at)
+    for axes, name in zip(found, ("gaussian", "lowpass", "band"), strict=True):
+        bare, blind, aware = drawn(axes).values()
+        assert bare[1] == [none, none]
+        for threat, (x, y) in (("blind", blind), ("aware", aware)):
+            where = {"filter": name, "threat": threat, **at}
+            assert x == rates(cells, "strength", **where)
+            assert y == rates(cells, "accuracy", **where)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "no filter",
+        "blind: does not know the filter",
+        "aware: attacks through the filter",
+    ]
+    assert figure.get_suptitle() == "fgsm, ε = 0.1, on mlp, digits"
+
+
+@pytest.mark.parametrize(
+    ("success", "budget"),
+    [
+        ({0: 0.0, 0.1: 0.4, 0.2: 0.7, 0.3: 0.9}, 0.2),
+        ({0.3: 0.9, 0.1: 0.5, 0: 0.0}, 0.1),
+        ({0: 0.0, 0.1: 0.2, 0.2: 0.4}, 0.2),
+        ({0: 0.6}, 0),
+        # FGSM's success need not rise.
+        ({0.1: 0.6, 0.2: 0.4}, 0.1),
+    ],
+)
+def test_threats_are_compared_at_the_smallest_budget_that_fools_half(success, budget):
+    rows = [
+        {"filter": name, "budget": eps, "attack_success": rate + other}
+        for eps, rate in success.items()
+        # Two seeds; what a filter does has no say.
+        for name, other in (("none", 0.1), ("none", -0.1), ("gaussian", 0.9))
+    ]
+    assert halving_budget(pd.DataFrame(rows)) == budget
+
+
+def test_of_an_attack_without_budgets_none_is_chosen():
+    cells = both(budgets=[0.1]).assign(budget=np.nan, budget_name=None)
+    assert halving_budget(cells) is None
+    assert len(panels(blind_and_aware(cells))) == 3
+
+
+def gap(blind, aware, strengths=(1, 2, 3)):
+    """The panel of a filter of such accuracies, its text and whether there is an arrow."""
+    cells = both(strengths={("none", None): [None], ("gaussian", "sigma"): strengths}, budgets=[1])
+    for threat, accuracy in (("blind", blind), ("aware", aware)):
+        mine = (cells["threat"] == threat) & (cells["filter"] == "gaussian")
+        cells.loc[mine, "accuracy"] = accuracy
+    (axes,) = panels(blind_and_aware(cells))
+    *arrows, text = axes.texts
+    return text, arrows
+
+
+@pytest.mark.parametrize(
+    ("blind", "aware", "said", "at", "arrow"),
+    [
+        ([0.5, 0.9, 0.8], [0.4, 0.3, 0.7], "gap 60.0 points", 2, True),
+        # Where the filter looks best to a blind attacker, not where the gap is widest.
+        ([0.9, 0.8, 0.7], [0.88, 0.1, 0.1], "gap 2.0 points", 1, False),
+        ([0.5, 0.8, 0.9], [0.5, 0.8, 0.125], "gap 77.5 points", 3, True),
+        ([0.5, 0.6, 0.5], [0.5, 0.63, 0.5], "gap -3.0 points", 2, False),
+        ([0.5, 0.6, 0.5], [0.5, 0.6002, 0.5], "gap 0.0 points", 2, False),
+        ([0.6, 0.6, 0.6], [0.1, 0.2, 0.3], "gap 50.0 points", 1, True),
+    ],
+)
+def test_the_gap_is_named_where_the_filter_looks_best(blind, aware, said, at, arrow):
+    text, arrows = gap(blind, aware)
+    assert text.get_text() == said
+    high, low = blind[at - 1], aware[at - 1]
+    assert text.xy == pytest.approx((at, (high + low) / 2))
+    # Beside its strength, on the side where there is room.
+    assert text.get_ha() == ("right" if at == 3 else "left")
+    assert len(arrows) == arrow
+    for drawn_arrow in arrows:
+        assert (drawn_arrow.xy, drawn_arrow.xyann) == ((at, low), (at, high))
+
+
+def test_a_filter_of_one_strength_has_its_gap():
+    text, arrows = gap([0.9], [0.3], strengths=[2])
+    assert text.get_text() == "gap 60.0 points"
+    assert len(arrows) == 1
+
+
+@pytest.mark.parametrize("present", ["blind", "aware"])
+def test_a_filter_that_meets_one_threat_has_its_line_and_no_gap(present):
+    cells = both()
+    figure = blind_and_aware(cells[(cells["filter"] != "band") | (cells["threat"] == present)])
+    found = {axes.get_title(): axes for axes in panels(figure)}
+    assert [label.partition(":")[0] for label in drawn(found["band"])] == ["no filter", present]
+    assert texts(found["band"]) == []
+    assert texts(found["gaussian"])
+
+
+def test_the_legend_names_what_any_of_the_panels_shows():
+    cells = both()
+    first = cells["filter"] == "gaussian"
+    figure = blind_and_aware(cells[~first | (cells["threat"] == "blind")])
+    assert [axes.get_title() for axes in panels(figure)] == ["gaussian", "lowpass", "band"]
+    named = [text.get_text().partition(":")[0] for text in figure.legends[0].get_texts()]
+    assert named == ["no filter", "blind", "aware"]
+
+
+def test_an_attack_that_meets_filters_blindly_only_has_no_aware_line():
+    figure = blind_and_aware(chosen())
+    for axes in panels(figure):
+        assert len(drawn(axes)) == 2
+        assert texts(axes) == []
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_the_worst_case_is_drawn_blind_and_aware_side_by_side():
+    worst = as_worst_case(both())
+    figure = worst_case_by_strength(worst, "linf")
+    found = panels(figure)
+    names = ["gaussian", "lowpass", "band"]
+    assert [axes.get_title() for axes in found] == [
+        f"{name}, {threat}" for name in names for threat in ("blind", "aware")
+    ]
+    for axes in found:
+        name, threat = axes.get_title().split(", ")
+        lines = drawn(axes)
+        assert list(lines) == [f"ε = {spell(budget)}" for budget in BUDGETS]
+        for budget, (x, y) in zip(BUDGETS, lines.values(), strict=True):
+            where = {"filter": name, "threat": threat, "budget": budget}
+            assert x == rates(worst, "strength", **where)
+            assert y == rates(worst, "accuracy", **where)
+        left, none = apart(axes)
+        assert left < x[0]
+        assert none == set(rates(worst, "accuracy", filter="none", threat=threat))
+    assert figure.get_suptitle() == "worst case over the ℓ∞ attacks on mlp, digits"
+
+
+@pytest.mark.parametrize("present", ["blind", "aware"])
+def test_a_worst_case_of_one_threat_has_its_legend_all_the_same(present):
+    cells = both()
+    cells = cells[(cells["filter"] == "none") | (cells["threat"] == present)]
+    found = panels(worst_case_by_strength(as_worst_case(cells), "linf"))
+    for axes in found:
+        assert len(drawn(axes)) == (3 if axes.get_title().endswith(present) else 0)
+    for blind, axes in zip(found[::2], found[1::2], strict=True):
+        assert axes.get_xlim() == pytest.approx(blind.get_xlim())
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert legend == [f"ε = {spell(budget)}" for budget in BUDGETS]
+
+
+def test_the_share_of_the_fallen_is_a_panel_a_filter_of_what_its_strongest_attacker_does():
+    fallen = as_fallen(both())
+    band = fallen["filter"] == "band"
+    fallen = fallen[~band | (fallen["threat"] == "blind")]
+    figure = fallen_by_budget(fallen)
+    found = panels(figure)
+    assert [axes.get_title() for axes in found] == [
+        "gaussian, aware",
+        "lowpass, aware",
+        "band, blind",
+    ]
+    for axes, ((name, _), strengths) in zip(found, list(STRENGTHS.items())[1:], strict=True):
+        threat = axes.get_title().partition(", ")[2]
+        none, *lines = drawn(axes).values()
+        assert none == (BUDGETS, rates(fallen, "fallen", filter="none"))
+        for strength, found_line in zip(strengths, lines, strict=True):
+            where = {"filter": name, "threat": threat, "strength": strength}
+            assert found_line == (BUDGETS, rates(fallen, "fallen", **where))
+        handles, _ = axes.get_legend_handles_labels()
+        # Between two budgets of the grid nobody knows: it rises at the larger.
+        assert {handle.get_drawstyle() for handle in handles} == {"steps-post"}
+    assert "smallest budget" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        pytest.param(accuracy_by_budget, id="accuracy by budget"),
+        pytest.param(lambda cells: accuracy_by_strength(cells, "band"), id="accuracy by strength"),
+        pytest.param(success_by_budget, id="success"),
+        pytest.param(blind_and_aware, id="threats"),
+        pytest.param(lambda cells: fallen_by_budget(as_fallen(cells)), id="fallen"),
+        pytest.param(
+            lambda cells: worst_case_by_strength(as_worst_case(cells), "linf"), id="worst"
+        ),
+    ],
+)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_budget_and_one_strength_are_enough_for_every_figure(draw, seeds):
+    cells = both(
+        seeds, strengths={("none", None): [None], ("band", "cutoff"): [0.2]}, budgets=[0.1]
+    )
+    figure = draw(cells)
+    with style.theme():
+        figure.draw_without_rendering()
+    assert all(drawn(axes) for axes in panels(figure))
+
+
+@pytest.mark.parametrize(
+    ("draw", "cells"),
+    [
+        pytest.param(success_by_budget, chosen(strengths=BARE), id="success"),
+        pytest.param(
+            lambda cells: accuracy_by_strength(cells, "gaussian"),
+            chosen(strengths=BARE),
+            id="accuracy by strength",
+        ),
+        pytest.param(blind_and_aware, chosen(strengths=BARE), id="threats"),
+        pytest.param(fallen_by_budget, as_fallen(chosen(strengths=BARE)), id="fallen"),
+        pytest.param(
+            lambda cells: worst_case_by_strength(cells, "linf"),
+            as_worst_case(chosen(strengths=BARE)),
+            id="worst",
+        ),
+        pytest.param(accuracy_by_budget, chosen().iloc[:0], id="a transfer onto its source"),
+    ],
+)
+def test_a_figure_of_what_a_study_leaves_out_says_so(draw, cells):
+    assert is_empty(draw(cells))
+
+
+# --- Doubt
+
+
+DRAWN = {
+    "accuracy by budget": (accuracy_by_budget, chosen, {"filter": "none"}, "accuracy", "budget"),
+    "accuracy by strength": (
+        lambda cells: accuracy_by_strength(cells, "gaussian"),
+        chosen,
+        {"filter": "gaussian", "strength": 1.5},
+        "accuracy",
+        "strength",
+    ),
+    "success": (
+        success_by_budget,
+        chosen,
+        {"filter": "lowpass", "strength": 0.1},
+        "attack_success",
+        "budget",
+    ),
+    "attacks": (
+        accuracy_of_attacks,
+        lambda: chosen(strengths=BARE),
+        {"filter": "none"},
+        "accuracy",
+        "budget",
+    ),
+    "threats": (
+        blind_and_aware,
+        lambda: both(budgets=[0.1]),
+        {"filter": "gaussian", "threat": "aware"},
+        "accuracy",
+        "strength",
+    ),
+    "worst": (
+        lambda cells: worst_case_by_strength(cells, "linf"),
+        lambda: as_worst_case(both()),
+        {"filter": "band", "threat": "aware"},
+        "accuracy",
+        "strength",
+    ),
+    "fallen": (
+        fallen_by_budget,
+        lambda: as_fallen(chosen()),
+        {"filter": "gaussian", "strength": 0.5},
+        "fallen",
+        "budget",
+    ),
+}
+
+
+@pytest.mark.parametrize(("draw", "cells", "where", "rate", "x"), DRAWN.values(), ids=DRAWN)
+def test_points_in_doubt_are_crossed_out_and_no_others(draw, cells, where, rate, x):
+    cells = cells()
+    figure = draw(cells)
+    assert [crosses(axes) for axes in panels(figure)] == [set()] * len(panels(figure))
+    assert note(figure) == ""
+    mine = cells[list(where)].eq(list(where.values())).all(axis=1)
+    figure = draw(cells.assign(in_doubt=mine))
+    expected = set(zip(cells[mine][x], cells[mine][rate], strict=True))
+    assert set().union(*map(crosses, panels(figure))) == expected
+    assert note(figure) == "× in doubt: a check failed, see checks.csv"
+
+
+@pytest.mark.parametrize("names", [["gaussian"], ["gaussian", "lowpass", "band"]], ids=len)
+@pytest.mark.parametrize("doubt", [True, False])
+def test_the_legend_of_both_threats_fits_below_the_panels(names, doubt):
+    cells = both().assign(in_doubt=doubt)
+    with style.theme():
+        figure = blind_and_aware(cells[cells["filter"].isin(["none", *names])])
+        figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+    assert 0 <= legend.y0 < legend.y1 <= min(axes.get_tightbbox().y0 for axes in panels(figure))
+    assert (note(figure) != "") is doubt
+
+
+def test_a_line_without_a_filter_that_is_in_doubt_is_crossed_out_in_every_panel():
+    cells = both(budgets=[0.1])
+    mine = cells["filter"] == "none"
+    (none,) = cells[mine]["accuracy"]
+    found = panels(blind_and_aware(cells.assign(in_doubt=mine)))
+    assert [crosses(axes) for axes in found] == [{(0.5, none)}, {(0.1, none)}, {(0.2, none)}]
+
+
+def test_what_is_apart_is_crossed_out_where_it_stands():
+    cells = chosen()
+    mine = (cells["filter"] == "none") & (cells["budget"] == 0.1)
+    (axes,) = panels(accuracy_by_strength(cells.assign(in_doubt=mine), "gaussian"))
+    left, _ = apart(axes)
+    assert crosses(axes) == {(left, cells[mine]["accuracy"].item())}
 
 
 # --- Style
@@ -224,6 +718,64 @@ def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
 )
 def test_levels_are_named_by_their_symbol(name, value, label):
     assert style.level_label(name, value) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "label"),
+    [
+        ("eps", "linf", "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)"),
+        ("eps", "l2", "ε, radius of the ℓ2 ball (pixel range is 0 to 1)"),
+        ("eps", None, "ε, radius of the perturbation's ball (pixel range is 0 to 1)"),
+        ("kappa", None, "kappa"),
+        (None, None, ""),
+    ],
+)
+def test_an_axis_of_budgets_says_what_they_bound(name, norm, label):
+    assert style.budget_label(pd.DataFrame({"budget_name": [name], "norm": [norm]})) == label
+
+
+def strength_axis(name, strengths):
+    """An axis of a filter's strengths, and what has none apart: ticks by their labels."""
+    axes = Figure().subplots()
+    axes.plot([style.apart_from(strengths), *strengths], [0.5] * (len(strengths) + 1))
+    rows = {"strength_name": [name] * len(strengths), "strength": strengths}
+    style.label_strength(axes, pd.DataFrame(rows))
+    style.label_apart(axes, strengths)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    return axes, dict(zip(labels, axes.get_xticks(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "strengths"),
+    [
+        ("sigma", [0.5, 1, 1.5, 2]),
+        # Sums of 0.05 and of 0.1 that are a hair larger than they should be.
+        ("cutoff", [0.05, 0.1, 0.15, 0.2, 0.3]),
+        ("cutoff", [0.1, 0.2, 0.3, 0.4, 0.6, 0.7]),
+        ("size", [3, 5, 7]),
+        ("bits", [1, 2, 4]),
+        ("std", [0.2]),
+        ("size", [3]),
+        ("bits", [1]),
+    ],
+)
+def test_an_axis_of_strengths_has_no_filter_on_its_left_and_its_numbers_up_to_the_last(
+    name, strengths
+):
+    axes, ticks = strength_axis(name, strengths)
+    (first, left), *others = ticks.items()
+    assert first == "none"
+    assert left == style.apart_from(strengths) < strengths[0]
+    assert others[-1] == (f"{strengths[-1]:g}", pytest.approx(strengths[-1]))
+    assert all(float(label) == pytest.approx(tick) for label, tick in others)
+    divide = axes.lines[-1].get_xdata()[0]
+    assert left < divide < min(strengths[0], others[0][1])
+
+
+@pytest.mark.parametrize("name", ["bits", "size"])
+def test_strengths_that_are_counts_have_whole_ticks(name):
+    _, ticks = strength_axis(name, [1, 3])
+    assert list(ticks) == ["none", "1", "2", "3"]
 
 
 def test_the_theme_ends_with_its_body():
@@ -337,7 +889,7 @@ def attacked(tmp_path, clean_file):
     sets, ledgers = [], []
     for budget, right in ((0.0, bits("1" * 10)), (0.5, bits("1111101110"))):
         noisy = (clean.images + budget * noise).clamp(0, 1)
-        norms = perturbation_norms(noisy, clean.images)
+        norms = measure(noisy, clean.images)
         sets.append(str(tmp_path / f"{budget}.safetensors"))
         write_image_set(sets[-1], ImageSet(noisy, clean.labels, norms), {})
         ledgers.append(str(tmp_path / f"{budget}.parquet"))
@@ -467,7 +1019,11 @@ def test_the_stage_writes_spectra_and_responses(spectrum):
     nothing = curves[curves["level"] == "eps~0"]["amplitude"]
     assert nothing.tolist() == [0] * 5
     response = curves[curves["level"] == "sigma~1"]
-    expected = np.exp(-2 * np.pi**2 * response["frequency"] ** 2)
+    # The transform of the sampled kernel, four deviations to each side.
+    offsets = np.arange(-4, 5)
+    kernel = np.exp(-(offsets**2) / 2)
+    waves = np.cos(2 * np.pi * np.outer(response["frequency"], offsets))
+    expected = waves @ kernel / kernel.sum()
     assert response["amplitude"].tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 
@@ -499,8 +1055,9 @@ def test_of_many_perturbations_the_weakest_a_middle_and_the_strongest_are_drawn(
 
 
 FIGURES = {
-    "accuracy": lambda: accuracy_by_strength(table(), "lowpass"),
+    "accuracy": lambda: accuracy_by_strength(chosen(), "lowpass"),
     "gallery": lambda: gallery(2),
+    "threats": lambda: blind_and_aware(both((0, 1))),
 }
 
 
@@ -522,31 +1079,67 @@ def test_a_figure_drawn_twice_is_the_same_bytes(tmp_path, name):
     ]
 
 
-def test_the_rows_of_a_figure_are_those_of_its_data_set_model_and_attack(tmp_path):
+def checks_file(tmp_path, *failures):
+    """A table of checks in which some subjects failed and everything else passed."""
+    found = [Verdict("monotone", subject, "fail", 1.0, 0.0, "It is not.") for subject in failures]
+    found.append(Verdict("logits", {"model": "mlp"}, "pass", 0.0, 1.0, "They are."))
+    path = tmp_path / "checks.csv"
+    tabulate_checks(found).to_csv(path, index=False)
+    return str(path)
+
+
+FGSM = {"dataset": "digits", "model": "mlp", "attack": "fgsm"}
+
+
+def test_the_rows_of_a_figure_are_those_of_its_data_set_model_and_attack(tmp_path, make_job):
     other = table(attack="other")
-    mine = table().assign(seed=5)
-    everything = pd.concat([other, mine, mine.assign(model="wide"), mine.assign(threat="aware")])
+    mine = pd.concat([table().assign(seed=5), table(threat="aware").assign(seed=5)])
+    everything = pd.concat([other, mine, mine.assign(model="wide"), mine.assign(dataset="mnist")])
     everything.to_csv(tmp_path / "cells.csv", index=False)
-    cell = {"dataset": "digits", "model": "mlp", "attack": "fgsm"}
-    found = select(str(tmp_path / "cells.csv"), cell)
+    job = make_job({"norm": "l2"}, **FGSM)
+    found = select(str(tmp_path / "cells.csv"), checks_file(tmp_path), job)
     assert len(found) == len(mine)
     assert set(found["seed"]) == {5}
-    assert set(found["threat"]) == {"blind"}
+    assert set(found["attack"]) == {"fgsm"}
+    # Both threats: which one is shown is the figure's business.
+    assert set(found["threat"]) == {"blind", "aware"}
+    assert set(found["norm"]) == {"l2"}
+    assert not found["in_doubt"].any()
+
+
+def test_the_rows_of_a_figure_say_what_a_failed_check_concerns(tmp_path, make_job):
+    pd.concat([table((0, 1)), table(attack="other")]).to_csv(tmp_path / "cells.csv", index=False)
+    failures = (
+        {**FGSM, "seed": 1, "filter": "gaussian", "strength": "sigma~1.5"},
+        {"dataset": "digits", "filter": "band"},
+        {"model": "mlp", "attack": "other"},
+    )
+    checks = checks_file(tmp_path, *failures)
+    found = select(str(tmp_path / "cells.csv"), checks, make_job({}, **FGSM))
+    expected = (found["filter"] == "band") | ((found["seed"] == 1) & (found["strength"] == 1.5))
+    assert found["in_doubt"].tolist() == expected.tolist()
 
 
 # Names that a configuration may give, and that a reader of CSV may take for something else.
 @pytest.mark.parametrize("name", ["null", "nan", "true", "inf"])
-def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, name):
+def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, make_job, name):
     table().assign(model=name).to_csv(tmp_path / "cells.csv", index=False)
-    cell = {"dataset": "digits", "model": name, "attack": "fgsm"}
-    assert len(select(str(tmp_path / "cells.csv"), cell)) == len(table())
+    job = make_job({}, **{**FGSM, "model": name})
+    checks = checks_file(tmp_path, {"model": name})
+    found = select(str(tmp_path / "cells.csv"), checks, job)
+    assert len(found) == len(table())
+    assert found["in_doubt"].all()
 
 
-def test_the_stages_draw_their_figures_as_svg_and_png(
-    tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_job
-):
-    cells = tmp_path / "cells.csv"
-    table().to_csv(cells, index=False)
+@pytest.fixture
+def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_job):
+    """What the stages read, by argument."""
+    cells = both().drop(columns=["norm", "in_doubt"])
+    cells.to_csv(tmp_path / "cells.csv", index=False)
+    as_fallen(cells).to_csv(tmp_path / "fallen.csv", index=False)
+    worst = as_worst_case(cells)
+    worst = pd.concat([worst.assign(norm="linf"), worst.assign(norm="l2")])
+    worst.to_csv(tmp_path / "worst_case.csv", index=False)
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
@@ -560,26 +1153,86 @@ def test_the_stages_draw_their_figures_as_svg_and_png(
         **attacked,
         gallery=images,
     )
-    out = tmp_path / "figures"
-    job = make_job({"filters": ["gaussian"]}, dataset="digits", model="mlp", attack="fgsm")
+    tables = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "fallen", "worst_case")}
+    return {**tables, "images": [images], "curves": str(spectrum)}
+
+
+OF_ATTACK = ("accuracy", "success", "spectrum", "threats", "smallest")
+OF_MODEL = ("attacks", "worst")
+
+
+def draw_all(files, out, make_job, checks):
+    """Run the stages that draw."""
+    job = make_job({"norm": "linf", "filters": ["gaussian"]}, **FGSM)
     draw_attack(
         job,
-        cells=str(cells),
-        curves=str(spectrum),
-        **{name: str(out / f"{name}.svg") for name in ("accuracy", "success", "spectrum")},
+        **{name: files[name] for name in ("cells", "fallen", "curves")},
+        checks=checks,
+        **{name: str(out / f"{name}.svg") for name in OF_ATTACK},
     )
     draw_filters(
         job,
-        cells=str(cells),
-        images=[images],
+        cells=files["cells"],
+        checks=checks,
+        images=files["images"],
         accuracy=[str(out / "gaussian" / "accuracy.svg")],
         gallery=[str(out / "gaussian" / "gallery.svg")],
     )
+    norms = {"fgsm": "linf", "pgd": "linf", "pgd_l2": "l2"}
+    draw_model(
+        make_job({"norms": norms}, dataset="digits", model="mlp"),
+        **{name: files[name] for name in ("cells", "worst_case")},
+        checks=checks,
+        **{name: str(out / f"{name}.svg") for name in OF_MODEL},
+    )
+
+
+def test_the_stages_draw_their_figures_as_svg_and_png(tmp_path, files, make_job):
+    out = tmp_path / "figures"
+    draw_all(files, out, make_job, checks_file(tmp_path))
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
-    assert found == [
-        f"{name}{suffix}"
-        for name in ("accuracy", "gaussian/accuracy", "gaussian/gallery", "spectrum", "success")
-        for suffix in (".png", ".svg")
-    ]
+    names = (*OF_ATTACK, *OF_MODEL, "gaussian/accuracy", "gaussian/gallery")
+    assert found == sorted(f"{name}{suffix}" for name in names for suffix in (".png", ".svg"))
     gallery_svg = (out / "gaussian" / "gallery.svg").read_text(encoding="utf-8")
     assert "fgsm on mlp, digits, gaussian: test image 5" in gallery_svg
+    # Of the norm that most attacks have.
+    worst = (out / "worst.svg").read_text(encoding="utf-8")
+    assert "worst case over the ℓ∞ attacks" in worst
+
+
+@pytest.mark.parametrize(
+    ("failure", "doubted"),
+    [
+        (
+            {"attack": "fgsm", "threat": "blind", "filter": "none"},
+            {
+                *("accuracy", "success", "threats", "smallest"),
+                *("gaussian/accuracy", "attacks", "worst"),
+            },
+        ),
+        (
+            {"attack": "fgsm", "threat": "aware", "filter": "gaussian"},
+            {"threats", "smallest", "worst"},
+        ),
+        (
+            {"attack": "fgsm", "threat": "blind", "filter": "lowpass"},
+            {"success", "threats", "worst"},
+        ),
+        # Of another norm than the figure of worst cases, and of another attack.
+        ({"attack": "pgd_l2", "threat": "aware", "filter": "gaussian"}, set()),
+        ({"attack": "pgd", "threat": "aware", "filter": "gaussian"}, {"worst"}),
+        ({"dataset": "mnist"}, set()),
+    ],
+)
+def test_the_figures_that_a_failed_check_concerns_say_so(
+    tmp_path, monkeypatch, files, make_job, failure, doubted
+):
+    said = {}
+
+    def save(figure, svg):
+        name = str(Path(svg).relative_to(tmp_path).with_suffix(""))
+        said[name] = "in doubt" in note(figure)
+
+    monkeypatch.setattr("epsigma.stages.draw._save", save)
+    draw_all(files, tmp_path, make_job, checks_file(tmp_path, failure))
+    assert {name for name, is_said in said.items() if is_said} == doubted

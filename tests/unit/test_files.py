@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 import torch
 from epsigma.classifier import load_classifier
-from epsigma.files import read_json, read_ledger, whole, write_json, write_ledger, write_text
+from epsigma.files import (
+    read_cell,
+    read_json,
+    read_ledger,
+    whole,
+    write_json,
+    write_ledger,
+    write_text,
+)
 from epsigma.models.mlp import MLP
 from epsigma.tensors import (
     ImageSet,
     batches,
-    perturbation_norms,
+    measure,
     read_classes,
     read_clean,
     read_image_set,
@@ -34,8 +42,8 @@ ABOUT = {"shape": [1, 2, 2], "classes": 2}
 
 def image_set(n=5):
     generator = torch.Generator().manual_seed(0)
-    norms = {name: torch.rand(n, generator=generator) for name in ImageSet.NORMS}
-    return ImageSet(torch.rand(n, 2, 3, 4, generator=generator), torch.arange(n), norms)
+    measures = {name: torch.rand(n, generator=generator) for name in ImageSet.MEASURES}
+    return ImageSet(torch.rand(n, 2, 3, 4, generator=generator), torch.arange(n), measures)
 
 
 def data(path):
@@ -70,7 +78,7 @@ WRITERS = {
 }
 READERS = {
     "json": read_json,
-    "ledger": lambda path: read_ledger(path, ["label", "correct"]),
+    "ledger": lambda path: (read_ledger(path, ["label", "correct"]), read_cell(path)),
     "data": lambda path: (read_clean(path, CPU), read_classes(path)),
     "images": lambda path: read_image_set(path, CPU),
     "checkpoint": lambda path: load_classifier(path, MODEL, CPU),
@@ -204,7 +212,7 @@ def test_an_altered_byte_is_refused_by_name_and_remedy_if_it_is_noticed(tmp_path
 @pytest.mark.parametrize(
     ("kind", "read", "said"),
     [
-        ("data", lambda path: read_image_set(path, CPU), "no tensor linf, l2, l0"),
+        ("data", lambda path: read_image_set(path, CPU), "no tensor linf, l2, l0, outside"),
         ("data", lambda path: read_tensors(path, ("norms",), CPU), "no tensor norms"),
         ("images", read_classes, "classes"),
         ("ledger", lambda path: read_ledger(path, ["correct", "margin"]), "no column margin"),
@@ -299,14 +307,14 @@ def test_a_checkpoint_with_a_pickled_payload_is_refused_and_the_payload_not_run(
     assert folder.exists()
 
 
-def test_images_labels_and_norms_come_back_as_they_were(tmp_path):
+def test_images_labels_and_measures_come_back_as_they_were(tmp_path):
     given = image_set()
     path = written(tmp_path, "images")
     found = read_image_set(path, CPU)
     assert torch.equal(found.images, given.images)
     assert torch.equal(found.labels, given.labels)
-    assert {name: value.tolist() for name, value in found.norms.items()} == {
-        name: value.tolist() for name, value in given.norms.items()
+    assert {name: value.tolist() for name, value in found.measures.items()} == {
+        name: value.tolist() for name, value in given.measures.items()
     }
 
 
@@ -350,6 +358,21 @@ def test_a_ledger_comes_back_with_its_types(tmp_path):
     assert list(read_ledger(tmp_path / "a.parquet", ["correct"])) == ["correct"]
 
 
+def test_a_ledger_says_which_cell_it_belongs_to(tmp_path):
+    assert read_cell(written(tmp_path, "ledger")) == {"dataset": "digits"}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"code": "0123"}, {"cell": "digits"}, {"cell": ""}], ids=str
+)
+def test_a_ledger_that_does_not_say_which_cell_it_belongs_to_is_refused(tmp_path, metadata):
+    path = tmp_path / "a.parquet"
+    write_ledger(path, {"correct": np.zeros(2, bool)}, metadata)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        read_cell(path)
+    assert_named(raised.value, path)
+
+
 def test_json_comes_back_in_its_order(tmp_path):
     value = {"b": 1, "a": [None, 0.1, "ε"]}
     write_json(tmp_path / "a.json", value)
@@ -363,19 +386,33 @@ def test_json_that_others_cannot_read_is_not_written(tmp_path, value):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_norms_of_perturbations_are_measured_example_by_example(monkeypatch):
+def test_perturbations_are_measured_example_by_example(monkeypatch):
     monkeypatch.setattr("epsigma.tensors.BATCH", 2)
-    clean = torch.zeros(3, 2, 2, 2)
+    clean = torch.zeros(4, 2, 2, 2)
+    clean[3] = 0.5
     delta = torch.zeros_like(clean)
     delta[1, 0, 0, 0] = -0.3
     delta[1, 1, 0, 0] = 0.4  # the same pixel, another channel
     delta[2] = 0.5
-    norms = perturbation_norms(clean + delta, clean)
-    assert list(norms) == ["linf", "l2", "l0"]
-    assert norms["linf"].tolist() == pytest.approx([0, 0.4, 0.5])
-    assert norms["l2"].tolist() == pytest.approx([0, 0.5, 2**0.5])
-    assert norms["l0"].tolist() == [0, 1, 4]
-    assert all(norm.dtype == torch.float32 for norm in norms.values())
+    delta[3, 0, 0, 0] = -0.7
+    delta[3, 0, 1, 1] = 0.6
+    found = measure(clean + delta, clean)
+    assert list(found) == ["linf", "l2", "l0", "outside"]
+    assert found["linf"].tolist() == pytest.approx([0, 0.4, 0.5, 0.7])
+    assert found["l2"].tolist() == pytest.approx([0, 0.5, 2**0.5, 0.85**0.5])
+    assert found["l0"].tolist() == [0, 1, 4, 2]
+    # Below 0, and above 1.
+    assert found["outside"].tolist() == pytest.approx([0, 0.3, 0, 0.2])
+    assert all(value.dtype == torch.float32 for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "outside"),
+    [(0, 1, 0), (0.2, 0.8, 0), (-0.25, 1, 0.25), (0, 1.5, 0.5), (-0.5, 1.25, 0.5), (2, 3, 2)],
+)
+def test_how_far_pixels_leave_their_range_is_the_farther_of_both_ends(lowest, highest, outside):
+    images = torch.linspace(lowest, highest, 9).view(1, 1, 3, 3)
+    assert measure(images, torch.zeros_like(images))["outside"].tolist() == [outside]
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])

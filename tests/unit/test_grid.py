@@ -10,7 +10,7 @@ import pytest
 import yaml
 from epsigma import grid
 from epsigma.configuration import validate
-from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, spell
+from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, source_of, spell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,32 +141,107 @@ def test_what_is_no_name_is_no_wildcard(name):
     assert not re.fullmatch(grid.NAME, name)
 
 
+def listed(study):
+    """The cells of a study as tuples of wildcards."""
+    return [tuple(cell.wildcards.values()) for cell in cells(validate(study))]
+
+
 def test_cells_come_in_the_order_of_the_configuration_each_set_first_without_a_filter():
+    none, blurs, highpass = (
+        [("none", "fixed")],
+        [("gaussian", "sigma~2"), ("gaussian", "sigma~1.5")],
+        [("highpass", "cutoff~0.1")],
+    )
+    attacks = [("fgsm", ["eps~0.2", "eps~0", "eps~0.1"]), ("by_margin", ["eps~0.05"])]
+    filters = [("blind", [none, blurs, highpass]), ("aware", [blurs, highpass])]
     expected = [
-        (dataset, model, seed, "blind", *attack, *filter_)
-        for dataset, model, seed, attack, filter_ in itertools.product(
-            ["mnist5k", "digits"],
-            ["mlp", "wide"],
-            [3, 1],
-            [
-                ("fgsm", "eps~0.2"),
-                ("fgsm", "eps~0"),
-                ("fgsm", "eps~0.1"),
-                ("by_margin", "eps~0.05"),
-            ],
-            [
-                ("none", "fixed"),
-                ("gaussian", "sigma~2"),
-                ("gaussian", "sigma~1.5"),
-                ("highpass", "cutoff~0.1"),
-            ],
+        (dataset, model, seed, threat, attack, budget, *filter_)
+        for dataset, model, seed in itertools.product(
+            ["mnist5k", "digits"], ["mlp", "wide"], ["3", "1"]
         )
+        for threat, blocks in filters
+        for attack, budgets in attacks
+        for strengths in blocks
+        for budget, filter_ in itertools.product(budgets, strengths)
     ]
-    listed = list(cells(validate(STUDY)))
-    assert [tuple(cell.wildcards.values()) for cell in listed] == [
-        tuple(map(str, cell)) for cell in expected
+    found = listed(STUDY)
+    assert found == expected
+    assert len(found) == 2 * 2 * 2 * 4 * (4 + 3)
+
+
+BLIND, AWARE = {"threats": ["blind"]}, {"threats": ["aware"]}
+
+
+@pytest.mark.parametrize(
+    ("attack", "filters", "expected"),
+    [
+        ({}, [{}, {}], ["blind none", "blind a", "blind b", "aware a", "aware b"]),
+        # Every set is scored without a filter, whatever it was made for.
+        (AWARE, [{}, {}], ["blind none", "aware a", "aware b"]),
+        (BLIND, [{}, {}], ["blind none", "blind a", "blind b"]),
+        ({}, [BLIND, AWARE], ["blind none", "blind a", "aware b"]),
+        (BLIND, [BLIND, AWARE], ["blind none", "blind a"]),
+        (BLIND, [AWARE, AWARE], ["blind none"]),
+    ],
+)
+def test_a_cell_is_made_if_its_attack_and_its_filter_both_list_the_threat(
+    attack, filters, expected
+):
+    study = {
+        "datasets": [{"kind": "digits"}],
+        "models": [{"kind": "mlp"}],
+        "attacks": [{"kind": "fgsm", "eps": [0.1], **attack}],
+        "filters": [
+            {"kind": "gaussian", "name": name, "sigma": [1], **threats}
+            for name, threats in zip("ab", filters, strict=True)
+        ],
+    }
+    assert [f"{threat} {name}" for _, _, _, threat, _, _, name, _ in listed(study)] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"source_model": "wide"}, [("mlp", "3"), ("mlp", "1")]),
+        ({"source_seed": 1}, [("mlp", "3"), ("wide", "3")]),
+        ({"source_model": "wide", "source_seed": 1}, [("mlp", "3"), ("mlp", "1"), ("wide", "3")]),
+        (
+            {"source_model": "wide", "source_seed": 9},
+            [("mlp", "3"), ("mlp", "1"), ("wide", "3"), ("wide", "1")],
+        ),
+    ],
+    ids=str,
+)
+def test_a_transfer_onto_its_own_source_is_left_out(source, expected):
+    transfer = {"kind": "transfer", "attack": "fgsm", "eps": [0.1], **source}
+    study = {**STUDY, "datasets": [{"kind": "digits"}], "attacks": [*STUDY["attacks"], transfer]}
+    moved = [
+        (model, seed, threat, name)
+        for _, model, seed, threat, attack, _, name, _ in listed(study)
+        if attack == "transfer"
     ]
-    assert len(listed) == 2 * 2 * 2 * 4 * 4
+    # Blind, without a filter and through each.
+    assert moved == [
+        (*target, "blind", name)
+        for target in expected
+        for name in ("none", "gaussian", "gaussian", "highpass")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attack", "source"),
+    [
+        ({"kind": "fgsm"}, ("mlp", 3)),
+        ({"kind": "transfer", "source_model": "wide", "source_seed": None}, ("wide", 3)),
+        ({"kind": "transfer", "source_model": None, "source_seed": 1}, ("mlp", 1)),
+        # No value is none, 0 is one.
+        ({"kind": "transfer", "source_model": None, "source_seed": 0}, ("mlp", 0)),
+        ({"kind": "transfer", "source_model": "wide", "source_seed": 1}, ("wide", 1)),
+    ],
+    ids=str,
+)
+def test_a_set_is_made_on_the_model_that_is_attacked_unless_it_is_a_transfer(attack, source):
+    assert source_of(attack, "mlp", 3) == source
 
 
 def test_a_cell_names_the_wildcards_of_its_paths():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from epsigma.configuration import validate
 from epsigma.files import write_json
-from epsigma.stages.collect import collect, tabulate, write_configuration
+from epsigma.stages.collect import collect, read_table, tabulate, write_configuration
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +34,9 @@ COLUMNS = [
     "linf",
     "l2",
     "l0",
+    "linf_max",
+    "l2_max",
+    "outside_max",
 ]
 
 
@@ -59,6 +62,9 @@ def row(n=100, n_correct=50, n_correct_clean=80, n_fooled=30, **other):
         "linf": 0.1,
         "l2": 2.8,
         "l0": 700.0,
+        "linf_max": 0.1,
+        "l2_max": 2.9,
+        "outside_max": 0.0,
         "made_by": {"code": "0"},
         **other,
     }
@@ -133,6 +139,18 @@ def test_the_table_of_cells_is_read_back_as_it_was(tmp_path, make_job):
     assert table["accuracy"].tolist() == [0.5, 0.49]
     assert table["seed"].tolist() == [0, 0]
     assert table["accuracy_low"][1] == pytest.approx(wilson(49, 100)[0], abs=1e-9)
+
+
+# Names that a configuration may give, and that a reader of CSV may take for something else.
+@pytest.mark.parametrize("name", ["null", "nan", "true", "inf"])
+def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, name):
+    cell = {"dataset": name, "model": name, "attack": name, "filter": name}
+    tabulate([row(**cell), row()]).to_csv(tmp_path / "cells.csv", index=False)
+    table = read_table(str(tmp_path / "cells.csv"))
+    assert table.loc[0, list(cell)].tolist() == [name] * 4
+    # What is empty is no value.
+    assert table["strength_name"].isna().all()
+    assert table["strength"].isna().all()
 
 
 def test_a_damaged_cell_is_named(tmp_path, make_job):

@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[2]
 # A study that a test can afford: 360 test images of 8 x 8 pixels.
 SMALL: dict[str, Any] = {
     "datasets": [{"kind": "digits"}],
-    "models": [{"kind": "mlp", "hidden": 16, "training": {"epochs": 3, "batch_size": 32}}],
+    "models": [
+        {
+            "kind": "mlp",
+            "hidden": 16,
+            "training": {"epochs": 10, "batch_size": 32, "learning_rate": 0.005},
+        }
+    ],
     "seeds": [0],
     "attacks": [{"kind": "fgsm", "eps": [0, 0.1]}],
     "filters": [

@@ -11,12 +11,33 @@ from typing import Any
 import pytest
 from conftest import SMALL, ScheduledJob, Workdir
 
-# 2 ε; 3 filters at a strength each, and none.
-BUDGETS, FILTERED, CELLS = 2, 6, 8
-DRAWINGS = {"draw_attack": 1, "draw_filters": 1}
-AFTER_CELLS = {"collect": 1, "gallery": 2, "spectrum": 1, **DRAWINGS}
+# 2 ε; 3 filters at a strength each, and none, which only the blind attacker meets.
+BUDGETS, STRENGTHS = 2, 3
+FILTERED = BUDGETS * STRENGTHS
+CELLS = FILTERED + BUDGETS + FILTERED
+JUDGED = {"check": 1, "gate": 1}
+DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1}
+TABLES = {"collect": 1, "statistics": 1, **JUDGED, **DRAWINGS}
+PROBES = {"probe_attack": 1 + STRENGTHS}
+ALL_PROBES = {**PROBES, "probe_model": 1, "probe_filter": 1 + STRENGTHS}
+AFTER_CELLS = {"gallery": 2, "spectrum": 1, **TABLES}
 AFTER_ATTACK = {"filter": FILTERED, "evaluate": CELLS, **AFTER_CELLS}
-AFTER_TRAINING = {"evaluate_clean": 1, "attack": BUDGETS, **AFTER_ATTACK}
+ATTACKS = {"attack": BUDGETS, "attack_aware": FILTERED, **AFTER_ATTACK}
+CLEAN = {"evaluate_clean": 1 + STRENGTHS}
+AFTER_TRAINING = {**CLEAN, **PROBES, "probe_model": 1, **ATTACKS}
+AFTER_DATA = {"probe_filter": 1 + STRENGTHS, "train": 1, **AFTER_TRAINING}
+# What depends on how a filter of two strengths is made.
+AFTER_GAUSSIAN = {
+    "filter": 4,
+    "attack_aware": 4,
+    "evaluate": 8,
+    "evaluate_clean": 2,
+    "probe_filter": 2,
+    "probe_attack": 2,
+    "gallery": 1,
+    "spectrum": 1,
+    **TABLES,
+}
 
 
 def count(jobs: list[ScheduledJob]) -> dict[str, int]:
@@ -40,7 +61,7 @@ def test_another_configuration_is_written_down(finished: Workdir) -> None:
 
 
 def test_a_cold_run_makes_every_cell_once(workdir: Workdir) -> None:
-    assert count(workdir.scheduled()) == {"dataset": 1, "train": 1, **AFTER_TRAINING}
+    assert count(workdir.scheduled()) == {"dataset": 1, **AFTER_DATA}
 
 
 def test_another_sigma_runs_its_cells_only(finished: Workdir) -> None:
@@ -48,13 +69,16 @@ def test_another_sigma_runs_its_cells_only(finished: Workdir) -> None:
     jobs = finished.scheduled()
     assert count(jobs) == {
         "filter": BUDGETS,
-        "evaluate": BUDGETS,
+        "attack_aware": BUDGETS,
+        "evaluate": 2 * BUDGETS,
+        "evaluate_clean": 1,
+        "probe_filter": 1,
+        "probe_attack": 1,
         "gallery": 1,
         "spectrum": 1,
-        "collect": 1,
-        **DRAWINGS,
+        **TABLES,
     }
-    cells = [job.wildcards for job in jobs if job.rule in ("filter", "evaluate")]
+    cells = [job.wildcards for job in jobs if job.rule in ("filter", "attack_aware", "evaluate")]
     assert {cell["strength"] for cell in cells} == {"sigma~2"}
     assert {job.wildcards["filter"] for job in jobs if job.rule == "gallery"} == {"gaussian"}
 
@@ -64,17 +88,19 @@ def test_another_eps_runs_its_cells_only(finished: Workdir) -> None:
     jobs = finished.scheduled()
     assert count(jobs) == {
         "attack": 1,
-        "filter": FILTERED // BUDGETS,
+        "attack_aware": STRENGTHS,
+        "filter": STRENGTHS,
         "evaluate": CELLS // BUDGETS,
         **AFTER_CELLS,
     }
-    cells = [job.wildcards for job in jobs if job.rule in ("attack", "filter", "evaluate")]
+    rules = ("attack", "attack_aware", "filter", "evaluate")
+    cells = [job.wildcards for job in jobs if job.rule in rules]
     assert {cell["budget"] for cell in cells} == {"eps~0.3"}
 
 
 def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
     finished.configure(changed(lambda study: study["filters"][0]["sigma"].remove(0.5)))
-    assert count(finished.scheduled()) == {"gallery": 1, "spectrum": 1, "collect": 1, **DRAWINGS}
+    assert count(finished.scheduled()) == {"gallery": 1, "spectrum": 1, **TABLES}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +108,7 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
     [
         pytest.param(
             lambda study: study["attacks"][0].update(loss="margin"),
-            {"attack": BUDGETS, **AFTER_ATTACK},
+            {**ATTACKS, **PROBES},
             id="the attack's loss redoes the attack and what follows, but no training",
         ),
         pytest.param(
@@ -92,33 +118,60 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
         ),
         pytest.param(
             lambda study: study["filters"][0].update(border="circular"),
-            {
-                "filter": 4,
-                "evaluate": 4,
-                "gallery": 1,
-                "spectrum": 1,
-                "collect": 1,
-                **DRAWINGS,
-            },
+            AFTER_GAUSSIAN,
             id="a filter's border redoes that filter",
         ),
         pytest.param(
             lambda study: study["datasets"][0].update(split_seed=1),
-            {"dataset": 1, "train": 1, **AFTER_TRAINING},
+            {"dataset": 1, **AFTER_DATA},
             id="another split redoes everything",
         ),
         pytest.param(
             lambda study: study["seeds"].append(1),
             {
                 "train": 1,
-                "evaluate_clean": 1,
+                **CLEAN,
+                **PROBES,
+                "probe_model": 1,
                 "attack": BUDGETS,
+                "attack_aware": FILTERED,
                 "filter": FILTERED,
                 "evaluate": CELLS,
-                "collect": 1,
-                **DRAWINGS,
+                **TABLES,
             },
             id="another seed trains one more model",
+        ),
+        pytest.param(
+            lambda study: study["attacks"][0].update(threats=["blind"]),
+            {"collect": 1, "statistics": 1, **JUDGED, **DRAWINGS},
+            id="asking for less redoes no cell",
+        ),
+        pytest.param(
+            lambda study: study["attacks"].append(
+                {"kind": "pgd", "eps": [0.1], "steps": 3, "threats": ["aware"]}
+            ),
+            {
+                "attack": 1,
+                "attack_aware": STRENGTHS,
+                "evaluate": 1 + STRENGTHS,
+                "gallery": 2,
+                "spectrum": 1,
+                **PROBES,
+                **TABLES,
+                "draw_attack": 2,
+                "draw_filters": 2,
+            },
+            id="another attack runs its cells only",
+        ),
+        pytest.param(
+            lambda study: study["attacks"][0].update(eot_samples=3),
+            {},
+            id="draws of a random filter are none of the others' business",
+        ),
+        pytest.param(
+            lambda study: study.update(strict=False),
+            {"gate": 1},
+            id="not being strict asks the gate again",
         ),
         pytest.param(
             lambda study: study.update(keep_filtered=False),
@@ -149,42 +202,43 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "attacks/fgsm.py",
             ".mul_(eps)",
             ".mul_(eps * 0.9)",
-            {"attack": BUDGETS, **AFTER_ATTACK},
+            {**ATTACKS, **PROBES},
         ),
         (
             "attacks/losses.py",
             'reduction="none")',
             'reduction="none") * 2',
-            {"attack": BUDGETS, **AFTER_ATTACK},
+            {**ATTACKS, **ALL_PROBES},
         ),
         (
             "filters/gaussian.py",
             "math.ceil(",
             "math.floor(",
-            {
-                "filter": 4,
-                "evaluate": 4,
-                "gallery": 1,
-                "spectrum": 1,
-                "collect": 1,
-                **DRAWINGS,
-            },
+            AFTER_GAUSSIAN,
         ),
         ("models/mlp.py", "nn.ReLU()", "nn.GELU()", {"train": 1, **AFTER_TRAINING}),
         (
             "stages/evaluate.py",
             'columns["correct"].sum()',
             'columns["correct"][1:].sum()',
-            {"evaluate_clean": 1, "evaluate": CELLS, "gallery": 2, "collect": 1, **DRAWINGS},
+            {**CLEAN, "evaluate": CELLS, "gallery": 2, **TABLES},
         ),
         (
             "datasets/digits.py",
             "255 / 16",
             "254 / 16",
-            {"dataset": 1, "train": 1, **AFTER_TRAINING},
+            {"dataset": 1, **AFTER_DATA},
         ),
-        ("stages/collect.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", {"collect": 1, **DRAWINGS}),
-        ("figures/curves.py", "figsize=(6.4, 4)", "figsize=(6, 4)", DRAWINGS),
+        ("stages/collect.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", TABLES),
+        (
+            "stages/statistics.py",
+            "np.logical_or.accumulate",
+            "np.logical_and.accumulate",
+            {"statistics": 1, **JUDGED, **DRAWINGS},
+        ),
+        ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
+        ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
+        ("figures/curves.py", "figsize=(6.4, 4)", "figsize=(6, 4)", {**DRAWINGS, "gate": 1}),
     ],
 )
 def test_an_edited_function_redoes_its_stage_and_what_follows(
@@ -223,7 +277,7 @@ def test_an_edit_that_changes_no_code_redoes_nothing(
 def test_a_deleted_table_is_remade_from_the_cells_that_are_there(finished: Workdir) -> None:
     before = finished.cells.read_bytes()
     finished.cells.unlink()
-    assert count(finished.scheduled()) == {"collect": 1, **DRAWINGS}
+    assert count(finished.scheduled()) == TABLES
     finished.run()
     assert finished.cells.read_bytes() == before
 
@@ -232,13 +286,14 @@ def test_a_deleted_figure_is_redrawn_and_nothing_else(finished: Workdir) -> None
     figure = finished.directory / "results/figures/digits/mlp/fgsm/gaussian/accuracy.svg"
     before = figure.read_bytes()
     figure.unlink()
-    assert count(finished.scheduled()) == {"draw_filters": 1}
+    assert count(finished.scheduled()) == {"draw_filters": 1, "gate": 1}
     finished.run()
     assert figure.read_bytes() == before
 
 
 def test_deleted_filtered_sets_are_not_missed(finished: Workdir) -> None:
     shutil.rmtree(finished.directory / "results/digits/mlp/seed~0/filtered")
+    shutil.rmtree(finished.directory / "results/digits/mlp/seed~0/adversarial/aware")
     assert finished.scheduled() == []
 
 
@@ -251,14 +306,16 @@ def test_a_value_has_one_spelling(finished: Workdir, budget: str) -> None:
 def test_a_cell_outside_the_configuration_can_be_asked_for_by_its_path(finished: Workdir) -> None:
     target = "results/digits/mlp/seed~0/metrics/blind/fgsm/eps~0.25/gaussian/sigma~0.8.json"
     assert count(finished.scheduled(target)) == {"attack": 1, "filter": 1, "evaluate": 1}
+    aware = target.replace("blind", "aware")
+    assert count(finished.scheduled(aware)) == {"attack_aware": 1, "evaluate": 1}
 
 
 def test_another_model_leaves_the_first_alone(finished: Workdir) -> None:
     wide = {"kind": "mlp", "name": "wide", "hidden": 24, "training": {"epochs": 1}}
     finished.configure(changed(lambda study: study["models"].append(wide)))
-    cells = ("train", "evaluate_clean", "attack", "filter", "evaluate")
+    cells = ("train", "evaluate_clean", "attack", "attack_aware", "filter", "evaluate")
     jobs = [job for job in finished.scheduled() if job.rule in cells]
-    assert len(jobs) == 1 + 1 + BUDGETS + FILTERED + CELLS
+    assert len(jobs) == 1 + (1 + STRENGTHS) + BUDGETS + FILTERED + FILTERED + CELLS
     assert {job.wildcards["model"] for job in jobs} == {"wide"}
 
 

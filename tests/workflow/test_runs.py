@@ -26,19 +26,33 @@ def test_a_run_writes_what_the_design_says(finished: Workdir) -> None:
         seed / "checkpoint.ckpt",
         seed / "training.csv",
         seed / "adversarial/blind/fgsm/eps~0.1.safetensors",
+        seed / "adversarial/aware/fgsm/eps~0.1/gaussian/sigma~0.5.safetensors",
         seed / "filtered/blind/fgsm/eps~0.1/gaussian/sigma~0.5.safetensors",
+        seed / "filtered/aware/fgsm/eps~0.1/gaussian/sigma~0.5.safetensors",
+        seed / "metrics/aware/fgsm/eps~0.1/highpass/cutoff~0.1.json",
+        seed / "ledger/clean/gaussian/sigma~0.5.parquet",
+        *(
+            results / f"tables/{name}.csv"
+            for name in ("checks", "classes", "fallen", "headline", "paired", "worst_case")
+        ),
+        results / "tables/verdict.txt",
+        results / "figures/digits/mlp/worst_case.svg",
+        results / "figures/digits/mlp/attacks.png",
         seed / "metrics/blind/fgsm/eps~0.1/gaussian/sigma~0.5.json",
         seed / "ledger/blind/fgsm/eps~0.1/none/fixed.parquet",
         *(
             results / "figures/digits/mlp/fgsm" / f"{name}.{suffix}"
-            for name in ("accuracy", "success", "spectrum", "gaussian/accuracy", "gaussian/gallery")
+            for name in (
+                *("accuracy", "success", "spectrum", "threats", "smallest"),
+                *("gaussian/accuracy", "gaussian/gallery"),
+            )
             for suffix in ("svg", "png")
         ),
     ):
         assert path.stat().st_size > 0, path
     cells = pd.read_csv(finished.cells)
     assert list(cells.columns) == COLUMNS
-    assert len(cells) == 8
+    assert len(cells) == 14
     assert not list(results.rglob(".*")), "a temporary file is left"
 
 
@@ -46,10 +60,12 @@ def test_adversarial_sets_stay_in_their_ball_in_the_test_sets_order(finished: Wo
     results = finished.directory / "results"
     clean = load_file(results / "data/digits/test.safetensors")
     images = clean["images"].astype(np.float32) / 255
-    for eps in (0, 0.1):
-        made = load_file(
-            results / f"digits/mlp/seed~0/adversarial/blind/fgsm/eps~{eps}.safetensors"
-        )
+    sets = sorted((results / "digits/mlp/seed~0/adversarial").rglob("eps~*.safetensors"))
+    sets += sorted((results / "digits/mlp/seed~0/adversarial/aware").rglob("*.safetensors"))
+    assert len(sets) == 2 + 6
+    for path in sets:
+        eps = float(re.search(r"eps~([\d.]*\d)", str(path))[1])
+        made = load_file(path)
         assert made["images"].dtype == np.float32
         assert np.abs(made["images"] - images).max() <= eps + 1e-6
         assert made["images"].min() >= 0
@@ -61,9 +77,9 @@ def test_adversarial_sets_stay_in_their_ball_in_the_test_sets_order(finished: Wo
 
 def test_metrics_agree_with_their_ledger_and_say_what_made_them(finished: Workdir) -> None:
     seed = finished.directory / "results/digits/mlp/seed~0"
-    clean = pd.read_parquet(seed / "ledger/clean.parquet")
+    clean = pd.read_parquet(seed / "ledger/clean/none/fixed.parquet")
     metrics = list((seed / "metrics").rglob("*.json"))
-    assert len(metrics) == 8
+    assert len(metrics) == 14
     for path in metrics:
         figures = json.loads(path.read_text())
         relative = path.relative_to(seed / "metrics").with_suffix(".parquet")
@@ -179,9 +195,10 @@ def test_only_a_named_gpu_is_requested_and_by_the_rules_that_use_it(
         if rule:
             gpu = re.search(r"^    resources:.*\bgpu=(\d+)", block, re.MULTILINE)
             requests.setdefault(rule[1], set()).add(gpu[1] if gpu else "0")
+    gpu_rules = ("train", "attack", "attack_aware", "filter")
     asked = "1" if device == "cuda" else "0"
     for rule, gpus in requests.items():
-        assert gpus == {asked if rule in ("train", "attack", "filter") else "0"}, rule
+        assert gpus == {asked if rule in gpu_rules else "0"}, rule
 
 
 @pytest.mark.parametrize(
@@ -215,15 +232,24 @@ def test_the_papers_study_on_a_part_of_mnist(tmp_path: Path, mnist_dir: Path) ->
     workdir = new_workdir(tmp_path / "epsigma", study)
     workdir.run("--config", f"data_dir={mnist_dir}")
     cells = pd.read_csv(workdir.cells)
-    assert len(cells) == 10 * (1 + 9 + 15)
+    assert len(cells) == 10 * (1 + 2 * (9 + 15))
+    blind, aware = (cells[cells["threat"] == threat] for threat in ("blind", "aware"))
     unfiltered = cells[cells["filter"] == "none"].set_index("budget")["accuracy"]
     assert unfiltered[0] > 0.88
     assert unfiltered.is_monotonic_decreasing
     assert unfiltered[0.3] < 0.05
-    blurred = cells[cells["filter"] == "gaussian"].set_index(["budget", "strength"])["accuracy"]
+    blurred = blind[blind["filter"] == "gaussian"].set_index(["budget", "strength"])["accuracy"]
     # The paper's figure 3: a little smoothing helps at a small ε, a lot of it never does.
     assert blurred[0.05].max() > unfiltered[0.05]
     assert blurred[0][3] < unfiltered[0] - 0.2
+    # The attacker who knows the filter leaves less.
+    keys = ["budget", "filter", "strength"]
+    gap = blind.set_index(keys)["accuracy"].sub(aware.set_index(keys)["accuracy"]).dropna()
+    assert len(gap) == 240
+    assert gap.min() > -0.005
+    assert gap[0.1].max() > 0.05
+    verdicts = pd.read_csv(workdir.directory / "results/tables/checks.csv")["verdict"]
+    assert "fail" not in set(verdicts)
     clean = load_file(workdir.directory / "results/data/mnist/test.safetensors")
     images = clean["images"].astype(np.float32) / 255
     for path in (workdir.directory / "results").rglob("adversarial/**/*.safetensors"):

@@ -55,7 +55,7 @@ def load_classifier(
         about = content["hyper_parameters"]
         shape, classes = tuple(about["shape"]), int(about["classes"])
         weights = {key.removeprefix("model."): w for key, w in content["state_dict"].items()}
-    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
         raise damaged(checkpoint, str(error).partition("\n")[0]) from error
     model = build(settings["implementation"], shape, classes, settings["parameters"])
     try:

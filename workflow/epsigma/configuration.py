@@ -6,6 +6,7 @@ Imports neither torch nor numpy.
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +17,12 @@ from jsonschema.validators import extend
 from epsigma.attacks import ATTACKS
 from epsigma.datasets import DATASETS
 from epsigma.filters import FILTERS
-from epsigma.grid import NO_FILTER, Level, levels, spell
-from epsigma.kinds import Kind, Schema
+from epsigma.grid import AWARE, NO_FILTER, THREATS, Level, levels, source_of, spell
+from epsigma.kinds import AttackKind, FilterKind, Kind, Schema
 from epsigma.models import MODELS
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
-REGISTRIES: dict[str, dict[str, Kind]] = {
+REGISTRIES: dict[str, Mapping[str, Kind]] = {
     "datasets": DATASETS,
     "models": MODELS,
     "attacks": ATTACKS,
@@ -32,8 +33,8 @@ RESERVED = {"filters": NO_FILTER}
 GENERAL = {
     "datasets": ("kind", "name"),
     "models": ("kind", "name", "training"),
-    "attacks": ("kind", "name"),
-    "filters": ("kind", "name"),
+    "attacks": ("kind", "name", "threats", "eot_samples"),
+    "filters": ("kind", "name", "threats"),
 }
 
 
@@ -70,6 +71,8 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
     if not faults:
         for section in REGISTRIES:
             faults += _check_blocks(section, checked[section])
+    if not faults:
+        faults += [*_check_threats(checked), *_check_transfers(checked)]
     if faults:
         lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigurationError(f"the configuration cannot be run:{lines}")
@@ -156,6 +159,11 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
                 "give one of them another `name`"
             )
         names.setdefault(block["name"], index)
+        if isinstance(kind, AttackKind | FilterKind):
+            possible = kind.threats if isinstance(kind, AttackKind) else THREATS
+            for threat in block.setdefault("threats", list(possible)):
+                if threat not in possible:
+                    yield f"{at}.threats: {threat!r} is not allowed; allowed: {_listed(possible)}"
         general: dict[str, Any] = {key: block[key] for key in GENERAL[section] if key in block}
         own = {key: block[key] for key in block if key not in general}
         faults = list(_check(own, block_schema(kind), at))
@@ -173,6 +181,52 @@ def _check_spelling(block: dict[str, Any], kind: Kind, at: str) -> Iterator[str]
         if level in seen:
             yield f"{at}.{kind.swept}[{index}]: {level} is there already; remove the duplicate"
         seen.add(level)
+
+
+def _check_threats(study: dict[str, Any]) -> Iterator[str]:
+    """Refuse an aware attacker where nobody has said how it differentiates through the filter."""
+    if not any(AWARE in attack["threats"] for attack in study["attacks"]):
+        return
+    for index, filter_ in enumerate(study["filters"]):
+        kind = FILTERS[filter_["kind"]]
+        if AWARE in filter_["threats"] and kind.gradient is None:
+            yield (
+                f"filters[{index}] ({filter_['name']}).threats: the kind {filter_['kind']!r} is "
+                "declared neither differentiable nor handled, so no aware attack can be made; say "
+                "in its registry entry how to differentiate through it, or set threats: [blind]"
+            )
+
+
+def _check_transfers(study: dict[str, Any]) -> Iterator[str]:
+    """A transfer takes over another attack of the study, from another model or seed."""
+    models = [model["name"] for model in study["models"]]
+    attacks = {attack["name"]: attack for attack in study["attacks"]}
+    for index, transfer in enumerate(study["attacks"]):
+        if transfer["kind"] != "transfer":
+            continue
+        at = f"attacks[{index}] ({transfer['name']})"
+        source = attacks.get(transfer["attack"], transfer)
+        if source["kind"] == "transfer" or ATTACKS[source["kind"]].swept != "eps":
+            allowed = [
+                name
+                for name, attack in attacks.items()
+                if attack["kind"] != "transfer" and ATTACKS[attack["kind"]].swept == "eps"
+            ]
+            yield f"{at}.attack: {transfer['attack']!r} is not allowed; allowed: {_listed(allowed)}"
+        if transfer["source_model"] not in (None, *models):
+            yield (
+                f"{at}.source_model: there is no model {transfer['source_model']!r}; allowed: "
+                f"{_listed(models)}, or null"
+            )
+        elif all(
+            source_of(transfer, model, seed) == (model, seed)
+            for model in models
+            for seed in study["seeds"]
+        ):
+            yield (
+                f"{at}: the source is the model that is attacked; name another source_model or "
+                "source_seed"
+            )
 
 
 def _explain(error: ValidationError, at: str) -> str:
@@ -238,7 +292,8 @@ def settings(
             out.
 
     Returns:
-        `implementation`, and `parameters` by keyword in the registry's order.
+        `implementation`, and `parameters` by keyword in the registry's order; `random` if the
+        kind draws.
 
     Raises:
         ValueError: if there is no such block, or the level is not spelt as it should be.
@@ -250,8 +305,12 @@ def settings(
         parsed = Level.parse(level)
         if parsed.name != kind.swept:
             raise ValueError(f"{level!r} is no level of {name}, which sweeps {kind.swept}")
-        parameters |= parsed.parameters
-    return {"implementation": kind.implementation, "parameters": parameters}
+        parameters |= {
+            key: int(value) if kind.parameters[key].get("type") == "integer" else value
+            for key, value in parsed.parameters.items()
+        }
+    random = {"random": True} if getattr(kind, "random", False) else {}
+    return {"implementation": kind.implementation, "parameters": parameters, **random}
 
 
 def block(study: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
@@ -271,6 +330,45 @@ def block(study: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
 
 
 def block_levels(study: Mapping[str, Any], section: str, name: str) -> list[str]:
-    """List the levels of a block as paths spell them, in the configuration's order."""
+    """List the levels of a block as paths spell them, in ascending order."""
     found = block(study, section, name)
-    return [str(level) for level in levels(found, REGISTRIES[section][found["kind"]].swept)]
+    unordered = levels(found, REGISTRIES[section][found["kind"]].swept)
+    return [str(level) for level in sorted(unordered, key=lambda level: level.value or 0)]
+
+
+def attack_kind(study: Mapping[str, Any], name: str) -> AttackKind:
+    """Find the registry's entry of an attack; a transfer has the norm of what it takes over."""
+    found = block(study, "attacks", name)
+    kind = ATTACKS[found["kind"]]
+    if kind.family == "transfer":
+        return replace(kind, norm=attack_kind(study, found["attack"]).norm)
+    return kind
+
+
+def filter_kind(study: Mapping[str, Any], name: str) -> FilterKind:
+    """Find the registry's entry of a filter."""
+    return FILTERS[block(study, "filters", name)["kind"]]
+
+
+def attack_settings(study: Mapping[str, Any], name: str, level: str) -> dict[str, Any]:
+    """Say how to make an attack, as `settings` does.
+
+    A transfer's parameters are `attack`, how to make what it takes over, and the budget: on which
+    model is not its business.
+    """
+    own = settings(study, "attacks", name, level)
+    if block(study, "attacks", name)["kind"] != "transfer":
+        return own
+    source = settings(study, "attacks", own["parameters"]["attack"])
+    parameters = {"attack": source, **Level.parse(level).parameters}
+    random = {"random": True} if source.pop("random", False) else {}
+    return {"implementation": own["implementation"], "parameters": parameters, **random}
+
+
+def attack_modules(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the modules of an attack, and of what it takes over if it is a transfer."""
+    found = block(study, "attacks", name)
+    modules = [ATTACKS[found["kind"]].module]
+    if found["kind"] == "transfer":
+        modules += attack_modules(study, found["attack"])
+    return modules

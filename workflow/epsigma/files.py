@@ -89,6 +89,19 @@ def read_ledger(path: str | Path, columns: list[str] | None = None) -> dict[str,
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
+def read_cell(path: str | Path) -> dict[str, str]:
+    """Read which cell a Parquet file belongs to, out of its metadata.
+
+    Raises:
+        ValueError: if the file is damaged, or does not say; the message names the remedy.
+    """
+    try:
+        cell: dict[str, str] = json.loads(pq.read_schema(path).metadata[b"cell"])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+    return cell
+
+
 def damaged(path: str | Path, reason: object) -> ValueError:
     """Make the error of a file that cannot be read."""
     return ValueError(f"{path} cannot be read ({reason}): delete it and run again to remake it")

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
-THREATS = ("blind",)
+# What the attacker knows beside the model: nothing of the filter, or all of it.
+BLIND, AWARE = THREATS = ("blind", "aware")
 NO_FILTER = "none"
 FIXED = "fixed"
 
@@ -98,30 +100,63 @@ def levels(block: dict[str, Any], swept: str | None) -> list[Level]:
 def cells(config: dict[str, Any]) -> Iterator[Cell]:
     """List all cells of a validated configuration, in its order.
 
-    Every adversarial set is also scored without a filter.
+    Every adversarial set is also scored without a filter, which is blind: there is no filter to
+    be aware of.
     """
     from epsigma.attacks import ATTACKS
     from epsigma.filters import FILTERS
 
-    filters = [{"kind": NO_FILTER, "name": NO_FILTER}, *config["filters"]]
     for dataset in config["datasets"]:
         for model in config["models"]:
             for seed in config["seeds"]:
                 for threat in THREATS:
                     for attack in config["attacks"]:
-                        for budget in levels(attack, ATTACKS[attack["kind"]].swept):
-                            for filter_ in filters:
-                                for strength in levels(filter_, FILTERS[filter_["kind"]].swept):
-                                    yield Cell(
-                                        dataset["name"],
-                                        model["name"],
-                                        seed,
-                                        threat,
-                                        attack["name"],
-                                        budget,
-                                        filter_["name"],
-                                        strength,
-                                    )
+                        if _is_its_own_source(attack, model["name"], seed):
+                            continue
+                        for filter_ in filters_of(config, threat, attack):
+                            for budget, strength in product(
+                                levels(attack, ATTACKS[attack["kind"]].swept),
+                                levels(filter_, FILTERS[filter_["kind"]].swept),
+                            ):
+                                yield Cell(
+                                    dataset["name"],
+                                    model["name"],
+                                    seed,
+                                    threat,
+                                    attack["name"],
+                                    budget,
+                                    filter_["name"],
+                                    strength,
+                                )
+
+
+def filters_of(
+    config: dict[str, Any], threat: str, attack: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """List the blocks of the filters that an attack meets under a threat, `none` among them."""
+    if threat == BLIND:
+        yield {"kind": NO_FILTER, "name": NO_FILTER}
+    if threat in attack["threats"]:
+        yield from (block for block in config["filters"] if threat in block["threats"])
+
+
+def source_of(attack: dict[str, Any], model: str, seed: int) -> tuple[str, int]:
+    """Say which model and seed an attack's sets are made on, to be scored on `model`, `seed`.
+
+    The same, unless the attack is a transfer.
+    """
+    if attack["kind"] != "transfer":
+        return model, seed
+    source_model, source_seed = attack["source_model"], attack["source_seed"]
+    return (
+        model if source_model is None else source_model,
+        seed if source_seed is None else source_seed,
+    )
+
+
+def _is_its_own_source(attack: dict[str, Any], model: str, seed: int) -> bool:
+    """Whether a transfer would be a white-box attack."""
+    return attack["kind"] == "transfer" and source_of(attack, model, seed) == (model, seed)
 
 
 def cell_seed(wildcards: dict[str, str]) -> int:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from epsigma.grid import THREATS
+
 Schema = dict[str, Any]
 
 
@@ -29,6 +31,49 @@ class Kind:
     def module(self) -> str:
         """The module of the implementation."""
         return self.implementation.partition(":")[0]
+
+
+@dataclass(frozen=True)
+class AttackKind(Kind):
+    """A kind of attack.
+
+    Args:
+        norm: what bounds the perturbation, `linf` or `l2`, by the swept hyper-parameter.
+        family: `single_step` and `iterative` follow the gradient, `gradient_free` asks for logits
+            only, `noise` does not look at the model, `transfer` was made on another.
+        random: whether it draws: it then takes a `torch.Generator` as `generator`.
+        effort: the hyper-parameter that says how long it tries, such as `steps`; None if it
+            cannot try longer.
+        threats: what may be asked of it, and is by default.
+    """
+
+    norm: str | None = None
+    family: str = "iterative"
+    random: bool = False
+    effort: str | None = None
+    threats: tuple[str, ...] = THREATS
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the model that it is scored on."""
+        return self.family not in ("noise", "transfer")
+
+
+@dataclass(frozen=True)
+class FilterKind(Kind):
+    """A kind of filter.
+
+    Args:
+        gradient: how an aware attacker differentiates through it: `exact`, or `bpda`, by the
+            gradient of its `surrogate`; None if nobody has said.
+        random: whether it draws: it then takes a `torch.Generator` as `generator`, and an aware
+            attacker takes the expectation over its draws.
+        passes_all: hyper-parameters with which it changes nothing.
+    """
+
+    gradient: str | None = None
+    random: bool = False
+    passes_all: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(implementation: str) -> Callable[..., Any]:

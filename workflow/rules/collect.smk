@@ -20,6 +20,45 @@ rule collect:
         collect(job(wildcards, params, log), metrics=input.metrics, table=output.cells)
 
 
+rule statistics:
+    """Compare cells example by example: what the ledgers say, and no cell is needed for again."""
+    input:
+        cells="results/tables/cells.csv",
+        ledgers=[rules.evaluate.output.ledger.format(**cell.wildcards) for cell in CELLS],
+        clean=clean_ledgers(),
+    output:
+        paired="results/tables/paired.csv",
+        classes="results/tables/classes.csv",
+        worst_case=report(
+            "results/tables/worst_case.csv",
+            caption="../report/worst_case_table.rst",
+            category="Tables",
+            labels={"table": "worst case over attacks"},
+        ),
+        smallest=report(
+            "results/tables/smallest.csv",
+            caption="../report/smallest.rst",
+            category="Tables",
+            labels={"table": "smallest budgets"},
+        ),
+        fallen="results/tables/fallen.csv",
+        headline=report(
+            "results/tables/headline.csv",
+            caption="../report/headline.rst",
+            category="Tables",
+            labels={"table": "what each filter is worth"},
+        ),
+    log:
+        "logs/tables/statistics.log",
+    params:
+        settings=statistics_settings(),
+        code=code_digest("epsigma.stages.statistics"),
+    run:
+        from epsigma.stages.statistics import make_statistics
+
+        make_statistics(job(wildcards, params, log), **input, **output)
+
+
 rule configuration:
     """Write down the configuration of the run, defaults included."""
     output:

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
 # also makes results independent of how many cores there are.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+sys.setswitchinterval(0.0005)
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 

@@ -1,17 +1,17 @@
 rule evaluate_clean:
-    """Score the clean test images, unfiltered."""
+    """Score the clean test images through a filter, or without one."""
     input:
         test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
     output:
-        ledger="results/{dataset}/{model}/seed~{seed}/ledger/clean.parquet",
+        ledger="results/{dataset}/{model}/seed~{seed}/ledger/clean/{filter}/{strength}.parquet",
     log:
-        "logs/{dataset}/{model}/seed~{seed}/ledger/clean.log",
+        "logs/{dataset}/{model}/seed~{seed}/ledger/clean/{filter}/{strength}.log",
     # All other cells wait for it.
     priority: 2
     params:
-        settings=evaluate_settings,
-        code=evaluate_code,
+        settings=clean_settings,
+        code=clean_code,
     run:
         from epsigma.stages.evaluate import evaluate_clean
 
@@ -23,7 +23,7 @@ rule evaluate:
     input:
         images=scored_set,
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
-        clean="results/{dataset}/{model}/seed~{seed}/ledger/clean.parquet",
+        clean="results/{dataset}/{model}/seed~{seed}/ledger/clean/none/fixed.parquet",
     output:
         metrics="results/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.json",
         ledger="results/{dataset}/{model}/seed~{seed}/ledger/{threat}/{attack}/{budget}/{filter}/{strength}.parquet",

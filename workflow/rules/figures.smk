@@ -40,6 +40,8 @@ rule draw_attack:
     """Draw an attack: accuracy and success over its budget, and spectra."""
     input:
         cells="results/tables/cells.csv",
+        fallen="results/tables/fallen.csv",
+        checks="results/tables/checks.csv",
         curves=first_seed("results/{dataset}/{model}/seed~{seed}/spectrum/blind/{attack}.csv"),
     output:
         accuracy=report(
@@ -60,16 +62,30 @@ rule draw_attack:
             category="Figures: {dataset}, {model}",
             labels={"attack": "{attack}", "filter": "all", "figure": "spectra and responses"},
         ),
+        threats=report(
+            "results/figures/{dataset}/{model}/{attack}/threats.svg",
+            caption="../report/threats.rst",
+            category="Figures: {dataset}, {model}",
+            labels={"attack": "{attack}", "filter": "all", "figure": "blind against aware"},
+        ),
+        smallest=report(
+            "results/figures/{dataset}/{model}/{attack}/smallest.svg",
+            caption="../report/smallest_of_attack.rst",
+            category="Figures: {dataset}, {model}",
+            labels={"attack": "{attack}", "filter": "all", "figure": "smallest budgets"},
+        ),
         png=multiext(
             "results/figures/{dataset}/{model}/{attack}/",
             "accuracy.png",
             "success.png",
             "spectrum.png",
+            "threats.png",
+            "smallest.png",
         ),
     log:
         "logs/figures/{dataset}/{model}/{attack}.log",
     params:
-        settings={},
+        settings=draw_settings,
         code=code_digest("epsigma.stages.draw"),
     run:
         run_apart(
@@ -79,6 +95,8 @@ rule draw_attack:
             accuracy=output.accuracy,
             success=output.success,
             spectrum=output.spectrum,
+            threats=output.threats,
+            smallest=output.smallest,
         )
 
 
@@ -86,6 +104,7 @@ rule draw_filters:
     """Draw every filter against an attack: accuracy over its strength, and the gallery."""
     input:
         cells="results/tables/cells.csv",
+        checks="results/tables/checks.csv",
         images=expand(
             first_seed(
                 "results/{{dataset}}/{{model}}/seed~{seed}/gallery/blind/{{attack}}/{filter}.safetensors"
@@ -123,7 +142,7 @@ rule draw_filters:
     log:
         "logs/figures/{dataset}/{model}/{attack}.filters.log",
     params:
-        settings={"filters": FILTERS},
+        settings=draw_settings,
         code=code_digest("epsigma.stages.draw"),
     run:
         run_apart(
@@ -132,4 +151,39 @@ rule draw_filters:
             **input,
             accuracy=output.accuracy,
             gallery=output.gallery,
+        )
+
+
+rule draw_model:
+    """Draw what all attacks on a model come to."""
+    input:
+        cells="results/tables/cells.csv",
+        worst_case="results/tables/worst_case.csv",
+        checks="results/tables/checks.csv",
+    output:
+        attacks=report(
+            "results/figures/{dataset}/{model}/attacks.svg",
+            caption="../report/attacks.rst",
+            category="Figures: {dataset}, {model}",
+            labels={"attack": "all", "filter": "none", "figure": "accuracy over budget"},
+        ),
+        worst=report(
+            "results/figures/{dataset}/{model}/worst_case.svg",
+            caption="../report/worst_case.rst",
+            category="Figures: {dataset}, {model}",
+            labels={"attack": "all", "filter": "all", "figure": "worst case over strength"},
+        ),
+        png=multiext("results/figures/{dataset}/{model}/", "attacks.png", "worst_case.png"),
+    log:
+        "logs/figures/{dataset}/{model}.log",
+    params:
+        settings=draw_model_settings(),
+        code=code_digest("epsigma.stages.draw"),
+    run:
+        run_apart(
+            "epsigma.stages.draw:draw_model",
+            job(wildcards, params, log),
+            **input,
+            attacks=output.attacks,
+            worst=output.worst,
         )

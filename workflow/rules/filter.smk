@@ -1,13 +1,14 @@
 rule filter:
-    """Filter an adversarial set."""
+    """Filter an adversarial set that was made without knowing the filter."""
     input:
-        adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/{threat}/{attack}/{budget}.safetensors",
+        adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.safetensors",
     output:
-        filtered=kept_or_temp(
-            "results/{dataset}/{model}/seed~{seed}/filtered/{threat}/{attack}/{budget}/{filter}/{strength}.safetensors"
+        filtered=temp_unless(
+            STUDY["keep_filtered"],
+            "results/{dataset}/{model}/seed~{seed}/filtered/blind/{attack}/{budget}/{filter}/{strength}.safetensors",
         ),
     log:
-        "logs/{dataset}/{model}/seed~{seed}/filtered/{threat}/{attack}/{budget}/{filter}/{strength}.log",
+        "logs/{dataset}/{model}/seed~{seed}/filtered/blind/{attack}/{budget}/{filter}/{strength}.log",
     resources:
         gpu=gpus,
     params:

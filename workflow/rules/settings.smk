@@ -30,19 +30,43 @@ def train_code(wildcards):
     return code_digest("epsigma.stages.train", module_of("models", wildcards.model))
 
 
+def source_of(wildcards):
+    """The model and the seed that an adversarial set is made on."""
+    attack = configuration.block(STUDY, "attacks", wildcards.attack)
+    return grid.source_of(attack, wildcards.model, int(wildcards.seed))
+
+
 def attack_settings(wildcards):
+    model, _ = source_of(wildcards)
     return {
-        "model": model_settings(wildcards),
-        "attack": configuration.settings(STUDY, "attacks", wildcards.attack, wildcards.budget),
+        "model": configuration.settings(STUDY, "models", model),
+        "attack": configuration.attack_settings(STUDY, wildcards.attack, wildcards.budget),
     }
 
 
-def attack_code(wildcards):
+def attack_code(wildcards, *filters):
+    model, _ = source_of(wildcards)
     return code_digest(
         "epsigma.stages.attack",
-        module_of("attacks", wildcards.attack),
-        module_of("models", wildcards.model),
+        *configuration.attack_modules(STUDY, wildcards.attack),
+        module_of("models", model),
+        *filters,
     )
+
+
+def aware_settings(wildcards):
+    kind = configuration.filter_kind(STUDY, wildcards.filter)
+    filter = {**filter_settings(wildcards), "gradient": kind.gradient}
+    samples = configuration.block(STUDY, "attacks", wildcards.attack)["eot_samples"]
+    return {
+        **attack_settings(wildcards),
+        "filter": filter,
+        **({"eot_samples": samples} if kind.random else {}),
+    }
+
+
+def aware_code(wildcards):
+    return attack_code(wildcards, module_of("filters", wildcards.filter))
 
 
 def filter_settings(wildcards):
@@ -59,6 +83,18 @@ def evaluate_settings(wildcards):
 
 def evaluate_code(wildcards):
     return code_digest("epsigma.stages.evaluate", module_of("models", wildcards.model))
+
+
+def clean_settings(wildcards):
+    return {"model": model_settings(wildcards), "filter": filter_settings(wildcards)}
+
+
+def clean_code(wildcards):
+    return code_digest(
+        "epsigma.stages.evaluate",
+        module_of("models", wildcards.model),
+        module_of("filters", wildcards.filter),
+    )
 
 
 def filters_at_all_strengths(names):
@@ -99,3 +135,72 @@ def spectrum_settings(wildcards):
 
 def spectrum_code(wildcards):
     return code_digest("epsigma.stages.spectrum", *(module_of("filters", name) for name in FILTERS))
+
+
+def probe_model_code(wildcards):
+    return code_digest("epsigma.stages.probe", module_of("models", wildcards.model))
+
+
+def probe_filter_settings(wildcards):
+    kind = configuration.filter_kind(STUDY, wildcards.filter)
+    return {**filter_settings(wildcards), "passes_all": dict(kind.passes_all)}
+
+
+def probe_filter_code(wildcards):
+    return code_digest("epsigma.stages.probe", module_of("filters", wildcards.filter))
+
+
+def probe_attack_settings(wildcards):
+    """Settings of the attack at the middle of its budgets, and what kind it is of."""
+    budgets = configuration.block_levels(STUDY, "attacks", wildcards.attack)
+    middle = SimpleNamespace(**{**wildcards, "budget": budgets[len(budgets) // 2]})
+    kind = configuration.attack_kind(STUDY, wildcards.attack)
+    is_aware = wildcards.threat == grid.AWARE
+    return {
+        **(aware_settings(middle) if is_aware else attack_settings(middle)),
+        "norm": kind.norm,
+        "family": kind.family,
+        "swept": kind.swept,
+        "effort": kind.effort,
+    }
+
+
+def probe_attack_code(wildcards):
+    return code_digest(
+        "epsigma.stages.probe",
+        *configuration.attack_modules(STUDY, wildcards.attack),
+        module_of("models", wildcards.model),
+        module_of("filters", wildcards.filter),
+    )
+
+
+def check_settings():
+    filters = {name: configuration.filter_kind(STUDY, name) for name in FILTERS}
+    return {
+        **statistics_settings(),
+        "filters": {
+            name: {"gradient": kind.gradient, "random": kind.random}
+            for name, kind in filters.items()
+        },
+    }
+
+
+def statistics_settings():
+    about = {}
+    for name in names_of("attacks"):
+        kind = configuration.attack_kind(STUDY, name)
+        source = configuration.block(STUDY, "attacks", name).get("attack")
+        about[name] = {"family": kind.family, "norm": kind.norm, "source": source}
+    return {"attacks": about}
+
+
+def draw_settings(wildcards):
+    return {
+        "norm": configuration.attack_kind(STUDY, wildcards.attack).norm,
+        "filters": FILTERS,
+    }
+
+
+def draw_model_settings():
+    norms = {name: configuration.attack_kind(STUDY, name).norm for name in names_of("attacks")}
+    return {"norms": norms}

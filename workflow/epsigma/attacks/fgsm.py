@@ -1,9 +1,8 @@
 """The fast gradient sign method."""
 
-import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.losses import LOSSES
+from epsigma.attacks.gradient import checked, input_gradient
 
 
 def fgsm(
@@ -29,9 +28,5 @@ def fgsm(
     """
     if not 0 <= eps <= 1:
         raise ValueError(f"eps = {eps} is outside [0, 1]")
-    if loss not in LOSSES:
-        raise ValueError(f"loss = {loss!r} is none of {', '.join(LOSSES)}")
-    x = images.detach().clone().requires_grad_()
-    # Summed, not averaged: each example's gradient is its own, whatever the batch.
-    (gradient,) = torch.autograd.grad(LOSSES[loss](model(x), labels).sum(), x)
+    gradient, _ = input_gradient(model, images, labels, checked(loss))
     return gradient.sign_().mul_(eps).add_(images).clamp_(0, 1)

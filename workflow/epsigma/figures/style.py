@@ -7,17 +7,26 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from epsigma.grid import spell
 
 AXES = {
-    "eps": "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)",
+    "eps": "ε, radius of the {norm} ball (pixel range is 0 to 1)",
     "sigma": "σ of the Gaussian kernel (pixels)",
     "cutoff": "cutoff; of a band-pass its centre (cycles per pixel)",
+    "std": "standard deviation of the noise (pixel range is 0 to 1)",
+    "bits": "bits that are kept of each value",
+    "size": "side of the window (pixels)",
 }
-SYMBOLS = {"eps": "ε", "sigma": "σ", "cutoff": "cutoff"}
+NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+DOUBT = "#c1121f"
+# Strengths that are whole numbers.
+COUNTS = ("bits", "size")
+SYMBOLS = {"eps": "ε", "sigma": "σ"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 
@@ -53,9 +62,63 @@ def sequence(n: int) -> list[dict[str, Any]]:
     ]
 
 
-def axis_label(name: str | None) -> str:
+def axis_label(name: str | None, norm: str | None = None) -> str:
     """Say what a swept hyper-parameter is, for an axis."""
-    return AXES.get(name or "", name or "")
+    return AXES.get(name or "", name or "").format(norm=NORMS.get(norm or "", "perturbation's"))
+
+
+def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
+    """Say on the x axis what the strength of a filter is.
+
+    Args:
+        axes: whose x axis is a strength.
+        cells: rows with `strength_name` and `strength`, of one filter.
+    """
+    name = cells["strength_name"].iloc[0]
+    axes.set_xlabel(axis_label(name))
+    if name in COUNTS:
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+
+
+def budget_label(cells: pd.DataFrame) -> str:
+    """Say what the budget of an attack is, for an axis.
+
+    Args:
+        cells: rows with `budget_name` and `norm`, of one attack.
+    """
+    first = cells.iloc[0]
+    return axis_label(first["budget_name"], first["norm"])
+
+
+def apart_from(strengths: list[float]) -> float:
+    """Find a place on a strength axis for what has no strength: on its left, for no filter."""
+    return strengths[0] - 0.18 * ((strengths[-1] - strengths[0]) or strengths[0])
+
+
+def label_apart(axes: Axes, strengths: list[float]) -> None:
+    """Name the place of `apart_from` on the axis, and divide it off.
+
+    Args:
+        axes: with everything else drawn.
+        strengths: in ascending order.
+    """
+    # A panel may have nothing to show at any strength.
+    axes.update_datalim([(strength, 0) for strength in strengths], updatey=False)
+    axes.autoscale_view(scaley=False)
+    apart = apart_from(strengths)
+    middle = (apart + strengths[0]) / 2
+    axes.axvline(middle, color="0.6", linewidth=0.8)
+    # Ticks are sums of steps: 0.3 may be a hair above 0.3.
+    end = strengths[-1] * (1 + 1e-9)
+    ticks = [tick for tick in axes.get_xticks() if middle < tick <= end]
+    axes.set_xticks([apart, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
+
+
+def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
+    """Cross out, in red, points that a failed check casts doubt on, and say so under the axes."""
+    if len(x):
+        axes.plot(x, y, "x", color=DOUBT, markersize=9, markeredgewidth=1.6, zorder=5)
+        axes.figure.supxlabel("× in doubt: a check failed, see checks.csv", color=DOUBT)
 
 
 def level_label(name: str | None, value: float | None) -> str:
@@ -72,6 +135,18 @@ def percent(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
-def legend_right(axes: Axes) -> None:
-    """Put the legend beside the axes, where it hides nothing."""
-    axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0)
+def legend_right(axes: Axes, *entries: Any) -> None:
+    """Put the legend beside the axes, where it hides nothing.
+
+    Args:
+        axes: whose legend.
+        entries: handles and labels; those of the axes if left out.
+    """
+    axes.legend(*entries, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0)
+
+
+def nothing() -> Figure:
+    """Say, in place of a figure, that a study leaves out all that it would show."""
+    figure = Figure(layout="constrained", figsize=(5.2, 1.2))
+    figure.suptitle("The study has no cells for this figure.")
+    return figure

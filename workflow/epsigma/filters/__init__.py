@@ -1,10 +1,10 @@
 """The registry of filters.
 
-An implementation is a differentiable `nn.Module` on images (N, C, H, W), made from its
-hyper-parameters by keyword.
+An implementation is an `epsigma.filters.filter.Filter`, made from its hyper-parameters by keyword,
+that of a random kind also from `generator`.
 """
 
-from epsigma.kinds import Kind, Schema
+from epsigma.kinds import FilterKind, Schema
 
 _SHAPE: Schema = {
     "description": "how the response falls off; at the cutoff (or the band's edges) the smooth "
@@ -17,6 +17,11 @@ _ORDER: Schema = {
     "type": "integer",
     "minimum": 1,
     "default": 2,
+}
+_BORDER: Schema = {
+    "description": "how the image goes on beyond its border",
+    "enum": ["reflect", "replicate", "constant", "circular"],
+    "default": "reflect",
 }
 _POST: Schema = {
     "description": "what is done with values outside [0, 1]: nothing, clipping, or an affine map "
@@ -45,8 +50,8 @@ def _dc(default: str) -> Schema:
 
 
 FILTERS = {
-    "none": Kind("epsigma.filters.none:Identity"),
-    "gaussian": Kind(
+    "none": FilterKind("epsigma.filters.none:Identity", gradient="exact"),
+    "gaussian": FilterKind(
         "epsigma.filters.gaussian:Gaussian",
         swept="sigma",
         parameters={
@@ -62,14 +67,12 @@ FILTERS = {
                 "exclusiveMinimum": 0,
                 "default": 4,
             },
-            "border": {
-                "description": "how the image goes on beyond its border",
-                "enum": ["reflect", "replicate", "constant", "circular"],
-                "default": "reflect",
-            },
+            "border": _BORDER,
         },
+        gradient="exact",
+        passes_all={"sigma": 0.01},
     ),
-    "lowpass": Kind(
+    "lowpass": FilterKind(
         "epsigma.filters.frequency:LowPass",
         swept="cutoff",
         parameters={
@@ -79,8 +82,10 @@ FILTERS = {
             "dc": _dc("keep"),
             "post": _POST,
         },
+        gradient="exact",
+        passes_all={"cutoff": 0.7072, "dc": "keep", "shape": "ideal", "post": "none"},
     ),
-    "highpass": Kind(
+    "highpass": FilterKind(
         "epsigma.filters.frequency:HighPass",
         swept="cutoff",
         parameters={
@@ -90,8 +95,10 @@ FILTERS = {
             "dc": _dc("drop"),
             "post": _POST,
         },
+        gradient="exact",
+        passes_all={"cutoff": 0.000001, "dc": "keep", "shape": "ideal", "post": "none"},
     ),
-    "bandpass": Kind(
+    "bandpass": FilterKind(
         "epsigma.filters.frequency:BandPass",
         swept="cutoff",
         parameters={
@@ -108,5 +115,55 @@ FILTERS = {
             "dc": _dc("drop"),
             "post": _POST,
         },
+        gradient="exact",
+        passes_all={
+            "cutoff": 0.3536,
+            "width": 1,
+            "dc": "keep",
+            "shape": "ideal",
+            "post": "none",
+        },
+    ),
+    "bitdepth": FilterKind(
+        "epsigma.filters.bitdepth:BitDepth",
+        swept="bits",
+        parameters={
+            "bits": {
+                "description": "bits that are kept of each value",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 12,
+            },
+        },
+        gradient="bpda",
+        passes_all={"bits": 16},
+    ),
+    "median": FilterKind(
+        "epsigma.filters.median:Median",
+        swept="size",
+        parameters={
+            "size": {
+                "description": "side of the window in pixels, an odd number",
+                "type": "integer",
+                "enum": [3, 5, 7, 9, 11],
+            },
+            "border": _BORDER,
+        },
+        gradient="bpda",
+        passes_all={"size": 1},
+    ),
+    "noise": FilterKind(
+        "epsigma.filters.noise:GaussianNoise",
+        swept="std",
+        parameters={
+            "std": {
+                "description": "standard deviation of the noise, in units of the pixel range",
+                "type": "number",
+                "exclusiveMinimum": 0,
+            },
+        },
+        gradient="exact",
+        random=True,
+        passes_all={"std": 0.000001},
     ),
 }

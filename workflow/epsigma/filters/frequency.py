@@ -10,11 +10,13 @@ go through `torch.fft.rfft2`.
 """
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from epsigma.filters.filter import Filter
 
 # Sides up to which the matrix products are the faster way on a CPU.
 MATRIX_SIDE = 96
@@ -26,7 +28,7 @@ POST = ("none", "clip", "rescale")
 # A cutoff that is a frequency of the grid (0.25 for 28 pixels) is on it despite rounding.
 _ROUNDING = 1e-9
 # A filtered image whose values differ by less is one of one value: the rest is rounding.
-_FLAT = 1e-6
+_FLAT = 1e-5
 
 
 def profile(u: Tensor, shape: str, order: int) -> Tensor:
@@ -68,7 +70,7 @@ def fourier_basis(side: int) -> tuple[Tensor, Tensor]:
     return basis / torch.linalg.vector_norm(basis, dim=0), frequency
 
 
-class RadialFilter(nn.Module, ABC):
+class RadialFilter(Filter):
     """Multiply each channel's spectrum by a radial response.
 
     Args:
@@ -111,6 +113,10 @@ class RadialFilter(nn.Module, ABC):
         self.dc = dc
         self.post = post
 
+        self.is_linear = post == "none"
+
+    is_periodic = True
+
     @abstractmethod
     def passband(self, frequency: Tensor) -> Tensor:
         """Amplitude at frequencies in cycles per pixel, before `dc` has its say."""
@@ -126,6 +132,16 @@ class RadialFilter(nn.Module, ABC):
             filtered = self.by_transform(images)
         else:
             filtered = self.by_matrices(images)
+        return self._finish(filtered)
+
+    def formula(self, images: Tensor) -> Tensor:
+        """Multiply the whole complex spectrum by the response at √(fx² + fy²)."""
+        fy, fx = (torch.fft.fftfreq(side, dtype=images.dtype) for side in images.shape[-2:])
+        response = self.response((fy[:, None] ** 2 + fx**2).sqrt())
+        return self._finish(torch.fft.ifft2(torch.fft.fft2(images) * response).real)
+
+    def _finish(self, filtered: Tensor) -> Tensor:
+        """Do with the range what `post` says."""
         if self.post == "clip":
             return filtered.clamp(0, 1)
         if self.post == "rescale":
@@ -144,12 +160,33 @@ class RadialFilter(nn.Module, ABC):
         return filtered
 
     def by_matrices(self, images: Tensor) -> Tensor:
-        """Filter in the real Fourier basis: B ((Bᵀ X B) ⊙ H) Bᵀ; `post` is left out."""
-        (down, fy), (across, fx) = (fourier_basis(side) for side in images.shape[-2:])
-        response = self.response(torch.hypot(fy[:, None], fx)).to(images)
-        down, across = down.to(images), across.to(images)
-        filtered: Tensor = down @ ((down.T @ images @ across) * response) @ across.T
-        return filtered
+        """Filter in the real Fourier basis: B ((Bᵀ X B) ⊙ H) Bᵀ; `post` is left out.
+
+        Basis vectors of which nothing passes are left out; where that saves more, what is stopped
+        is computed, and taken away from the images.
+        """
+        height, width = images.shape[-2:]
+        passes, plan = self._plan(height, width)
+        down, across, response = (tensor.to(images) for tensor in plan)
+        part: Tensor = down @ ((down.T @ (images @ across)) * response) @ across.T
+        return part if passes else images - part
+
+    def _plan(self, height: int, width: int) -> tuple[bool, tuple[Tensor, Tensor, Tensor]]:
+        """Choose the basis vectors that are needed along each axis, and the response on them.
+
+        Returns:
+            Whether they are for what passes (else for what is stopped); and float64 matrices
+            (height, r), (width, c) and (r, c).
+        """
+        (down, fy), (across, fx) = fourier_basis(height), fourier_basis(width)
+        response = self.response(torch.hypot(fy[:, None], fx))
+        options = []
+        for passes, part in ((True, response), (False, 1 - response)):
+            rows, columns = (part != 0).any(1), (part != 0).any(0)
+            plan = down[:, rows], across[:, columns], part[rows][:, columns]
+            options.append((plan[2].numel(), not passes, plan))
+        _, stops, plan = min(options, key=lambda option: option[:2])
+        return not stops, plan
 
 
 class LowPass(RadialFilter):

@@ -5,18 +5,21 @@ from functools import lru_cache
 
 import torch
 from kornia.filters import gaussian_blur2d
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
+
+from epsigma.filters.filter import Filter
 
 BORDERS = ("reflect", "replicate", "constant", "circular")
 
 
-def kernel_radius(sigma: float, truncate: float, side: int) -> int:
+def kernel_radius(sigma: float, truncate: float, side: float) -> int:
     """Pixels on each side of the kernel's centre: ⌈truncate · σ⌉, and at most `side` − 1.
 
     The cap is where a reflected border ends; a kernel that outgrows the image is cut there, and
     its weights still sum to one.
     """
-    return min(math.ceil(truncate * sigma), side - 1)
+    return int(min(math.ceil(truncate * sigma), side - 1))
 
 
 @lru_cache(maxsize=256)
@@ -35,7 +38,7 @@ def gaussian_operator(side: int, sigma: float, truncate: float, border: str) -> 
     return gaussian_blur2d(identity, (size, 1), (sigma, 1.0), border)[0, 0]
 
 
-class Gaussian(nn.Module):
+class Gaussian(Filter):
     """Smooth images with a Gaussian kernel of standard deviation `sigma`, each channel alone.
 
     Args:
@@ -77,9 +80,34 @@ class Gaussian(nn.Module):
         )
         return down @ images @ across.T
 
-    def response(self, frequency: Tensor) -> Tensor:
-        """Amplitude at spatial frequencies in cycles per pixel: exp(−2π²σ²f²).
+    def formula(self, images: Tensor) -> Tensor:
+        """Go on with the image beyond its border, and add up its weighted neighbours."""
+        for axis in (2, 3):
+            side = images.shape[axis]
+            weights = self._weights(side).to(images)
+            radius = len(weights) // 2
+            pads = [0, 0, radius, radius] if axis == 2 else [radius, radius, 0, 0]
+            padded = functional.pad(images, pads, mode=self.border)
+            images = sum(
+                weight * padded.narrow(axis, offset, side) for offset, weight in enumerate(weights)
+            )
+        return images
 
-        That of the continuous, uncut kernel; the sampled one follows it for σ ≥ 0.5 or so.
+    def response(self, frequency: Tensor) -> Tensor:
+        """Amplitude along an axis: Σₖ wₖ cos(2πfk) over the sampled, cut and normalised kernel.
+
+        About exp(−2π²σ²f²), that of the continuous kernel, for σ from 0.5 or so. A kernel that the
+        side of an image cuts shorter is left out of account.
         """
-        return torch.exp(-2 * (math.pi * self.sigma * frequency) ** 2)
+        weights = self._weights(math.inf)
+        radius = len(weights) // 2
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+        angles = 2 * math.pi * frequency.double().unsqueeze(-1) * offsets
+        return torch.cos(angles) @ weights
+
+    def _weights(self, side: float) -> Tensor:
+        """The kernel by its formula: exp(−k²/2σ²), |k| ≤ radius, over its sum; float64."""
+        radius = kernel_radius(self.sigma, self.truncate, side)
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+        weights = torch.exp(-(offsets**2) / (2 * self.sigma**2))
+        return weights / weights.sum()

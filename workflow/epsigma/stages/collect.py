@@ -34,6 +34,9 @@ COLUMNS = [
     "linf",
     "l2",
     "l0",
+    "linf_max",
+    "l2_max",
+    "outside_max",
 ]
 
 
@@ -50,6 +53,12 @@ def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
         with whole(table) as temporary:
             cells.to_csv(temporary, index=False)
         log.info("%d cells", len(cells))
+
+
+def read_table(path: str) -> pd.DataFrame:
+    """Read a table of ours: an empty field is no value, and a name is text, even `null`."""
+    text = dict.fromkeys(("dataset", "model", "attack", "filter"), str)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
 
 
 def write_configuration(job: Job, *, configuration: str) -> None:

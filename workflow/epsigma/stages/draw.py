@@ -1,6 +1,7 @@
 """Stage figures: draw what the tables say."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,44 +10,93 @@ import pandas as pd
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
+from epsigma.checks.verdict import concerns
 from epsigma.figures import style
-from epsigma.figures.curves import accuracy_by_budget, accuracy_by_strength, success_by_budget
+from epsigma.figures.curves import (
+    accuracy_by_budget,
+    accuracy_by_strength,
+    accuracy_of_attacks,
+    success_by_budget,
+)
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
+from epsigma.figures.threats import blind_and_aware, fallen_by_budget, worst_case_by_strength
 from epsigma.files import whole
+from epsigma.grid import BLIND, NO_FILTER
+from epsigma.stages.collect import read_table
 from epsigma.stages.job import Job
 
 # What each format writes into its files: no dates, so that the same figure is the same bytes.
 METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None, "Creator": "epsigma"}, ".png": {}}
 DPI = 150
-NAMES = ("dataset", "model", "attack", "filter")
 
 
 def draw_attack(
-    job: Job, *, cells: str, curves: str, accuracy: str, success: str, spectrum: str
+    job: Job,
+    *,
+    cells: str,
+    fallen: str,
+    checks: str,
+    curves: str,
+    accuracy: str,
+    success: str,
+    spectrum: str,
+    threats: str,
+    smallest: str,
 ) -> None:
     """Draw the figures of an attack.
 
     Args:
-        job: its cell names `dataset`, `model` and `attack`.
+        job: its cell names `dataset`, `model` and `attack`; its settings are the attack's `norm`.
         cells: `cells.csv`.
+        fallen: `fallen.csv`.
+        checks: `checks.csv`.
         curves: CSV of `epsigma.stages.spectrum`.
         accuracy: SVG file to write, with a PNG beside it, like the others.
         success: SVG file to write.
         spectrum: SVG file to write.
+        threats: SVG file to write.
+        smallest: SVG file to write.
     """
     with job.logged(), style.theme():
-        mine = select(cells, job.cell)
-        _save(accuracy_by_budget(mine), accuracy)
-        _save(success_by_budget(mine), success)
-        table = pd.read_csv(curves, keep_default_na=False)
-        _save(draw_spectrum(table, _title(job)), spectrum)
+        every = select(cells, checks, job)
+        blind = every[every["threat"] == BLIND]
+        _save(accuracy_by_budget(blind), accuracy)
+        _save(success_by_budget(blind), success)
+        _save(blind_and_aware(every), threats)
+        _save(fallen_by_budget(select(fallen, checks, job)), smallest)
+        _save(draw_spectrum(read_table(curves), _title(job)), spectrum)
+
+
+def draw_model(
+    job: Job, *, cells: str, worst_case: str, checks: str, attacks: str, worst: str
+) -> None:
+    """Draw what all attacks on a model come to.
+
+    Args:
+        job: its cell names `dataset` and `model`; its settings are the `norms` of the attacks.
+        cells: `cells.csv`.
+        worst_case: `worst_case.csv`.
+        checks: `checks.csv`.
+        attacks: SVG file to write, with a PNG beside it, like the other.
+        worst: SVG file to write; of the norm that most attacks have.
+    """
+    with job.logged(), style.theme():
+        norms = job.settings["norms"]
+        table = select(cells, checks, job)
+        table = table.assign(norm=table["attack"].map(norms))
+        unfiltered = table[(table["filter"] == NO_FILTER) & table["norm"].notna()]
+        _save(accuracy_of_attacks(unfiltered), attacks)
+        norm = Counter(filter(None, norms.values())).most_common(1)[0][0]
+        rows = select(worst_case, checks, job)
+        _save(worst_case_by_strength(rows[rows["norm"] == norm], norm), worst)
 
 
 def draw_filters(
     job: Job,
     *,
     cells: str,
+    checks: str,
     images: Sequence[str],
     accuracy: Sequence[str],
     gallery: Sequence[str],
@@ -54,14 +104,17 @@ def draw_filters(
     """Draw the figures of every filter against an attack.
 
     Args:
-        job: its cell names `dataset`, `model` and `attack`; its settings list the `filters`.
+        job: its cell names `dataset`, `model` and `attack`; its settings list the `filters`, and
+            are the attack's `norm`.
         cells: `cells.csv`.
+        checks: `checks.csv`.
         images: safetensors of `epsigma.stages.gallery`, of each filter.
         accuracy: SVG file to write for each filter, with a PNG beside it, like the others.
         gallery: SVG file to write for each filter.
     """
     with job.logged() as log, style.theme():
-        mine = select(cells, job.cell)
+        every = select(cells, checks, job)
+        mine = every[every["threat"] == BLIND]
         for name, source, *targets in zip(
             job.settings["filters"], images, accuracy, gallery, strict=True
         ):
@@ -85,16 +138,20 @@ def _gallery(images: str, title: str) -> Figure:
         )
 
 
-def select(cells: str, cell: dict[str, str]) -> pd.DataFrame:
-    """Read the rows of one data set, model and attack, blind, out of `cells.csv`."""
-    # A model may be called "null": only an empty field is no value.
-    table = pd.read_csv(
-        cells, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str)
-    )
-    mine = (table["threat"] == "blind").copy()
-    for name in NAMES[:3]:
-        mine &= table[name] == cell[name]
-    return table[mine]
+def select(table: str, checks: str, job: Job) -> pd.DataFrame:
+    """Read the rows of a job's data set, model and attack out of a table of cells.
+
+    Returns:
+        The rows, with `norm`, the attack's, and `in_doubt`, whether a failed check concerns them.
+    """
+    cells = read_table(table)
+    for name in ("dataset", "model", "attack"):
+        if name in job.cell:
+            cells = cells[cells[name] == job.cell[name]]
+    if "norm" not in cells:
+        cells = cells.assign(norm=job.settings.get("norm"))
+    norms = job.settings.get("norms")
+    return cells.assign(in_doubt=concerns(cells, read_table(checks), norms))
 
 
 def _title(job: Job) -> str:

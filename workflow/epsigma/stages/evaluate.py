@@ -11,6 +11,7 @@ from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import read_ledger, write_json, write_ledger
 from epsigma.grid import Level
+from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import read_clean, read_image_set
 
@@ -18,10 +19,12 @@ Columns = dict[str, NDArray[Any]]
 
 
 def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None:
-    """Score the clean test images, unfiltered: the ledger that attack success is counted against.
+    """Score the clean test images through a filter.
+
+    Without one (`none`) it is the ledger that attack success is counted against.
 
     Args:
-        job: its settings are the `model`.
+        job: its settings are the `model` and the `filter`.
         test: clean test images.
         checkpoint: of the classifier.
         ledger: the file to write, with the columns of `score`.
@@ -29,7 +32,9 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     with job.logged() as log:
         clean = read_clean(test, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        columns = score(model, clean.images, clean.labels)
+        module = build(job.settings["filter"], seeded(job, CPU, "filter"))
+        filtered = apply(module, clean.images)
+        columns = score(model, filtered, clean.labels)
         write_ledger(ledger, columns, job.metadata)
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
 
@@ -43,10 +48,10 @@ def evaluate(
         job: its settings are the `model`.
         images: the cell's filtered (or, without a filter, adversarial) set.
         checkpoint: of the classifier.
-        clean: the ledger of `evaluate_clean`.
+        clean: the ledger of `evaluate_clean`, without a filter.
         metrics: JSON to write, see `summarise`.
-        ledger: Parquet to write: the columns of `score`, `correct_clean`, and the norms of the
-            unfiltered perturbation.
+        ledger: Parquet to write: the columns of `score`, `correct_clean`, and the measures of
+            the unfiltered perturbation.
 
     Raises:
         ValueError: if the set's labels are not the test set's, in its order.
@@ -62,7 +67,7 @@ def evaluate(
                 "again"
             )
         columns["correct_clean"] = before["correct"]
-        columns |= {name: value.cpu().numpy() for name, value in (given.norms or {}).items()}
+        columns |= {name: value.cpu().numpy() for name, value in (given.measures or {}).items()}
         figures = summarise(columns)
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**_identity(job.cell), **figures, "made_by": job.metadata})
@@ -105,7 +110,8 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
     Returns:
         `n`; `n_correct` and `accuracy`, over all examples; `n_correct_clean`, the examples that
         the model, unfiltered, gets right when clean; `n_fooled` of these and `attack_success`,
-        their share (None if there are none); means over all examples of `linf`, `l2`, `l0`.
+        their share (None if there are none); means over all examples of `linf`, `l2`, `l0`, and
+        the largest `linf`, `l2` and `outside`, as `linf_max` and so on.
     """
     n, right = len(columns["correct"]), columns["correct_clean"]
     n_correct, n_correct_clean = int(columns["correct"].sum()), int(right.sum())
@@ -118,6 +124,7 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         "n_fooled": n_fooled,
         "attack_success": n_fooled / n_correct_clean if n_correct_clean else None,
         **{name: float(columns[name].mean(dtype=np.float64)) for name in ("linf", "l2", "l0")},
+        **{f"{name}_max": float(columns[name].max()) for name in ("linf", "l2", "outside")},
     }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import read_ledger
-from epsigma.stages.filter import apply, build
+from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import read_clean, read_image_set, write_tensors
 
@@ -47,7 +47,8 @@ def make_gallery(
         attacked = read_image_set(adversarial[level], CPU).images[index]
         pair = torch.stack([clean.images[index], attacked])
         filters = job.settings["filters"]
-        shown = torch.stack([apply(build(entry), pair) for entry in filters], dim=1)
+        generator = seeded(job, CPU, "filter")
+        shown = torch.stack([apply(build(entry, generator), pair) for entry in filters], dim=1)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         predictions, probabilities = most_probable(predict(model, shown.flatten(0, 1)))
         budget = job.settings["budgets"][level]

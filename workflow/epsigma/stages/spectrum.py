@@ -27,7 +27,7 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
         adversarial: the adversarial set of each budget.
         spectrum: CSV to write: `curve` (images, perturbation or filter), `name` (of the filter),
             `level` (budget or strength), `frequency` (cycles per pixel), `amplitude`. A filter
-            without a `response` method (one that is not linear) has no rows.
+            that has no response (one that is not linear) has no rows.
     """
     with job.logged():
         clean = read_clean(test, CPU).images
@@ -36,10 +36,10 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
             perturbation = read_image_set(path, CPU).images.sub_(clean)
             curves.append(_curve("perturbation", "", budget, *radial_spectrum(perturbation)))
         for entry in job.settings["filters"]:
-            response = getattr(build(entry), "response", None)
+            response = build(entry).response(FREQUENCIES)
             if response is not None:
                 name, strength = entry["filter"], entry["strength"]
-                curves.append(_curve("filter", name, strength, FREQUENCIES, response(FREQUENCIES)))
+                curves.append(_curve("filter", name, strength, FREQUENCIES, response))
         with whole(spectrum) as temporary:
             pd.concat(curves).to_csv(temporary, index=False, float_format="%.6g")
 

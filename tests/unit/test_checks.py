@@ -1,0 +1,865 @@
+import inspect
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from epsigma.checks import CHECKS, attacks, filters, models
+from epsigma.checks.verdict import SUBJECT, VERDICTS, Evidence, Verdict, concerns, spelled
+from epsigma.files import write_json
+from epsigma.grid import AWARE, BLIND
+from epsigma.stages.check import check, gate, name_of, tabulate, verdicts
+from epsigma.stages.collect import read_table
+from scipy.stats import binom
+
+N = 1000
+BUDGETS = [0, 0.1, 0.2]
+# Family and norm.
+ATTACKS = {
+    "fgsm": ("single_step", "linf"),
+    "pgd": ("iterative", "linf"),
+    "pgd_l2": ("iterative", "l2"),
+    "square": ("gradient_free", "linf"),
+    "sign_noise": ("noise", "linf"),
+    "transfer": ("transfer", "linf"),
+}
+# How to differentiate through it, whether it draws, its strength's name.
+FILTERS = {
+    "gaussian": ("exact", False, "sigma"),
+    "median": ("bpda", False, "size"),
+    "noise": ("exact", True, "std"),
+}
+STRENGTHS = {"none": "fixed", "gaussian": "sigma~1", "median": "size~1", "noise": "std~1"}
+
+
+def curves_of(attack):
+    """The curves of an attack: threat and filter."""
+    yield BLIND, "none"
+    for name in FILTERS:
+        yield BLIND, name
+        if ATTACKS[attack][0] not in ("noise", "transfer"):
+            yield AWARE, name
+
+
+def where(threat, attack, name, budget):
+    strength_name = FILTERS[name][2] if name in FILTERS else None
+    return {
+        "dataset": "digits",
+        "model": "mlp",
+        "seed": 0,
+        "threat": threat,
+        "attack": attack,
+        "budget_name": "eps",
+        "budget": budget,
+        "filter": name,
+        "strength_name": strength_name,
+        "strength": 1 if strength_name else None,
+    }
+
+
+def pair(place, against, only_this=300, only_other=100, largest_change=5.0):
+    discordant = only_this + only_other
+    return {
+        **place,
+        "against": against,
+        "n": N,
+        "only_this": only_this,
+        "only_other": only_other,
+        "largest_change": largest_change,
+        "difference": (only_this - only_other) / N,
+        "p_value": min(1, 2 * binom.cdf(min(only_this, only_other), discordant, 0.5)),
+    }
+
+
+def comparisons(threat, attack, name, budget):
+    """What a cell is compared with, by what `epsigma.stages.statistics` would say."""
+    family = ATTACKS[attack][0]
+    if name != "none":
+        yield "none", {}
+    if threat == AWARE:
+        yield "blind", {}
+    if budget == 0:
+        # A random filter draws anew.
+        yield "clean", {"largest_change": 5.0 if name == "noise" else 0.0}
+    else:
+        yield "smaller_budget", {}
+    if attack == "pgd" and (threat == AWARE or name == "none"):
+        yield from (("single_step", {}), ("transfer", {}), ("noise", {}))
+    if family == "transfer":
+        yield "noise", {}
+
+
+def cell(threat, attack, name, budget):
+    """A row of `cells.csv`: on the sphere of its budget, as far as float32 goes."""
+    return {
+        **where(threat, attack, name, budget),
+        "linf_max": float(np.float32(budget)),
+        "l2_max": float(np.float32(budget)) * (1 + 1e-6),
+        "outside_max": 0.0,
+    }
+
+
+@cache
+def sound():
+    """What the checks see of a study in which nothing is wrong; nobody changes it."""
+    places = [
+        (threat, attack, name, budget)
+        for attack in ATTACKS
+        for threat, name in curves_of(attack)
+        for budget in BUDGETS
+    ]
+    paired = [
+        pair(where(*place), against, **counts)
+        for place in places
+        for against, counts in comparisons(*place)
+    ]
+    worst_case = [
+        {**where(threat, "", name, budget), "norm": "linf", "n": N, "gradient_free_only": 5}
+        for threat, name in (*curves_of("fgsm"), (AWARE, "none"))
+        for budget in BUDGETS
+    ]
+    model = {"dataset": "digits", "model": "mlp", "seed": 0}
+    return Evidence(
+        pd.DataFrame([cell(*place) for place in places]),
+        pd.DataFrame(paired),
+        pd.DataFrame(worst_case).drop(columns="attack").astype({"gradient_free_only": "Int64"}),
+        {name: {"family": family, "norm": norm} for name, (family, norm) in ATTACKS.items()},
+        {
+            name: {"gradient": gradient, "random": random}
+            for name, (gradient, random, _) in FILTERS.items()
+        },
+        [
+            {
+                "cell": model,
+                "n": N,
+                "n_correct": 950,
+                "majority": 0.11,
+                "probability_like": 0.0,
+                "training_modules": 0,
+                "repeat_error": 0.0,
+                "batch_error": 1e-6,
+            }
+        ],
+        [
+            {
+                "cell": {"dataset": "digits", "filter": name, "strength": strength},
+                "changed": 0.0 if name == "none" else 0.5,
+                "formula_error": 0.01 if name == "noise" else 1e-7,
+                "standard_error": 0.005 if name == "noise" else 0.0,
+                "deviation": 0.1 if name == "noise" else 0.0,
+                "measured_deviation": 0.101 if name == "noise" else 0.0,
+                "response_error": 1e-7 if name == "gaussian" else None,
+                "all_pass_error": None if name == "none" else 1e-6,
+            }
+            for name, strength in STRENGTHS.items()
+        ],
+        [
+            {
+                "cell": {
+                    **model,
+                    "threat": threat,
+                    "attack": attack,
+                    "filter": name,
+                    "strength": STRENGTHS[name],
+                },
+                "n": N,
+                "chance": 0.1,
+                **effort,
+            }
+            for attack, effort in EFFORTS.items()
+            for threat, name in curves_of(attack)
+            if threat == AWARE or name == "none"
+        ],
+    )
+
+
+TRIED = {"budget": "eps~0.1", "effort": "steps", "tried": [20, 40], "errors": [0.9, 0.905]}
+EFFORTS = {
+    "fgsm": {"lost_gradients": 0.005},
+    "pgd": {"unbounded_accuracy": 0.005, "half_accuracy": 0.1, "lost_gradients": 0.0, **TRIED},
+    "pgd_l2": {"unbounded_accuracy": 0.0, "lost_gradients": 0.0, **TRIED},
+    "square": {**TRIED, "effort": "queries"},
+}
+
+
+# --- Planting faults
+
+
+def rows(table, **conditions):
+    chosen = pd.Series(True, table.index)
+    for column, value in conditions.items():
+        chosen &= table[column] == value
+    assert chosen.any()
+    return chosen
+
+
+def in_facts(part, changes, **cell):
+    """Change what a probe found of what a cell names."""
+
+    def plant(evidence):
+        facts = getattr(evidence, part)
+        mine = [found for found in facts if cell.items() <= found["cell"].items()]
+        assert mine
+        return replace(
+            evidence,
+            **{part: [{**found, **changes} if found in mine else found for found in facts]},
+        )
+
+    return plant
+
+
+def in_table(part, changes, **conditions):
+    """Change columns of the rows that are under such conditions."""
+
+    def plant(evidence):
+        table = getattr(evidence, part).copy()
+        table.loc[rows(table, **conditions), list(changes)] = list(changes.values())
+        return replace(evidence, **{part: table})
+
+    return plant
+
+
+def in_pairs(changes, **conditions):
+    """Make pairs of cells come out otherwise."""
+    changed = {key: value for key, value in pair({}, "", **changes).items() if key != "against"}
+    if "only_this" not in changes:
+        changed = changes
+    return in_table("paired", changed, **conditions)
+
+
+def never_aware(name):
+    """Forget everything that an aware attacker did to a filter."""
+
+    def plant(evidence):
+        kept = {}
+        for part in ("cells", "paired", "worst_case"):
+            table = getattr(evidence, part)
+            kept[part] = table[~rows(table, filter=name, threat=AWARE)]
+        efforts = [found for found in evidence.efforts if found["cell"]["filter"] != name]
+        return replace(evidence, **kept, efforts=efforts)
+
+    return plant
+
+
+def missed(share, **conditions):
+    """Let a gradient-free attack find what others missed."""
+    return in_table("worst_case", {"gradient_free_only": round(share * N)}, **conditions)
+
+
+# Worse beyond chance.
+BELOW = {"only_this": 10, "only_other": 40}
+BARE = {"threat": BLIND, "filter": "none"}
+KNOWN = {"threat": AWARE, "filter": "gaussian"}
+UNKNOWN = {"threat": BLIND, "filter": "gaussian"}
+
+FAULTS = [
+    # The model.
+    (
+        "softmax instead of logits",
+        in_facts("models", {"probability_like": 1.0}),
+        ("logits", "fail"),
+        {"model": "mlp", "seed": 0},
+    ),
+    (
+        "a module in training mode",
+        in_facts("models", {"training_modules": 1}),
+        ("eval_mode", "fail"),
+        {"model": "mlp"},
+    ),
+    (
+        "other logits when asked again",
+        in_facts("models", {"repeat_error": 0.1}),
+        ("deterministic", "fail"),
+        {"model": "mlp"},
+    ),
+    (
+        "other logits in another batch",
+        in_facts("models", {"batch_error": 0.1}),
+        ("deterministic", "fail"),
+        {"model": "mlp"},
+    ),
+    (
+        "shuffled labels",
+        in_facts("models", {"n_correct": 125}),
+        ("above_chance", "fail"),
+        {"model": "mlp"},
+    ),
+    (
+        "lost gradients",
+        in_facts("efforts", {"lost_gradients": 0.3}, attack="fgsm", **BARE),
+        ("gradients", "warn"),
+        {"attack": "fgsm", **BARE, "strength": "fixed"},
+    ),
+    (
+        "gradients lost in a filter",
+        in_facts("efforts", {"lost_gradients": 1.0}, attack="pgd", **KNOWN),
+        ("gradients", "warn"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    # The filters.
+    (
+        "a filter that is not its formula",
+        in_facts("conformance", {"formula_error": 1e-3}, filter="gaussian"),
+        ("formula", "fail"),
+        {"dataset": "digits", "filter": "gaussian", "strength": "sigma~1"},
+    ),
+    (
+        "noise with a mean",
+        in_facts("conformance", {"formula_error": 0.04}, filter="noise"),
+        ("formula", "fail"),
+        {"filter": "noise"},
+    ),
+    (
+        "noise of another deviation",
+        in_facts("conformance", {"measured_deviation": 0.12}, filter="noise"),
+        ("deviation", "fail"),
+        {"filter": "noise", "strength": "std~1"},
+    ),
+    (
+        "another frequency response",
+        in_facts("conformance", {"response_error": 1e-3}, filter="gaussian"),
+        ("response", "fail"),
+        {"filter": "gaussian"},
+    ),
+    (
+        "a filter that does nothing",
+        in_facts("conformance", {"changed": 0.0}, filter="median"),
+        ("changes_pixels", "fail"),
+        {"filter": "median"},
+    ),
+    (
+        "no filter that does something",
+        in_facts("conformance", {"changed": 1e-7}, filter="none"),
+        ("changes_pixels", "fail"),
+        {"filter": "none", "strength": "fixed"},
+    ),
+    (
+        "a filter that stops something of everything",
+        in_facts("conformance", {"all_pass_error": 1e-3}, filter="gaussian"),
+        ("all_pass", "fail"),
+        {"filter": "gaussian"},
+    ),
+    (
+        "a filter that was not applied",
+        in_pairs({"largest_change": 0.0}, against="none", attack="pgd", **UNKNOWN),
+        ("filter_applied", "fail"),
+        {"attack": "pgd", **UNKNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "a non-differentiable filter that nobody attacks",
+        never_aware("median"),
+        ("attacked_aware", "fail"),
+        {"filter": "median"},
+    ),
+    (
+        "a random filter that nobody attacks",
+        never_aware("noise"),
+        ("attacked_aware", "fail"),
+        {"filter": "noise"},
+    ),
+    (
+        "a differentiable filter that nobody attacks",
+        never_aware("gaussian"),
+        ("attacked_aware", "warn"),
+        {"filter": "gaussian"},
+    ),
+    # The attacks.
+    (
+        "a perturbation outside the linf ball",
+        in_table("cells", {"linf_max": 0.2001}, budget=0.2, attack="pgd", **BARE),
+        ("in_ball", "fail"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "a perturbation outside the l2 ball",
+        in_table("cells", {"l2_max": 0.2001}, budget=0.2, attack="pgd_l2", **KNOWN),
+        ("in_ball", "fail"),
+        {"attack": "pgd_l2", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "images that are not clipped",
+        in_table("cells", {"outside_max": 0.05}, budget=0.1, attack="sign_noise", **BARE),
+        ("in_range", "fail"),
+        {"attack": "sign_noise", **BARE},
+    ),
+    (
+        "an attack without a budget that is none",
+        in_pairs({"largest_change": 0.01}, against="clean", attack="square", **KNOWN),
+        ("clean_at_zero", "fail"),
+        {"attack": "square", **KNOWN},
+    ),
+    (
+        "accuracy that rises under PGD",
+        in_pairs(BELOW, against="smaller_budget", budget=0.2, attack="pgd", **BARE),
+        ("monotone", "fail"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "accuracy that rises under PGD through the filter",
+        in_pairs(BELOW, against="smaller_budget", budget=0.1, attack="pgd_l2", **KNOWN),
+        ("monotone", "fail"),
+        {"attack": "pgd_l2", **KNOWN},
+    ),
+    (
+        "accuracy that rises under a PGD that does not know the filter",
+        in_pairs(BELOW, against="smaller_budget", budget=0.2, attack="pgd", **UNKNOWN),
+        ("monotone", "warn"),
+        {"attack": "pgd", **UNKNOWN},
+    ),
+    (
+        "accuracy that rises under FGSM",
+        in_pairs(BELOW, against="smaller_budget", budget=0.2, attack="fgsm", **BARE),
+        ("monotone", "warn"),
+        {"attack": "fgsm", **BARE},
+    ),
+    (
+        "steps that are worth less than one",
+        in_pairs(BELOW, against="single_step", budget=0.1, attack="pgd", **KNOWN),
+        ("iterative", "fail"),
+        {"attack": "pgd", **KNOWN},
+    ),
+    (
+        "another model that is worth more than this one",
+        in_pairs(BELOW, against="transfer", budget=0.1, attack="pgd", **BARE),
+        ("above_transfer", "fail"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "noise that is worth more than the gradient",
+        in_pairs(BELOW, against="noise", budget=0.2, attack="pgd", **BARE),
+        ("above_noise", "fail"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "noise that is worth more than a transfer",
+        in_pairs(BELOW, against="noise", budget=0.2, attack="transfer", **UNKNOWN),
+        ("above_noise", "fail"),
+        {"attack": "transfer", **UNKNOWN},
+    ),
+    (
+        "an attacker whom knowledge makes weaker",
+        in_pairs(BELOW, against="blind", budget=0.2, attack="pgd", **KNOWN),
+        ("aware", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "a search whom knowledge makes weaker",
+        in_pairs(BELOW, against="blind", attack="square", threat=AWARE, filter="median"),
+        ("aware", "fail"),
+        {"attack": "square", "threat": AWARE, "filter": "median"},
+    ),
+    (
+        "a gradient whom knowledge of a random filter makes weaker",
+        in_pairs(BELOW, against="blind", attack="fgsm", threat=AWARE, filter="noise"),
+        ("aware", "fail"),
+        {"attack": "fgsm", "threat": AWARE, "filter": "noise"},
+    ),
+    (
+        "a search whom knowledge of a random filter makes weaker",
+        in_pairs(BELOW, against="blind", attack="square", threat=AWARE, filter="noise"),
+        ("aware", "warn"),
+        {"attack": "square", "threat": AWARE, "filter": "noise"},
+    ),
+    (
+        "something right that could be anything",
+        in_facts("efforts", {"unbounded_accuracy": 0.05}, attack="pgd_l2", **BARE),
+        ("unbounded", "fail"),
+        {"attack": "pgd_l2", **BARE},
+    ),
+    (
+        "more right than chance that could be grey",
+        in_facts("efforts", {"half_accuracy": 0.15}, attack="pgd", **KNOWN),
+        ("half_range", "fail"),
+        {"attack": "pgd", **KNOWN},
+    ),
+    (
+        "an attack that has not converged",
+        in_facts("efforts", {"errors": [0.7, 0.75]}, attack="square", **BARE),
+        ("converged", "warn"),
+        {"attack": "square", **BARE, "strength": "fixed"},
+    ),
+    (
+        "an attack that does worse for longer",
+        in_facts("efforts", {"errors": [0.7, 0.65]}, attack="pgd", **BARE),
+        ("converged", "warn"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "examples that only a search fools",
+        missed(0.02, budget=0.1, **KNOWN),
+        ("gradient_free", "warn"),
+        {**KNOWN, "strength": "sigma~1"},
+    ),
+]
+
+
+def complaints(evidence):
+    return [verdict for verdict in verdicts(evidence) if verdict.verdict != "pass"]
+
+
+def test_nothing_is_wrong_with_a_sound_study_and_every_check_says_so():
+    found = verdicts(sound())
+    assert {verdict.verdict for verdict in found} == {"pass"}
+    # Each of the verdicts that a planted fault turns is there.
+    planted = {check for _, _, (check, _), _ in FAULTS}
+    assert {verdict.check for verdict in found} == planted
+    for function in CHECKS:
+        assert list(function(sound()))
+
+
+@pytest.mark.parametrize(
+    ("plant", "expected", "subject"),
+    [pytest.param(*fault, id=name) for name, *fault in FAULTS],
+)
+def test_a_planted_fault_is_found_by_its_check_and_by_no_other(plant, expected, subject):
+    evidence = plant(sound())
+    (verdict,) = complaints(evidence)
+    assert (verdict.check, verdict.verdict) == expected
+    assert {name: verdict.subject[name] for name in subject} == subject
+    assert verdict.sentence
+
+
+def test_every_public_function_of_the_checks_is_registered_once():
+    public = {
+        function
+        for module in (models, filters, attacks)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert set(CHECKS) == public
+    assert len(CHECKS) == len(public)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        pytest.param(
+            in_table("cells", {"linf_max": 0.2000005}, attack="pgd", budget=0.2), id="rounding"
+        ),
+        pytest.param(in_table("cells", {"linf_max": 1.0}, attack="pgd_l2"), id="another norm"),
+        pytest.param(
+            in_table("cells", {"budget": 20.0, "l2_max": 20.0001}, attack="pgd_l2", budget=0.2),
+            id="rounding of a long perturbation",
+        ),
+        pytest.param(
+            in_table("cells", {"outside_max": 5e-7}, attack="pgd"), id="rounding of the range"
+        ),
+        pytest.param(
+            in_facts("models", {"probability_like": 0.9}), id="most logits look like softmax"
+        ),
+        pytest.param(in_facts("models", {"n_correct": 140}), id="a poor model"),
+        pytest.param(
+            in_facts("efforts", {"half_accuracy": 0.115}, attack="pgd", **BARE),
+            id="chance, as far as these examples tell",
+        ),
+        pytest.param(
+            in_pairs({"largest_change": 0.0}, against="none", budget=0.1, attack="pgd", **KNOWN),
+            id="a filter that changes nothing at one budget",
+        ),
+        pytest.param(missed(0.005, **KNOWN), id="few examples that only a search fools"),
+    ],
+)
+def test_what_a_sound_study_may_have_is_no_fault(plant):
+    assert complaints(plant(sound())) == []
+
+
+PAIRED = ["smaller_budget", "single_step", "transfer", "noise", "blind"]
+
+
+@pytest.mark.parametrize("against", PAIRED)
+@pytest.mark.parametrize(
+    ("only_this", "only_other"), [(45, 55), (0, 5), (0, 0), (300, 330), (6, 20)]
+)
+def test_a_difference_that_chance_explains_is_no_fault(against, only_this, only_other):
+    plant = in_pairs({"only_this": only_this, "only_other": only_other}, against=against)
+    assert complaints(plant(sound())) == []
+
+
+def test_no_fault_is_found_where_chance_alone_decides():
+    generator = np.random.default_rng(0)
+    evidence = sound()
+    fair = []
+    for row in evidence.paired.to_dict("records"):
+        if row["against"] in PAIRED:
+            discordant = int(generator.integers(1, 400))
+            more = int(generator.binomial(discordant, 0.5))
+            row = pair(row, row["against"], more, discordant - more, row["largest_change"])
+        fair.append(row)
+    evidence = replace(evidence, paired=pd.DataFrame(fair))
+    # Some are further from 0 than 95 % would be.
+    unlikely = (evidence.paired["difference"] < 0) & (evidence.paired["p_value"] < 0.05)
+    assert unlikely.any()
+    assert complaints(evidence) == []
+
+
+@pytest.mark.parametrize(("budgets", "found"), [([0.2], ["monotone"]), ([0.1, 0.2], [])])
+def test_of_more_budgets_one_must_be_less_likely_by_chance(budgets, found):
+    # 9 against 31: p = 0.0007, below 0.001 but not below half of it.
+    curve = {"against": "smaller_budget", "attack": "pgd", **BARE}
+    evidence = in_pairs({"only_this": 9, "only_other": 31}, budget=0.2, **curve)(sound())
+    table = evidence.paired
+    table = table[~rows(table, **curve) | table["budget"].isin(budgets)]
+    assert [verdict.check for verdict in complaints(replace(evidence, paired=table))] == found
+
+
+def test_each_seed_is_judged_by_itself():
+    evidence = sound()
+    both = {
+        part: pd.concat(
+            [getattr(evidence, part), getattr(evidence, part).assign(seed=3)], ignore_index=True
+        )
+        for part in ("cells", "paired", "worst_case")
+    }
+    plant = in_pairs(BELOW, against="blind", budget=0.1, attack="pgd", seed=3, **KNOWN)
+    (verdict,) = complaints(plant(replace(evidence, **both)))
+    assert verdict.subject["seed"] == 3
+
+
+def test_a_random_filter_is_not_held_to_the_clean_images_example_by_example():
+    found = [verdict.subject for verdict in verdicts(sound()) if verdict.check == "clean_at_zero"]
+    assert {subject["filter"] for subject in found} == {"none", "gaussian", "median"}
+
+
+def test_the_sentence_of_a_weaker_attacker_says_by_how_much_where_and_how_often():
+    plant = in_pairs(BELOW, against="blind", budget=0.2, attack="pgd", **KNOWN)
+    (verdict,) = complaints(plant(sound()))
+    assert verdict.sentence == (
+        "Error rate, paired, aware against blind: -3.00 points (at eps = 0.2); "
+        "1 of 3 comparisons are below 0 beyond chance."
+    )
+    assert verdict.figure == -0.03
+
+
+def test_the_sentence_of_an_attacked_filter_says_how():
+    found = {
+        verdict.subject["filter"]: verdict.sentence
+        for verdict in verdicts(sound())
+        if verdict.check == "attacked_aware"
+    }
+    assert found == {
+        "gaussian": "4 attacks know the filter.",
+        "median": "4 attacks know the filter through BPDA.",
+        "noise": "4 attacks know the filter through EOT.",
+    }
+
+
+# --- The table
+
+
+COLUMNS = ["check", *SUBJECT, "verdict", "figure", "threshold", "sentence"]
+
+
+def verdict(check, judgement, **subject):
+    return Verdict(check, subject, judgement, 0.5, 0.1, f"{check} is {judgement}.")
+
+
+def test_failures_come_first_and_what_is_judged_alike_keeps_its_order():
+    found = [
+        verdict("a", "pass", seed=0),
+        verdict("b", "warn"),
+        verdict("c", "fail", filter="gaussian", strength="sigma~1"),
+        verdict("d", "pass"),
+        verdict("e", "fail", dataset="digits", model="mlp", seed=3),
+    ]
+    table = tabulate(found)
+    assert list(table.columns) == COLUMNS
+    assert table["check"].tolist() == ["c", "e", "b", "a", "d"]
+    assert table["verdict"].tolist() == ["fail", "fail", "warn", "pass", "pass"]
+    assert table["seed"].dropna().tolist() == [3, 0]
+    assert table["strength"].dropna().tolist() == ["sigma~1"]
+
+
+def stage(evidence, tmp_path, make_job):
+    """Write down what is known of a study, let the stage judge it, and read what it says."""
+    inputs = {}
+    for name in ("cells", "paired", "worst_case"):
+        inputs[name] = str(tmp_path / f"{name}.csv")
+        getattr(evidence, name).to_csv(inputs[name], index=False)
+    for name in ("models", "conformance", "efforts"):
+        inputs[name] = []
+        for index, facts in enumerate(getattr(evidence, name)):
+            # A probe writes its job's cell: wildcards, all of them text.
+            facts = {**facts, "cell": {key: str(value) for key, value in facts["cell"].items()}}
+            inputs[name].append(str(tmp_path / f"{name}{index}.json"))
+            write_json(inputs[name][-1], facts)
+    path = str(tmp_path / "checks.csv")
+    settings = {"attacks": evidence.attacks, "filters": evidence.filters}
+    check(make_job(settings), **inputs, checks=path)
+    return read_table(path)
+
+
+def test_the_stage_judges_what_the_files_say(tmp_path, make_job):
+    evidence = sound()
+    for plant in (
+        in_facts("models", {"probability_like": 1.0}),
+        in_pairs(BELOW, against="blind", budget=0.2, attack="pgd", **KNOWN),
+        in_facts("efforts", {"errors": [0.7, 0.75]}, attack="square", **BARE),
+    ):
+        evidence = plant(evidence)
+    table = stage(evidence, tmp_path, make_job)
+    assert list(table.columns) == COLUMNS
+    assert table["check"].tolist()[:3] == ["logits", "aware", "converged"]
+    assert table["verdict"].tolist()[:3] == ["fail", "fail", "warn"]
+    assert set(table["verdict"][3:]) == {"pass"}
+    assert len(table) == len(verdicts(evidence))
+    # Without a seed, empty; with one, the number that the tables have.
+    assert set(table[table["check"] == "formula"]["seed"].isna()) == {True}
+    assert set(table[table["check"] == "logits"]["seed"]) == {0}
+    assert concerns(evidence.cells, table).all()
+
+
+# --- The gate
+
+
+def judged(tmp_path, *found):
+    path = tmp_path / "checks.csv"
+    tabulate(found).to_csv(path, index=False)
+    return str(path)
+
+
+FOUND = (
+    verdict("monotone", "fail", dataset="digits", model="mlp", seed=0, attack="pgd"),
+    verdict("formula", "fail", dataset="digits", filter="gaussian", strength="sigma~1"),
+    verdict("converged", "warn", attack="pgd"),
+    verdict("logits", "pass", model="mlp", seed=0),
+)
+
+
+def test_a_strict_study_with_a_failure_ends_with_an_error_that_names_it_and_the_remedy(
+    tmp_path, make_job
+):
+    path, text = judged(tmp_path, *FOUND), tmp_path / "verdict.txt"
+    with pytest.raises(ValueError, match="4 checks: 1 pass, 1 warn, 2 fail") as raised:
+        gate(make_job({"strict": True}), checks=path, verdict=str(text))
+    _, *failures, remedy = str(raised.value).splitlines()
+    assert failures == [
+        "  monotone (digits mlp 0 pgd): monotone is fail.",
+        "  formula (digits gaussian sigma~1): formula is fail.",
+    ]
+    assert path in remedy
+    assert "strict: false" in remedy
+    assert not text.exists()
+
+
+@pytest.mark.parametrize(
+    ("strict", "found", "first", "failures"),
+    [
+        (False, FOUND, "4 checks: 1 pass, 1 warn, 2 fail", 2),
+        (True, FOUND[2:], "2 checks: 1 pass, 1 warn, 0 fail", 0),
+        (True, FOUND[3:], "1 checks: 1 pass, 0 warn, 0 fail", 0),
+    ],
+)
+def test_a_study_without_failures_or_not_strict_ends_with_its_verdict(
+    tmp_path, make_job, strict, found, first, failures
+):
+    text = tmp_path / "verdict.txt"
+    gate(make_job({"strict": strict}), checks=judged(tmp_path, *found), verdict=str(text))
+    head, *rest = text.read_text(encoding="utf-8").splitlines()
+    assert head == first
+    assert len(rest) == failures
+
+
+def test_a_check_is_named_by_what_it_looked_at():
+    table = tabulate(FOUND)
+    assert name_of(table.iloc[0]) == "monotone (digits mlp 0 pgd)"
+
+
+# --- Doubt
+
+
+CELLS = pd.DataFrame(
+    [
+        where(threat, attack, name, 0.1) | {"seed": seed, "strength": strength}
+        for seed in (0, 3)
+        for attack in ("fgsm", "pgd")
+        for threat, name, strength in (
+            (BLIND, "none", None),
+            (BLIND, "gaussian", 1),
+            (BLIND, "gaussian", 1.5),
+            (AWARE, "gaussian", 1.5),
+        )
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "doubted"),
+    [
+        ({}, "1111 1111  1111 1111"),
+        ({"dataset": "digits", "model": "mlp", "seed": 3}, "0000 0000  1111 1111"),
+        ({"dataset": "mnist"}, "0000 0000  0000 0000"),
+        ({"attack": "pgd"}, "0000 1111  0000 1111"),
+        ({"filter": "gaussian"}, "0111 0111  0111 0111"),
+        ({"filter": "none", "strength": "fixed"}, "1000 1000  1000 1000"),
+        ({"dataset": "digits", "filter": "gaussian", "strength": "sigma~1.5"}, "0011 " * 4),
+        ({"filter": "gaussian", "strength": "sigma~2"}, "0000 " * 4),
+        ({"filter": "gaussian", "strength": "cutoff~1"}, "0000 " * 4),
+        (
+            {"seed": 0, "threat": AWARE, "attack": "pgd", "filter": "gaussian"},
+            "0000 0001  0000 0000",
+        ),
+    ],
+)
+def test_a_failure_casts_doubt_on_the_rows_that_it_is_about_and_on_no_others(
+    tmp_path, subject, doubted
+):
+    # Read back, as the stage that draws does.
+    checks = read_table(judged(tmp_path, verdict("a", "fail", **subject), verdict("b", "pass")))
+    expected = [bit == "1" for bit in doubted.replace(" ", "")]
+    shuffled = CELLS.sample(frac=1, random_state=0)
+    assert concerns(CELLS, checks).tolist() == expected
+    assert concerns(shuffled, checks)[CELLS.index].tolist() == expected
+
+
+@pytest.mark.parametrize("judgement", VERDICTS)
+def test_only_failures_cast_doubt(judgement):
+    checks = tabulate([verdict("a", judgement, attack="pgd")])
+    assert concerns(CELLS, checks).any() == (judgement == "fail")
+
+
+def test_doubts_add_up():
+    checks = tabulate([verdict("a", "fail", seed=0), verdict("b", "fail", attack="pgd")])
+    expected = (CELLS["seed"] == 0) | (CELLS["attack"] == "pgd")
+    assert concerns(CELLS, checks).tolist() == expected.tolist()
+
+
+WORST = pd.DataFrame(
+    [
+        where(threat, "", name, 0.1) | {"norm": norm}
+        for norm in ("linf", "l2")
+        for threat, name in ((BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian"))
+    ]
+).drop(columns="attack")
+
+
+@pytest.mark.parametrize(
+    ("subject", "doubted"),
+    [
+        ({"attack": "pgd", "threat": AWARE, "filter": "gaussian"}, "001 000"),
+        # An aware attacker may do what a blind one does.
+        ({"attack": "pgd", "threat": BLIND, "filter": "gaussian"}, "011 000"),
+        ({"attack": "pgd_l2", "threat": BLIND, "filter": "none"}, "000 100"),
+        ({"filter": "gaussian"}, "011 011"),
+        ({"model": "mlp", "seed": 0}, "111 111"),
+    ],
+)
+def test_worst_cases_are_in_doubt_if_an_attack_is_that_they_are_over(subject, doubted):
+    checks = tabulate([verdict("a", "fail", **subject)])
+    norms = {name: norm for name, (_, norm) in ATTACKS.items()}
+    expected = [bit == "1" for bit in doubted.replace(" ", "")]
+    assert concerns(WORST, checks, norms).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("sigma", 1.0, "sigma~1"),
+        ("bits", 3, "bits~3"),
+        ("cutoff", 0.05, "cutoff~0.05"),
+        (None, None, "fixed"),
+        (float("nan"), float("nan"), "fixed"),
+    ],
+)
+def test_strengths_are_spelled_as_paths_spell_them(name, value, text):
+    assert spelled(name, value) == text

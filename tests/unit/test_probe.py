@@ -1,0 +1,438 @@
+import pytest
+import torch
+from epsigma.attacks import ATTACKS
+from epsigma.attacks.pgd import pgd
+from epsigma.files import read_json
+from epsigma.filters import FILTERS
+from epsigma.filters.bitdepth import BitDepth
+from epsigma.filters.filter import Filter
+from epsigma.filters.frequency import HighPass, LowPass
+from epsigma.filters.gaussian import Gaussian
+from epsigma.filters.median import Median
+from epsigma.filters.noise import GaussianNoise
+from epsigma.filters.none import Identity
+from epsigma.models.mlp import MLP
+from epsigma.stages.probe import probe_attack, probe_filter, probe_model, response_error
+from epsigma.tensors import write_tensors
+from torch import nn
+
+CPU = torch.device("cpu")
+
+
+def settings(implementation, random=False, **parameters):
+    """How to make something, as the rules say it."""
+    module = implementation.__module__
+    made = {"implementation": f"{module}:{implementation.__name__}", "parameters": parameters}
+    return made | ({"random": True} if random else {})
+
+
+# --- Models
+
+
+class Softmax(MLP):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+
+class Awake(MLP):
+    """A model that eval mode does not reach."""
+
+    def __init__(self, shape, classes, *, hidden):
+        super().__init__(shape, classes, hidden=hidden)
+        self.dropout = nn.Dropout(0.5)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.dropout.train()
+        return self
+
+    def forward(self, images):
+        return super().forward(self.dropout(images))
+
+
+class Sociable(MLP):
+    """A model whose logits are relative to those of the other images of a batch."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits - logits.mean(0)
+
+
+class Saturated(MLP):
+    def forward(self, images):
+        return 1e6 * super().forward(images)
+
+
+@pytest.fixture
+def ask_model(tmp_path, clean_file, checkpoint, make_job):
+    """Probe a model that has the weights of the trained one."""
+
+    def ask(implementation=MLP, test=clean_file):
+        path = tmp_path / "model.json"
+        job = make_job({"model": settings(implementation, hidden=32)}, dataset="digits", seed="3")
+        probe_model(job, test=str(test), checkpoint=str(checkpoint), facts=str(path))
+        return read_json(path)
+
+    return ask
+
+
+def test_a_model_is_asked_what_it_gets_right_and_how_its_logits_look(ask_model, trained):
+    found = ask_model()
+    right = trained.model(trained.images).argmax(1) == trained.labels
+    assert found["cell"] == {"dataset": "digits", "seed": "3"}
+    assert (found["n"], found["n_correct"]) == (360, int(right.sum()))
+    assert found["majority"] == pytest.approx(int(trained.labels.bincount().max()) / 360)
+    assert found["probability_like"] == 0
+    assert found["training_modules"] == 0
+    assert found["repeat_error"] == 0
+    # Sums in another order.
+    assert found["batch_error"] < 1e-4
+
+
+def test_probabilities_are_told_from_logits(ask_model):
+    assert ask_model(Softmax)["probability_like"] == 1
+
+
+def test_a_model_that_does_not_go_into_eval_mode_is_noticed(ask_model):
+    found = ask_model(Awake)
+    assert found["training_modules"] == 1
+    assert found["repeat_error"] > 0.1
+
+
+def test_a_model_that_looks_at_the_whole_batch_is_noticed(ask_model):
+    found = ask_model(Sociable)
+    assert found["repeat_error"] == 0
+    assert found["batch_error"] > 0.1
+
+
+def test_a_model_is_right_by_chance_on_shuffled_labels(ask_model, trained, tmp_path):
+    order = torch.randperm(360, generator=torch.Generator().manual_seed(0))
+    test = tmp_path / "shuffled.safetensors"
+    images = (trained.images * 255).round().byte()
+    write_tensors(test, {"images": images, "labels": trained.labels[order]}, {"classes": "10"})
+    assert ask_model(test=test)["n_correct"] / 360 < 0.2
+
+
+# --- Filters
+
+
+class Stronger(Gaussian):
+    """A Gaussian that is one percent too bright."""
+
+    def forward(self, images):
+        return super().forward(images) * 1.01
+
+
+class Idle(Gaussian):
+    def forward(self, images):
+        return images
+
+
+class Louder(GaussianNoise):
+    """Noise that is a fifth louder than it says."""
+
+    def forward(self, images):
+        return images + 1.2 * (super().forward(images) - images)
+
+
+class Biased(GaussianNoise):
+    def forward(self, images):
+        return super().forward(images) + 0.1
+
+
+@pytest.fixture
+def ask_filter(tmp_path, clean_file, make_job):
+    def ask(implementation, passes_all=None, random=False, **parameters):
+        how = settings(implementation, random, **parameters) | {"passes_all": passes_all or {}}
+        path = tmp_path / "filter.json"
+        job = make_job(how, dataset="digits", filter="mine", strength="fixed")
+        probe_filter(job, test=str(clean_file), facts=str(path))
+        return read_json(path)
+
+    return ask
+
+
+def test_no_filter_changes_nothing(ask_filter):
+    found = ask_filter(Identity)
+    assert found["cell"] == {"dataset": "digits", "filter": "mine", "strength": "fixed"}
+    assert (found["changed"], found["formula_error"]) == (0, 0)
+    assert (found["deviation"], found["standard_error"], found["measured_deviation"]) == (0, 0, 0)
+    assert found["response_error"] is None
+    assert found["all_pass_error"] is None
+
+
+EVERY = {
+    "gaussian": {"sigma": 1.0},
+    "lowpass": {"cutoff": 0.2, "dc": "keep"},
+    "highpass": {"cutoff": 0.1, "dc": "drop"},
+    "bandpass": {"cutoff": 0.2, "dc": "drop"},
+    "bitdepth": {"bits": 2},
+    "median": {"size": 3},
+    "noise": {"std": 0.1},
+}
+
+
+@pytest.mark.parametrize("kind", [name for name in FILTERS if name != "none"])
+def test_every_filter_is_its_formula_changes_images_and_can_pass_all(
+    tmp_path, clean_file, make_job, kind
+):
+    about = FILTERS[kind]
+    how = {"implementation": about.implementation, "parameters": EVERY[kind]}
+    how |= {"passes_all": dict(about.passes_all)} | ({"random": True} if about.random else {})
+    path = tmp_path / "filter.json"
+    probe_filter(make_job(how, filter=kind), test=str(clean_file), facts=str(path))
+    found = read_json(path)
+    assert found["changed"] > 0.01
+    assert found["formula_error"] <= 1e-5 + 6 * found["standard_error"]
+    assert found["all_pass_error"] <= 1e-5
+    if about.random:
+        assert found["measured_deviation"] == pytest.approx(found["deviation"], rel=0.01)
+        assert found["standard_error"] == pytest.approx(found["deviation"] / 20)
+
+
+def test_a_filter_that_is_a_percent_off_its_formula_is_noticed(ask_filter):
+    right, wrong = (ask_filter(which, sigma=0.5) for which in (Gaussian, Stronger))
+    assert right["formula_error"] < 1e-6
+    assert wrong["formula_error"] == pytest.approx(0.01, rel=0.1)
+    assert right["response_error"] < 1e-6
+    assert wrong["response_error"] == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_filter_that_does_nothing_is_noticed(ask_filter):
+    found = ask_filter(Idle, sigma=1.0)
+    assert found["changed"] == 0
+    assert found["formula_error"] > 0.1
+
+
+def test_a_filter_that_stops_something_of_everything_is_noticed(ask_filter):
+    found = ask_filter(Stronger, passes_all={"sigma": 0.01}, sigma=1.0)
+    assert found["all_pass_error"] == pytest.approx(0.01)
+
+
+def test_noise_of_another_deviation_or_with_a_mean_is_noticed(ask_filter):
+    right, louder, biased = (
+        ask_filter(which, random=True, std=0.1) for which in (GaussianNoise, Louder, Biased)
+    )
+    for found in (right, louder, biased):
+        assert found["deviation"] == 0.1
+        assert found["standard_error"] == pytest.approx(0.005)
+    assert right["measured_deviation"] == pytest.approx(0.1, rel=0.01)
+    assert louder["measured_deviation"] == pytest.approx(0.12, rel=0.01)
+    assert right["formula_error"] < 6 * 0.005 < 0.1 < biased["formula_error"]
+
+
+def impulse(height, width):
+    image = torch.zeros(1, 1, height, width)
+    image[..., height // 2, width // 2] = 1
+    return image
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (Gaussian(sigma=0.5), (8, 8)),
+        (Gaussian(sigma=2), (28, 28)),
+        # Cut off early, it has a response of either sign.
+        (Gaussian(sigma=2, truncate=1), (28, 28)),
+        (Gaussian(sigma=2, border="constant"), (28, 28)),
+        (Gaussian(sigma=2), (28, 40)),
+        (Gaussian(sigma=3, border="circular"), (28, 28)),
+        (LowPass(cutoff=0.2, dc="keep"), (8, 8)),
+        (HighPass(cutoff=0.1, dc="drop", shape="gaussian"), (9, 12)),
+    ],
+    ids=str,
+)
+def test_an_impulse_response_has_the_spectrum_that_its_formula_says(module, size):
+    assert response_error(module, impulse(*size)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        # Reaches the border, where the image goes on otherwise than with nothing.
+        (Gaussian(sigma=1), (8, 8)),
+        (Gaussian(sigma=4), (28, 28)),
+        (Gaussian(sigma=1), (4, 28)),
+        (Gaussian(sigma=1), (28, 4)),
+        # Not linear.
+        (LowPass(cutoff=0.2, dc="keep", post="clip"), (8, 8)),
+        (LowPass(cutoff=0.2, dc="keep", post="rescale"), (8, 8)),
+        (Median(size=3), (8, 8)),
+        (BitDepth(bits=2), (8, 8)),
+    ],
+    ids=str,
+)
+def test_of_what_has_no_response_or_a_border_that_has_a_say_no_spectrum_is_asked(module, size):
+    assert response_error(module, impulse(*size)) is None
+
+
+# --- Attacks
+
+
+def about(kind, eps, **parameters):
+    """What the rules say of an attack: how to make it, and what its kind is."""
+    entry = ATTACKS[kind]
+    defaults = {
+        name: schema["default"] for name, schema in entry.parameters.items() if "default" in schema
+    }
+    attack = {
+        "implementation": entry.implementation,
+        "parameters": {**defaults, **parameters, "eps": eps},
+    }
+    return {
+        "attack": attack | ({"random": True} if entry.random else {}),
+        "norm": entry.norm,
+        "family": entry.family,
+        "swept": entry.swept,
+        "effort": entry.effort,
+    }
+
+
+@pytest.fixture
+def ask_attack(tmp_path, clean_file, checkpoint, make_job):
+    def ask(how, model=MLP, **more):
+        path = tmp_path / "attack.json"
+        job = make_job({"model": settings(model, hidden=32), **how, **more}, dataset="digits")
+        probe_attack(job, test=str(clean_file), checkpoint=str(checkpoint), facts=str(path))
+        return read_json(path)
+
+    return ask
+
+
+ALWAYS = {"cell", "n", "chance"}
+TRIED = {"budget", "effort", "tried", "errors"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "expected"),
+    [
+        ("fgsm", {}, {"lost_gradients"}),
+        (
+            "pgd",
+            {"steps": 5},
+            {"unbounded_accuracy", "half_accuracy", "lost_gradients", *TRIED},
+        ),
+        ("pgd_l2", {"steps": 5}, {"unbounded_accuracy", "lost_gradients", *TRIED}),
+        ("square", {"queries": 10}, TRIED),
+    ],
+)
+def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, expected):
+    found = ask_attack(about(kind, 0.1, **parameters))
+    assert set(found) == ALWAYS | expected
+    assert (found["cell"], found["n"], found["chance"]) == ({"dataset": "digits"}, 360, 0.1)
+
+
+def test_few_of_many_images_are_enough(ask_attack, monkeypatch):
+    monkeypatch.setattr("epsigma.stages.probe.IMAGES", 50)
+    assert ask_attack(about("fgsm", 0.1))["n"] == 50
+
+
+@pytest.mark.parametrize("kind", ["pgd", "pgd_l2"])
+def test_without_bounds_gradients_fool_a_model_on_everything(ask_attack, kind):
+    found = ask_attack(about(kind, 0.01, steps=20))
+    assert found["unbounded_accuracy"] == 0
+    assert found.get("half_accuracy", 0) <= 0.1
+
+
+def test_an_attack_that_does_not_use_its_budget_is_noticed(ask_attack):
+    found = ask_attack(about("pgd", 0.1, steps=1, step_size=0.001, random_start=False))
+    assert found["unbounded_accuracy"] > 0.9
+    assert found["half_accuracy"] > 0.9
+
+
+def test_an_attack_is_tried_for_as_long_as_it_is_configured_and_for_twice_as_long(
+    ask_attack, trained
+):
+    how = about("pgd", 0.1, steps=3, step_size=0.02, random_start=False)
+    found = ask_attack(how)
+    assert found["budget"] == "eps~0.1"
+    assert (found["effort"], found["tried"]) == ("steps", [3, 6])
+    once, twice = found["errors"]
+    for steps, error in ((3, once), (6, twice)):
+        parameters = {**how["attack"]["parameters"], "steps": steps}
+        attacked = pgd(trained.model, trained.images, trained.labels, **parameters)
+        wrong = trained.model(attacked).argmax(1) != trained.labels
+        # Images are 8 bits deep in the file.
+        assert error == pytest.approx(wrong.float().mean().item(), abs=0.01)
+    assert twice > once + 0.05
+
+
+def test_a_search_finds_more_in_twice_as_many_queries(ask_attack):
+    found = ask_attack(about("square", 0.2, queries=5))
+    assert (found["effort"], found["tried"]) == ("queries", [5, 10])
+    assert found["errors"][0] < found["errors"][1]
+
+
+def test_the_same_is_found_each_time(ask_attack):
+    one, other = (ask_attack(about("pgd", 0.1, steps=3)) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "lost"),
+    [
+        (MLP, "cross_entropy", 0),
+        (MLP, "margin", 0),
+        # A softmax that is 0 or 1 has no gradient; the logits' margin has.
+        (Saturated, "cross_entropy", 0.9),
+        (Saturated, "margin", 0),
+    ],
+)
+def test_gradients_that_saturation_masks_are_counted(ask_attack, model, loss, lost):
+    found = ask_attack(about("fgsm", 0.1, loss=loss), model)
+    assert lost <= found["lost_gradients"] <= min(1, 1.2 * lost)
+
+
+def aware(implementation, gradient, random=False, eot_samples=None, **parameters):
+    how = {"filter": settings(implementation, random, **parameters) | {"gradient": gradient}}
+    return how | ({} if eot_samples is None else {"eot_samples": eot_samples})
+
+
+@pytest.mark.parametrize(("gradient", "lost"), [("exact", 1), ("bpda", 0)])
+def test_gradients_that_a_filter_masks_are_counted_unless_they_are_approximated(
+    ask_attack, gradient, lost
+):
+    found = ask_attack(about("fgsm", 0.1), **aware(BitDepth, gradient, bits=3))
+    assert found["lost_gradients"] == lost
+
+
+class Blank(Filter):
+    """A filter that lets nothing pass."""
+
+    def forward(self, images):
+        return images * 0
+
+    def formula(self, images):
+        return images * 0
+
+
+def test_an_aware_attack_is_asked_about_filter_and_model_as_one(ask_attack, trained):
+    how = about("pgd", 0.1, steps=2)
+    bare, blank = ask_attack(how), ask_attack(how, **aware(Blank, "exact"))
+    # Behind it all images look alike, whatever the attack does to them.
+    (prediction,) = trained.model(torch.zeros(1, 1, 8, 8)).argmax(1)
+    error = (trained.labels != prediction).float().mean().item()
+    assert blank["errors"] == pytest.approx([error, error])
+    assert blank["unbounded_accuracy"] == pytest.approx(1 - error)
+    assert blank["lost_gradients"] == 1
+    assert bare["errors"][1] < error
+
+
+def test_an_aware_attack_averages_over_the_draws_of_a_random_filter(ask_attack, monkeypatch):
+    counted = []
+    draw = GaussianNoise.forward
+
+    def forward(self, images):
+        counted.append(len(images))
+        return draw(self, images)
+
+    monkeypatch.setattr(GaussianNoise, "forward", forward)
+    how = aware(GaussianNoise, "exact", random=True, eot_samples=4, std=0.1)
+    found = ask_attack(about("fgsm", 0.1), **how)
+    assert counted == [360] * 4
+    assert found["lost_gradients"] == 0
+
+
+def test_a_filter_that_nobody_said_how_to_attack_is_refused(ask_attack):
+    with pytest.raises(ValueError, match="declared neither differentiable nor handled"):
+        ask_attack(about("fgsm", 0.1), **aware(Gaussian, None, sigma=1.0))

@@ -1,0 +1,715 @@
+import json
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from epsigma.files import write_ledger
+from epsigma.grid import AWARE, BLIND, spell
+from epsigma.stages.collect import read_table
+from epsigma.stages.statistics import (
+    Attack,
+    Place,
+    Scored,
+    clean_accuracy,
+    compare_cells,
+    make_headline,
+    make_statistics,
+    paired_interval,
+    per_class,
+    smallest_budgets,
+    worst_cases,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.contingency_tables import mcnemar
+
+ATTACKS = {
+    "fgsm": Attack("single_step", "linf"),
+    "pgd": Attack("iterative", "linf"),
+    "pgd_l2": Attack("iterative", "l2"),
+    "square": Attack("gradient_free", "linf"),
+    "sign_noise": Attack("noise", "linf"),
+    "uniform_noise": Attack("noise", "linf"),
+    "transfer": Attack("transfer", "linf", "pgd"),
+}
+
+
+def at(threat=BLIND, attack="fgsm", budget=0.1, name="none", strength=None):
+    """A place of the grid; without a strength, a filter has 1."""
+    if strength is None:
+        strength = "fixed" if name == "none" else "sigma~1"
+    return Place(threat, attack, f"eps~{spell(budget)}", name, strength)
+
+
+def bits(text):
+    return np.array([bit == "1" for bit in text])
+
+
+def scored(text, margin=None):
+    """What became of examples: 1 is fooled. Margins, if they matter."""
+    fooled = bits(text)
+    if margin is None:
+        margin = np.where(fooled, -1, 1)
+    return Scored(fooled, np.asarray(margin, np.float32))
+
+
+def compared(this, other):
+    """The row that compares two cells, the first of them filtered."""
+    grid = {at(name="gaussian"): this, at(): other}
+    (row,) = compare_cells(grid, {}, ATTACKS).to_dict("records")
+    assert row["against"] == "none"
+    return row
+
+
+def wilson(count, n, z=1.959963984540054):
+    """Wilson 1927, in the form of Brown, Cai & DasGupta 2001, equation 4."""
+    p = count / n
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return centre - half, centre + half
+
+
+# --- Pairs
+
+
+@pytest.mark.parametrize(
+    ("this", "other", "only_this", "only_other", "difference"),
+    [
+        ("1100", "1010", 1, 1, 0),
+        ("1111", "0000", 4, 0, 1),
+        ("0000", "1110", 0, 3, -0.75),
+        ("0110", "0110", 0, 0, 0),
+        ("11101000", "00101110", 2, 2, 0),
+        ("11111000", "00001110", 4, 2, 0.25),
+    ],
+)
+def test_pairs_count_the_examples_that_only_one_of_two_cells_misclassifies(
+    this, other, only_this, only_other, difference
+):
+    row = compared(scored(this), scored(other))
+    assert row["n"] == len(this)
+    assert (row["only_this"], row["only_other"]) == (only_this, only_other)
+    assert row["difference"] == difference
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_the_p_value_is_mcnemar_s_exact_one(pairs):
+    this, other = (np.array(side) for side in zip(*pairs, strict=True))
+    margin = np.zeros(len(pairs), np.float32)
+    row = compared(Scored(this, margin), Scored(other, margin))
+    table = [[int((this == i)[other == j].sum()) for j in (True, False)] for i in (True, False)]
+    assert row["p_value"] == pytest.approx(mcnemar(table, exact=True).pvalue)
+    assert row["difference"] == pytest.approx(this.mean() - other.mean())
+
+
+def test_the_largest_change_is_the_farthest_that_a_margin_moves_to_either_side():
+    this = scored("000", [1.0, 2.0, 3.0])
+    assert compared(this, scored("000", [1.5, 2.0, 3.25]))["largest_change"] == 0.5
+    assert compared(this, scored("000", [1.0, -2.0, 3.25]))["largest_change"] == 4
+    assert compared(this, this)["largest_change"] == 0
+
+
+def interval(more, less, n, confidence=0.95):
+    low, high = paired_interval(*(np.array([float(x)]) for x in (more, less, n)), confidence)
+    return low[0], high[0]
+
+
+def test_the_paired_interval_is_wald_s_with_half_a_pair_more_in_each_count():
+    # 15.5 and 5.5 of 100: d = 0.1, and its variance (0.21 − 0.1²) / 100 = 0.002.
+    half = 1.959963984540054 * math.sqrt(0.002)
+    assert interval(15, 5, 98) == pytest.approx((0.1 - half, 0.1 + half))
+    half = 2.5758293035489004 * math.sqrt(0.002)
+    assert interval(15, 5, 98, 0.99) == pytest.approx((0.1 - half, 0.1 + half))
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+@pytest.mark.parametrize("shares", [(0.1, 0.05), (0.02, 0.02), (0.3, 0.1), (0.05, 0.6), (0, 0)])
+def test_the_paired_interval_contains_the_truth_as_often_as_it_says(n, shares):
+    only_this, only_other = shares
+    generator = np.random.default_rng(0)
+    draws = generator.multinomial(n, [*shares, 1 - sum(shares)], size=4000).astype(float)
+    low, high = paired_interval(draws[:, 0], draws[:, 1], np.full(4000, float(n)), 0.95)
+    truth = only_this - only_other
+    assert ((low <= truth) & (truth <= high)).mean() > 0.94
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))))
+def test_the_paired_interval_holds_its_difference_and_is_one_of_differences_of_rates(case):
+    n, more = case
+    for less in {0, (n - more) // 2, n - more}:
+        low, high = interval(more, less, n)
+        assert -1 <= low <= (more - less) / n <= high <= 1
+        assert low < high
+
+
+# --- Which cells are compared
+
+
+def study(budgets=(0, 0.1), attacks=ATTACKS):
+    """Places of a study in which every attack meets a filter under all threats that it can."""
+    for attack in attacks:
+        for budget in budgets:
+            yield at(BLIND, attack, budget)
+            yield at(BLIND, attack, budget, "gaussian")
+            if ATTACKS[attack].family not in ("noise", "transfer"):
+                yield at(AWARE, attack, budget, "gaussian")
+
+
+def comparisons(places, attacks=ATTACKS):
+    """What each place is compared with: pairs of `against` and `other`, by place."""
+    grid = {place: scored("10") for place in places}
+    clean = {("none", "fixed"): scored("00"), ("gaussian", "sigma~1"): scored("00")}
+    table = compare_cells(grid, clean, attacks)
+    found = {place: [] for place in grid}
+    for row in table.to_dict("records"):
+        strength = None if pd.isna(row["strength"]) else f"sigma~{row['strength']:g}"
+        place = at(row["threat"], row["attack"], row["budget"], row["filter"], strength)
+        found[place].append((row["against"], row["other"]))
+    return found
+
+
+NOISES = [("noise", "sign_noise"), ("noise", "uniform_noise")]
+SMALLER = ("smaller_budget", "eps~0")
+
+
+@pytest.mark.parametrize(
+    ("threat", "attack", "name", "expected"),
+    [
+        (BLIND, "fgsm", "none", NOISES),
+        (BLIND, "pgd", "none", [("single_step", "fgsm"), ("transfer", "transfer"), *NOISES]),
+        (BLIND, "transfer", "none", NOISES),
+        (BLIND, "square", "none", []),
+        (BLIND, "sign_noise", "none", []),
+        # Of another norm there is nothing to compare with.
+        (BLIND, "pgd_l2", "none", []),
+        # Blind, through a filter, no attack needs to be better than another.
+        (BLIND, "fgsm", "gaussian", [("none", "fgsm")]),
+        (BLIND, "pgd", "gaussian", [("none", "pgd")]),
+        (BLIND, "square", "gaussian", [("none", "square")]),
+        (BLIND, "sign_noise", "gaussian", [("none", "sign_noise")]),
+        (BLIND, "transfer", "gaussian", [("none", "transfer"), *NOISES]),
+        (AWARE, "fgsm", "gaussian", [("none", "fgsm"), ("blind", "fgsm"), *NOISES]),
+        (
+            AWARE,
+            "pgd",
+            "gaussian",
+            [
+                ("none", "pgd"),
+                ("blind", "pgd"),
+                ("single_step", "fgsm"),
+                ("transfer", "transfer"),
+                *NOISES,
+            ],
+        ),
+        (AWARE, "square", "gaussian", [("none", "square"), ("blind", "square")]),
+        (AWARE, "pgd_l2", "gaussian", [("none", "pgd_l2"), ("blind", "pgd_l2")]),
+    ],
+)
+def test_a_cell_is_compared_with_what_it_must_not_be_weaker_than_and_nothing_else(
+    threat, attack, name, expected
+):
+    found = comparisons(study())
+    assert sorted(found[at(threat, attack, 0.1, name)]) == sorted([*expected, SMALLER])
+    # Without a budget, with the clean images instead of a smaller one.
+    assert sorted(found[at(threat, attack, 0, name)]) == sorted([*expected, ("clean", "")])
+
+
+@pytest.mark.parametrize("missing", ["fgsm", "transfer", "sign_noise", "uniform_noise"])
+def test_what_is_not_in_the_study_is_not_compared_with(missing):
+    attacks = {name: about for name, about in ATTACKS.items() if name != missing}
+    before = comparisons(study())
+    for place, pairs in comparisons(study(attacks=attacks), attacks).items():
+        assert pairs == [pair for pair in before[place] if pair[1] != missing]
+
+
+def test_an_aware_cell_without_a_blind_twin_is_not_compared_with_it():
+    places = [at(), at(AWARE, name="gaussian")]
+    assert comparisons(places)[at(AWARE, name="gaussian")] == [("none", "fgsm")]
+
+
+def test_a_transfer_is_compared_with_the_attack_that_it_takes_over_only():
+    attacks = {**ATTACKS, "transfer": Attack("transfer", "linf", "fgsm")}
+    found = comparisons(study(), attacks)
+    assert ("transfer", "transfer") in found[at(attack="fgsm")]
+    assert ("transfer", "transfer") not in found[at(attack="pgd")]
+
+
+@pytest.mark.parametrize("order", [(0, 2, 10), (10, 0, 2)])
+def test_the_smaller_budget_is_the_next_smaller_number_of_the_same_curve(order):
+    found = comparisons(study(order, ["fgsm"]))
+    for threat, name in ((BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian")):
+        for budget, smaller in ((2, "eps~0"), (10, "eps~2")):
+            pairs = found[at(threat, "fgsm", budget, name)]
+            assert [other for against, other in pairs if against == "smaller_budget"] == [smaller]
+
+
+def test_an_attack_without_budgets_has_neither_a_smaller_one_nor_one_of_nothing():
+    grid = {replace(at(), budget="fixed"): scored("10")}
+    assert compare_cells(grid, {}, ATTACKS).empty
+
+
+def test_each_comparison_is_with_the_cell_that_it_names():
+    grid = {
+        at(BLIND, "pgd", 0): scored("00000000"),
+        at(BLIND, "pgd"): scored("11000000"),
+        at(BLIND, "pgd", 0.1, "gaussian"): scored("11100000"),
+        at(AWARE, "pgd", 0, "gaussian"): scored("11110000"),
+        at(AWARE, "pgd", 0.1, "gaussian"): scored("11111111"),
+        at(AWARE, "fgsm", 0.1, "gaussian"): scored("11111000"),
+        at(BLIND, "fgsm"): scored("00000000"),
+        at(BLIND, "fgsm", 0.1, "gaussian"): scored("00000000"),
+        at(BLIND, "transfer"): scored("00000000"),
+        at(BLIND, "transfer", 0.1, "gaussian"): scored("11111100"),
+        at(BLIND, "sign_noise"): scored("00000000"),
+        at(BLIND, "sign_noise", 0.1, "gaussian"): scored("11111110"),
+    }
+    clean = {("none", "fixed"): scored("00000000"), ("gaussian", "sigma~1"): scored("10000000")}
+    table = compare_cells(grid, clean, ATTACKS)
+    mine = table[(table["threat"] == AWARE) & (table["attack"] == "pgd")]
+    largest = mine[mine["budget"] == 0.1].set_index("against")
+    # How many of the eight the other cell fools.
+    assert (8 - largest["only_this"]).to_dict() == {
+        "none": 2,
+        "blind": 3,
+        "smaller_budget": 4,
+        "single_step": 5,
+        "transfer": 6,
+        "noise": 7,
+    }
+    smallest = mine[mine["budget"] == 0].set_index("against")
+    assert smallest.loc["clean", "only_this"] == 3
+
+
+# --- Classes
+
+
+def test_each_class_has_its_accuracy_and_its_interval():
+    grid = {at(): scored("011000"), at(name="gaussian"): scored("000011")}
+    table = per_class(grid, np.array([3, 7, 3, 7, 7, 7], np.int16))
+    expected = [("none", 3, 2, 1), ("none", 7, 4, 3), ("gaussian", 3, 2, 2), ("gaussian", 7, 4, 2)]
+    for row, (name, label, n, right) in zip(table.to_dict("records"), expected, strict=True):
+        assert (row["filter"], row["label"], row["n"]) == (name, label, n)
+        assert row["accuracy"] == right / n
+        bounds = row["accuracy_low"], row["accuracy_high"]
+        assert bounds == pytest.approx(wilson(right, n), abs=1e-9)
+
+
+# --- Worst cases
+
+
+def worst(grid, **where):
+    """The rows of `worst_case.csv` of some cells."""
+    table = worst_cases(grid, ATTACKS)
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table.to_dict("records")
+
+
+def test_the_worst_case_is_the_mean_of_the_worst_not_the_worst_of_the_means():
+    grid = {
+        at(attack="fgsm"): scored("110000"),
+        at(attack="pgd"): scored("011000"),
+        at(attack="square"): scored("000100"),
+    }
+    (row,) = worst(grid, threat=BLIND)
+    assert row["attacks"] == 3
+    assert row["n"] == 6
+    assert row["accuracy"] == pytest.approx(2 / 6)
+    assert row["accuracy"] < min(1 - cell.fooled.mean() for cell in grid.values())
+    bounds = row["accuracy_low"], row["accuracy_high"]
+    assert bounds == pytest.approx(wilson(2, 6), abs=1e-9)
+
+
+def test_an_aware_attacker_may_do_what_a_blind_one_does():
+    grid = {
+        at(name="gaussian"): scored("110000"),
+        at(AWARE, name="gaussian"): scored("011000"),
+        at(AWARE, "pgd", name="gaussian"): scored("000010"),
+    }
+    (blind,) = worst(grid, threat=BLIND)
+    (aware,) = worst(grid, threat=AWARE)
+    assert (blind["attacks"], blind["accuracy"]) == (1, pytest.approx(4 / 6))
+    assert (aware["attacks"], aware["accuracy"]) == (3, pytest.approx(2 / 6))
+
+
+def test_without_an_aware_attack_a_filter_has_no_aware_worst_case_but_no_filter_has_one():
+    grid = {at(): scored("10"), at(name="gaussian"): scored("11")}
+    assert [(row["threat"], row["filter"]) for row in worst(grid)] == [
+        (BLIND, "none"),
+        (AWARE, "none"),
+        (BLIND, "gaussian"),
+    ]
+
+
+def test_worst_cases_keep_norms_budgets_filters_and_strengths_apart():
+    grid = {
+        at(): scored("1000"),
+        at(attack="pgd_l2"): scored("0100"),
+        at(budget=0.2): scored("0011"),
+        at(name="gaussian"): scored("1110"),
+        at(name="gaussian", strength="sigma~2"): scored("1111"),
+        at(attack="pgd"): scored("0000"),
+        at(attack="pgd_l2", budget=3): scored("1111"),
+    }
+    found = {
+        (row["norm"], row["budget"], row["filter"], row["strength"]): row["accuracy"]
+        for row in worst_cases(grid, ATTACKS).fillna({"strength": 0}).to_dict("records")
+        if row["threat"] == BLIND
+    }
+    assert found == {
+        ("linf", 0.1, "none", 0): 0.75,
+        ("l2", 0.1, "none", 0): 0.75,
+        ("linf", 0.2, "none", 0): 0.5,
+        ("linf", 0.1, "gaussian", 1): 0.25,
+        ("linf", 0.1, "gaussian", 2): 0,
+        ("l2", 3, "none", 0): 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("cells", "missed"),
+    [
+        ({"fgsm": "11000", "pgd": "00100", "square": "10011"}, 2),
+        ({"pgd": "11111", "square": "10011"}, 0),
+        # Noise and transfers don't follow the gradient of this model.
+        ({"fgsm": "00000", "sign_noise": "11000", "transfer": "00100", "square": "11100"}, 3),
+        ({"fgsm": "00000", "sign_noise": "11000"}, None),
+        ({"square": "11000", "sign_noise": "00000", "transfer": "11000"}, None),
+    ],
+)
+def test_what_only_an_attack_without_gradients_finds_is_counted(cells, missed):
+    grid = {at(attack=name): scored(fooled) for name, fooled in cells.items()}
+    (row,) = worst(grid, threat=BLIND)
+    found = row["gradient_free_only"]
+    assert (None if pd.isna(found) else found) == missed
+
+
+# --- Smallest budgets
+
+
+def curve(cells):
+    """The smallest budgets of a curve: its row, and its shares by budget."""
+    grid = {at(budget=budget): scored(fooled) for budget, fooled in cells.items()}
+    medians, shares = smallest_budgets(grid)
+    (row,) = medians.to_dict("records")
+    return row, dict(zip(shares["budget"], shares["fallen"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("cells", "median", "censored", "fallen"),
+    [
+        ({0: "0000", 0.1: "1000", 0.2: "1100", 0.3: "1111"}, 0.2, 0, [0, 0.25, 0.5, 1]),
+        # What was fooled once has fallen, though a larger budget does not fool it.
+        ({0.1: "1000", 0.2: "0100", 0.3: "0010"}, 0.2, 1, [0.25, 0.5, 0.75]),
+        # Wrong without a budget: fallen at the left end.
+        ({0: "1110", 0.1: "1110"}, 0, 1, [0.75, 0.75]),
+        ({0.1: "1111"}, 0.1, 0, [1]),
+        # With half of them censored the lower median is still a budget, with more it is not.
+        ({0.1: "1000", 0.2: "1100"}, 0.2, 2, [0.25, 0.5]),
+        ({0.1: "1000", 0.2: "1000"}, None, 3, [0.25, 0.25]),
+        ({0.1: "100", 0.2: "110"}, 0.2, 1, [1 / 3, 2 / 3]),
+        ({0.1: "100", 0.2: "100"}, None, 2, [1 / 3, 1 / 3]),
+        ({0.1: "000"}, None, 3, [0]),
+        # In the order of the numbers, not of the study nor of their spelling.
+        ({10: "1111", 9: "1110", 0: "0000"}, 9, 0, [0, 0.75, 1]),
+    ],
+)
+def test_an_example_falls_at_the_smallest_budget_that_fools_it(cells, median, censored, fallen):
+    row, shares = curve(cells)
+    assert (None if pd.isna(row["median"]) else row["median"]) == median
+    assert row["n"] == len(next(iter(cells.values())))
+    assert row["n_censored"] == censored
+    assert row["largest"] == max(cells)
+    assert row["budget_name"] == "eps"
+    assert list(shares) == sorted(cells)
+    assert list(shares.values()) == pytest.approx(fallen)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=5))
+def test_the_share_of_the_fallen_rises_to_all_that_are_not_censored(rows):
+    row, shares = curve(
+        {eps: "".join("01"[bit] for bit in fooled) for eps, fooled in enumerate(rows)}
+    )
+    values = list(shares.values())
+    assert values == sorted(values)
+    assert values[-1] == pytest.approx(1 - row["n_censored"] / 7)
+    assert values[0] == pytest.approx(sum(rows[0]) / 7)
+
+
+def test_each_curve_has_its_own_smallest_budgets():
+    places = [
+        at(threat, attack, 0.1, "gaussian", strength)
+        for threat in (BLIND, AWARE)
+        for attack in ("fgsm", "pgd")
+        for strength in ("sigma~1", "sigma~2")
+    ]
+    grid = {place: scored("1" * i + "0" * (8 - i)) for i, place in enumerate(places)}
+    medians, shares = smallest_budgets(grid)
+    names = ["threat", "attack", "filter", "strength"]
+    expected = [
+        [place.threat, place.attack, "gaussian", float(place.strength[-1])] for place in places
+    ]
+    assert medians[names].to_numpy().tolist() == expected
+    assert shares[names].to_numpy().tolist() == expected
+    assert (8 - medians["n_censored"]).tolist() == list(range(8))
+    assert (shares["fallen"] * 8).tolist() == list(range(8))
+
+
+# --- The headline
+
+
+def cell(accuracy, n=100, **where):
+    """A row of `cells.csv`."""
+    row = {
+        "dataset": "digits",
+        "model": "mlp",
+        "seed": 0,
+        "threat": BLIND,
+        "attack": "fgsm",
+        "budget_name": "eps",
+        "budget": 0.1,
+        "filter": "none",
+        "strength_name": None,
+        "strength": None,
+        "n": n,
+        "accuracy": accuracy,
+    }
+    if "sigma" in where:
+        where |= {"filter": "gaussian", "strength_name": "sigma", "strength": where.pop("sigma")}
+    return row | where
+
+
+CLEAN = {("none", "fixed"): 95, ("gaussian", "sigma~1"): 90, ("gaussian", "sigma~2"): 70}
+
+
+def headline(rows, clean=CLEAN):
+    """The headline of some cells; clean images are right so many times of 100."""
+    by_filter = {key: scored("0" * right + "1" * (100 - right)) for key, right in clean.items()}
+    groups = {(row["dataset"], row["model"], row["seed"]): by_filter for row in rows}
+    return make_headline(pd.DataFrame(rows), clean_accuracy(groups)).to_dict("records")
+
+
+BOTH = [
+    cell(0.2),
+    cell(0.8, sigma=1),
+    cell(0.6, sigma=2),
+    cell(0.1, sigma=1, threat=AWARE),
+    cell(0.3, sigma=2, threat=AWARE),
+]
+
+
+def test_the_headline_is_the_best_strength_of_each_threat_with_what_the_other_makes_of_it():
+    blind, aware = headline(BOTH)
+    rates = ["strength", "none", "blind", "aware", "clean_none", "clean", "clean_cost"]
+    assert blind["best_for"] == BLIND
+    assert [blind[name] for name in rates] == pytest.approx([1, 0.2, 0.8, 0.1, 0.95, 0.9, 0.05])
+    assert aware["best_for"] == AWARE
+    assert [aware[name] for name in rates] == pytest.approx([2, 0.2, 0.6, 0.3, 0.95, 0.7, 0.25])
+    for rate, count in (("none", 20), ("blind", 80), ("aware", 10), ("clean", 90)):
+        bounds = blind[f"{rate}_low"], blind[f"{rate}_high"]
+        assert bounds == pytest.approx(wilson(count, 100), abs=1e-9)
+
+
+def test_without_aware_cells_the_headline_says_what_is_known_and_leaves_the_rest_empty():
+    (row,) = headline([row for row in BOTH if row["threat"] == BLIND])
+    assert (row["best_for"], row["strength"], row["blind"]) == (BLIND, 1, 0.8)
+    assert all(np.isnan(row[name]) for name in ("aware", "aware_low", "aware_high"))
+
+
+def test_without_blind_cells_the_headline_is_the_aware_one():
+    (row,) = headline([row for row in BOTH if row["threat"] == AWARE or row["filter"] == "none"])
+    assert (row["best_for"], row["strength"], row["aware"]) == (AWARE, 2, 0.3)
+    assert all(np.isnan(row[name]) for name in ("blind", "blind_low", "blind_high"))
+
+
+def test_the_headline_pools_seeds_and_chooses_by_what_they_have_in_common():
+    # Either seed would choose sigma = 1, both together choose 2.
+    rows = [
+        cell(accuracy, n, seed=seed, **where)
+        for seed, n, rates in ((0, 100, (0.9, 0.8, 0.2)), (1, 300, (0.5, 0.6, 0.4)))
+        for accuracy, where in zip(rates, ({"sigma": 1}, {"sigma": 2}, {}), strict=True)
+    ]
+    (row,) = headline(rows)
+    assert (row["strength"], row["n"]) == (2, 400)
+    assert row["blind"] == pytest.approx((80 + 180) / 400)
+    assert row["none"] == pytest.approx((20 + 120) / 400)
+    assert (row["blind_low"], row["blind_high"]) == pytest.approx(wilson(260, 400), abs=1e-9)
+    # Two seeds of 100 clean images each.
+    assert row["clean"] == pytest.approx(0.7)
+
+
+def test_the_headline_has_a_row_for_each_data_set_model_attack_budget_and_filter():
+    rows = [
+        row | where
+        for row in BOTH
+        for where in (
+            {},
+            {"dataset": "mnist"},
+            {"model": "wide"},
+            {"attack": "pgd"},
+            {"budget": 0.2},
+        )
+    ]
+    found = headline(rows)
+    keys = {
+        tuple(row[name] for name in ("dataset", "model", "attack", "budget", "filter", "best_for"))
+        for row in found
+    }
+    assert len(found) == len(keys) == 2 * 5
+
+
+def test_strengths_of_another_filter_are_not_taken_for_those_of_this_one():
+    band = {"filter": "band", "strength_name": "cutoff", "strength": 1}
+    rows = [*BOTH, cell(0.7) | band, cell(0.05) | band | {"threat": AWARE}]
+    clean = {**CLEAN, ("band", "cutoff~1"): 50}
+    by_filter = {(row["filter"], row["best_for"]): row for row in headline(rows, clean)}
+    mine = by_filter["band", BLIND]
+    assert (mine["blind"], mine["aware"], mine["clean"]) == pytest.approx((0.7, 0.05, 0.5))
+    assert by_filter["gaussian", BLIND]["clean"] == pytest.approx(0.9)
+
+
+# --- The stage
+
+
+STUDIES = [
+    (dataset, model, seed)
+    for dataset in ("digits", "mnist")
+    for model in ("mlp", "wide")
+    for seed in (0, 3)
+]
+SIZES = {"digits": 40, "mnist": 60}
+CLASSES = 4
+STAGE_ATTACKS = {
+    "fgsm": {"family": "single_step", "norm": "linf", "source": None},
+    "pgd": {"family": "iterative", "norm": "linf", "source": None},
+}
+
+
+@dataclass
+class Written:
+    """Files that the stage reads, by its arguments, and what they hold.
+
+    Fooled examples by data set, model, seed and place; for a filter's name, on clean images.
+    """
+
+    files: dict
+    fooled: dict
+
+
+def ledger(path, fooled, about):
+    columns = {
+        "label": (np.arange(len(fooled)) % CLASSES).astype(np.int16),
+        "correct": ~fooled,
+        "margin": np.where(fooled, -1, 1).astype(np.float32),
+    }
+    write_ledger(path, columns, {"cell": json.dumps(about)})
+    return str(path)
+
+
+@pytest.fixture
+def written(tmp_path):
+    generator = np.random.default_rng(0)
+    ledgers, clean, rows, held = [], [], [], {}
+    for key in STUDIES:
+        dataset, model, seed = key
+        about = {"dataset": dataset, "model": model, "seed": str(seed)}
+        n = SIZES[dataset]
+        for name, strength in (("none", "fixed"), ("gaussian", "sigma~1")):
+            held[(*key, name)] = fooled = generator.random(n) < 0.1
+            path = tmp_path / f"clean{len(clean)}.parquet"
+            clean.append(ledger(path, fooled, {**about, "filter": name, "strength": strength}))
+        for place in study((0, 0.2), list(STAGE_ATTACKS)):
+            held[(*key, place)] = fooled = generator.random(n) < 0.4
+            path = tmp_path / f"{len(ledgers)}.parquet"
+            ledgers.append(ledger(path, fooled, {**about, **vars(place)}))
+            right = int((~fooled).sum())
+            where = {"dataset": dataset, "model": model, "seed": seed, **place.columns}
+            rows.append({**where, "n": n, "accuracy": right / n})
+    pd.DataFrame(rows).to_csv(tmp_path / "cells.csv", index=False)
+    files = {"cells": str(tmp_path / "cells.csv"), "ledgers": ledgers, "clean": clean}
+    return Written(files, held)
+
+
+TABLES = ("paired", "classes", "worst_case", "smallest", "fallen", "headline")
+
+
+def run(files, tmp_path, make_job):
+    outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
+    make_statistics(make_job({"attacks": STAGE_ATTACKS}), **files, **outputs)
+    return {name: read_table(path) for name, path in outputs.items()}
+
+
+def one(table, **where):
+    """The only row of a table with such values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    (row,) = table.to_dict("records")
+    return row
+
+
+@pytest.mark.parametrize("key", STUDIES, ids=str)
+def test_the_tables_say_what_the_ledgers_of_a_data_set_model_and_seed_hold(
+    written, tmp_path, make_job, key
+):
+    tables = run(written.files, tmp_path, make_job)
+    for name, table in tables.items():
+        if name != "headline":
+            assert list(table.columns[:3]) == ["dataset", "model", "seed"]
+    where = dict(zip(("dataset", "model", "seed"), key, strict=True))
+    n = SIZES[where["dataset"]]
+
+    def fooled(*place):
+        return written.fooled[(*key, at(*place))]
+
+    aware = {**where, "threat": AWARE, "filter": "gaussian", "budget": 0.2}
+    pgd, fgsm = (fooled(AWARE, name, 0.2, "gaussian") for name in ("pgd", "fgsm"))
+    row = one(tables["paired"], **aware, attack="pgd", against="single_step")
+    assert row["n"] == n
+    assert row["only_this"] == (pgd & ~fgsm).sum()
+    assert row["only_other"] == (fgsm & ~pgd).sum()
+
+    nothing = {**aware, "threat": BLIND, "budget": 0}
+    row = one(tables["paired"], **nothing, attack="pgd", against="clean")
+    clean = written.fooled[(*key, "gaussian")]
+    assert row["only_other"] == (clean & ~fooled(BLIND, "pgd", 0, "gaussian")).sum()
+
+    row = one(tables["worst_case"], **aware)
+    blind = [fooled(BLIND, name, 0.2, "gaussian") for name in ("pgd", "fgsm")]
+    assert row["attacks"] == 4
+    assert row["accuracy"] == pytest.approx(1 - (pgd | fgsm | blind[0] | blind[1]).mean())
+
+    curve = {**where, "threat": BLIND, "attack": "fgsm", "filter": "none"}
+    fallen = fooled(BLIND, "fgsm", 0) | fooled(BLIND, "fgsm", 0.2)
+    assert one(tables["smallest"], **curve)["n_censored"] == (~fallen).sum()
+    row = one(tables["fallen"], **curve, budget=0.2)
+    assert row["fallen"] == pytest.approx(fallen.mean())
+
+    row = one(tables["classes"], **aware, attack="pgd", label=2)
+    assert row["n"] == n / CLASSES
+    assert row["accuracy"] == pytest.approx(1 - pgd[2::CLASSES].mean())
+
+
+def test_the_headline_is_of_all_seeds_of_a_model(written, tmp_path, make_job):
+    table = run(written.files, tmp_path, make_job)["headline"]
+    row = one(table, dataset="mnist", model="wide", attack="pgd", budget=0.2, best_for=AWARE)
+    assert row["n"] == 2 * SIZES["mnist"]
+    for rate, what in (
+        ("none", at(attack="pgd", budget=0.2)),
+        ("blind", at(attack="pgd", budget=0.2, name="gaussian")),
+        ("aware", at(AWARE, "pgd", 0.2, "gaussian")),
+        ("clean_none", "none"),
+        ("clean", "gaussian"),
+    ):
+        wrong = [written.fooled["mnist", "wide", seed, what].mean() for seed in (0, 3)]
+        assert row[rate] == pytest.approx(1 - np.mean(wrong))
+    assert row["clean_cost"] == pytest.approx(row["clean_none"] - row["clean"])
+
+
+def test_a_ledger_that_does_not_say_whose_it_is_is_named(written, tmp_path, make_job):
+    path = tmp_path / "mine.parquet"
+    write_ledger(path, {"label": np.zeros(1)}, {})
+    with pytest.raises(ValueError, match=r"mine\.parquet cannot be read"):
+        run({**written.files, "ledgers": [str(path)]}, tmp_path, make_job)
+    assert not (tmp_path / "tables").exists()

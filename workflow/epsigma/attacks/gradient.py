@@ -1,0 +1,39 @@
+"""The gradient that attacks follow."""
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.attacks.losses import LOSSES
+
+
+def checked(loss: str) -> str:
+    """Return the name of a loss, if there is one.
+
+    Raises:
+        ValueError: if `loss` is no key of `LOSSES`.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"loss = {loss!r} is none of {', '.join(LOSSES)}")
+    return loss
+
+
+def input_gradient(
+    model: nn.Module, images: Tensor, labels: Tensor, loss: str
+) -> tuple[Tensor, Tensor]:
+    """Differentiate the loss with respect to the images.
+
+    Args:
+        model: from images to logits, in eval mode; its parameters are best frozen.
+        images: (N, C, H, W) float.
+        labels: (N,) int64, the true classes.
+        loss: a key of `LOSSES`.
+
+    Returns:
+        ∇ₓ of each example's loss, (N, C, H, W), and the logits (N, K), both detached. The loss is
+        summed, not averaged: each example's gradient is its own, whatever the batch.
+    """
+    x = images.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model(x)
+        (gradient,) = torch.autograd.grad(LOSSES[loss](logits, labels).sum(), x)
+    return gradient, logits.detach()

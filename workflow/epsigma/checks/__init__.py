@@ -1,0 +1,30 @@
+"""The registry of checks.
+
+A check takes the `Evidence` and yields a `Verdict` for each thing that it looked at.
+"""
+
+from collections.abc import Callable, Iterator
+
+from epsigma.checks import attacks, filters, models
+from epsigma.checks.verdict import Evidence, Verdict
+
+CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
+    models.logits,
+    models.eval_mode,
+    models.above_chance,
+    models.gradients,
+    filters.formula,
+    filters.response,
+    filters.changes,
+    filters.applied,
+    filters.attacked,
+    attacks.in_ball,
+    attacks.clean_at_zero,
+    attacks.monotone,
+    attacks.iterative,
+    attacks.white_box,
+    attacks.aware,
+    attacks.unbounded,
+    attacks.converged,
+    attacks.gradient_free,
+)

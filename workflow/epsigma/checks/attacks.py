@@ -1,0 +1,205 @@
+"""Checks of the attacks: inside their ball, and as strong as they ought to be."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from epsigma.checks.verdict import (
+    FAIL,
+    SIGNIFICANCE,
+    WARN,
+    Evidence,
+    Verdict,
+    curves,
+    judged,
+    spelled,
+)
+from epsigma.grid import AWARE, NO_FILTER
+
+# Rounding of float32, in the units of the pixel range; relative for the l2 norm.
+ROUNDING = 1e-6
+RELATIVE = 1e-5
+# What trying twice as long may change of the error rate.
+CONVERGED = 0.01
+# Examples that only a gradient-free attack fools, as a share of all.
+MISSED = 0.005
+# Accuracy that an attack without bounds may leave.
+LEFT = 0.01
+
+
+def in_ball(evidence: Evidence) -> Iterator[Verdict]:
+    """No perturbation is longer than the budget allows, no pixel outside [0, 1]."""
+    for subject, curve in curves(evidence.cells):
+        bound = evidence.attacks[subject["attack"]]["norm"]
+        if bound is not None:
+            over = (curve[f"{bound}_max"] - curve["budget"] * (1 + RELATIVE)).max()
+            yield Verdict(
+                "in_ball",
+                subject,
+                judged(over <= ROUNDING),
+                float(over),
+                ROUNDING,
+                f"The longest perturbation is {max(over, 0):.2g} over its budget ({bound}).",
+            )
+        outside = float(curve["outside_max"].max())
+        yield Verdict(
+            "in_range",
+            subject,
+            judged(outside <= ROUNDING),
+            outside,
+            ROUNDING,
+            f"Attacked pixels leave [0, 1] by at most {outside:.2g}.",
+        )
+
+
+def clean_at_zero(evidence: Evidence) -> Iterator[Verdict]:
+    """With a budget of 0 nothing is attacked: each example scores as the clean one does."""
+    rows = evidence.paired[evidence.paired["against"] == "clean"]
+    for subject, curve in curves(rows):
+        if evidence.filters.get(subject["filter"], {}).get("random"):
+            continue
+        most = float(curve["largest_change"].max())
+        yield Verdict(
+            "clean_at_zero",
+            subject,
+            judged(most <= 1e-4),
+            most,
+            1e-4,
+            f"At a budget of 0 logit margins differ from those of the clean images, through the "
+            f"same filter, by at most {most:.2g}.",
+        )
+
+
+def monotone(evidence: Evidence) -> Iterator[Verdict]:
+    """A larger budget does not make an attack weaker.
+
+    That of a single step may be, and any that meets a filter it does not know.
+    """
+    for subject, curve in _compared(evidence, "smaller_budget"):
+        climbs = evidence.attacks[subject["attack"]]["family"] == "iterative"
+        is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
+        yield _not_below(
+            "monotone",
+            subject,
+            curve,
+            FAIL if climbs and is_white_box else WARN,
+            "a budget fools {share} more or fewer than the next smaller one",
+        )
+
+
+def iterative(evidence: Evidence) -> Iterator[Verdict]:
+    """An iterative attack is at least as strong as a single step."""
+    for subject, curve in _compared(evidence, "single_step"):
+        yield _not_below("iterative", subject, curve, FAIL, "against a single step: {share}")
+
+
+def white_box(evidence: Evidence) -> Iterator[Verdict]:
+    """Knowing the model is worth more than knowing another, and that more than noise."""
+    for against in ("transfer", "noise"):
+        for subject, curve in _compared(evidence, against):
+            yield _not_below(
+                f"above_{against}", subject, curve, FAIL, f"against {against}: {{share}}"
+            )
+
+
+def aware(evidence: Evidence) -> Iterator[Verdict]:
+    """An attacker who knows the filter does no worse than one who doesn't.
+
+    A gradient-free attack may: it stops at the first success, which a random filter can undo.
+    """
+    for subject, curve in _compared(evidence, "blind"):
+        free = evidence.attacks[subject["attack"]]["family"] == "gradient_free"
+        random = evidence.filters.get(subject["filter"], {}).get("random")
+        otherwise = WARN if free and random else FAIL
+        yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")
+
+
+def unbounded(evidence: Evidence) -> Iterator[Verdict]:
+    """An iterative attack fools everything without a bound, and at ε = 0.5 (ℓ∞) all but chance."""
+    for found in evidence.efforts:
+        if found.get("unbounded_accuracy") is not None:
+            left = found["unbounded_accuracy"]
+            yield Verdict(
+                "unbounded",
+                found["cell"],
+                judged(left <= LEFT),
+                left,
+                LEFT,
+                f"Without a bound on the perturbation the attack leaves {left:.1%} right.",
+            )
+        if found.get("half_accuracy") is not None:
+            left, n = found["half_accuracy"], found["n"]
+            low, _ = proportion_confint(round(left * n), n, method="wilson")
+            yield Verdict(
+                "half_range",
+                found["cell"],
+                judged(low <= found["chance"]),
+                left,
+                found["chance"],
+                f"At ε = 0.5, where every image can become grey, {left:.1%} are still right; "
+                f"chance is {found['chance']:.0%}.",
+            )
+
+
+def converged(evidence: Evidence) -> Iterator[Verdict]:
+    """Trying twice as long changes little."""
+    for found in evidence.efforts:
+        if found.get("errors") is not None:
+            once, twice = found["errors"]
+            yield Verdict(
+                "converged",
+                found["cell"],
+                judged(abs(twice - once) <= CONVERGED, WARN),
+                twice - once,
+                CONVERGED,
+                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the error rate "
+                f"is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}.",
+            )
+
+
+def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
+    """An attack without gradients finds nothing that those with gradients missed."""
+    rows = evidence.worst_case.dropna(subset=["gradient_free_only"])
+    names = ["dataset", "model", "seed", "threat", "filter", "strength_name", "strength"]
+    for keys, group in rows.groupby(names, dropna=False, sort=False):
+        *others, name, value = keys
+        subject = dict(zip(names[:5], others, strict=True)) | {"strength": spelled(name, value)}
+        shares = group["gradient_free_only"].astype(float) / group["n"]
+        worst = float(shares.max())
+        budget = float(group["budget"].iloc[int(shares.to_numpy().argmax())])
+        yield Verdict(
+            "gradient_free",
+            subject,
+            judged(worst <= MISSED, WARN),
+            worst,
+            MISSED,
+            f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to a gradient-free "
+            "attack and to none that follows gradients: those are not as strong as they could be.",
+        )
+
+
+def _compared(evidence: Evidence, against: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    return curves(evidence.paired[evidence.paired["against"] == against])
+
+
+def _not_below(
+    check: str, subject: dict[str, Any], curve: pd.DataFrame, otherwise: str, what: str
+) -> Verdict:
+    """Judge that no difference of a curve is below zero beyond chance (McNemar, Bonferroni)."""
+    level = SIGNIFICANCE / len(curve)
+    below = (curve["difference"] < 0) & (curve["p_value"] < level)
+    worst = curve.iloc[int(curve["difference"].to_numpy().argmin())]
+    share = (
+        f"{worst['difference'] * 100:+.2f} points (at {worst['budget_name']} = {worst['budget']:g})"
+    )
+    return Verdict(
+        check,
+        subject,
+        judged(not below.any(), otherwise),
+        float(worst["difference"]),
+        0,
+        f"Error rate, paired, {what.format(share=share)}; "
+        f"{int(below.sum())} of {len(curve)} comparisons are below 0 beyond chance.",
+    )

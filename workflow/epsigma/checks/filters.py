@@ -1,0 +1,115 @@
+"""Checks of the filters: that they are what their formula says, and are attacked."""
+
+from collections.abc import Iterator
+
+from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence, Verdict, curves, judged
+from epsigma.grid import AWARE, NO_FILTER
+
+EXACT = 1e-5
+RESPONSE = 1e-4
+# Of the standard deviation of a random filter, and in standard errors of its mean.
+DEVIATION = 0.05
+STANDARD_ERRORS = 6.0
+
+
+def formula(evidence: Evidence) -> Iterator[Verdict]:
+    """An impulse and images come out of a filter as its definition says."""
+    for found in evidence.conformance:
+        worst, allowed = found["formula_error"], EXACT + STANDARD_ERRORS * found["standard_error"]
+        yield Verdict(
+            "formula",
+            found["cell"],
+            judged(worst <= allowed),
+            worst,
+            allowed,
+            f"An impulse and test images differ from the filter's definition by at most "
+            f"{worst:.2g}.",
+        )
+        if found["deviation"]:
+            off = abs(found["measured_deviation"] / found["deviation"] - 1)
+            yield Verdict(
+                "deviation",
+                found["cell"],
+                judged(off <= DEVIATION),
+                off,
+                DEVIATION,
+                f"The draws have a standard deviation of {found['measured_deviation']:.4g}, by "
+                f"definition it is {found['deviation']:.4g}.",
+            )
+
+
+def response(evidence: Evidence) -> Iterator[Verdict]:
+    """The spectrum of a linear filter's impulse response is its frequency response."""
+    for found in evidence.conformance:
+        worst = found["response_error"]
+        if worst is not None:
+            yield Verdict(
+                "response",
+                found["cell"],
+                judged(worst <= RESPONSE),
+                worst,
+                RESPONSE,
+                f"Along an axis, the transform of the impulse response differs from the formula's "
+                f"by at most {worst:.2g}.",
+            )
+
+
+def changes(evidence: Evidence) -> Iterator[Verdict]:
+    """A filter does something, and `none` and one that passes all do nothing."""
+    for found in evidence.conformance:
+        changed = found["changed"]
+        if found["cell"]["filter"] == NO_FILTER:
+            holds, threshold, what = changed == 0, 0.0, "must not change any"
+        else:
+            holds, threshold, what = changed > EXACT, EXACT, "a filter must"
+        yield Verdict(
+            "changes_pixels",
+            found["cell"],
+            judged(holds),
+            changed,
+            threshold,
+            f"Test images change by up to {changed:.2g} of the pixel range; {what}.",
+        )
+        if found["all_pass_error"] is not None:
+            yield Verdict(
+                "all_pass",
+                found["cell"],
+                judged(found["all_pass_error"] <= EXACT),
+                found["all_pass_error"],
+                EXACT,
+                f"Set to pass everything, the filter changes test images by up to "
+                f"{found['all_pass_error']:.2g}.",
+            )
+
+
+def applied(evidence: Evidence) -> Iterator[Verdict]:
+    """A cell was scored through its filter: its margins are not those without it."""
+    rows = evidence.paired[evidence.paired["against"] == "none"]
+    for subject, curve in curves(rows):
+        most = float(curve["largest_change"].max())
+        yield Verdict(
+            "filter_applied",
+            subject,
+            judged(most > 0),
+            most,
+            0,
+            f"The filter moves the logit margin of an example by up to {most:.3g}."
+            if most > 0
+            else "Every logit margin is the one without the filter: it was not applied.",
+        )
+
+
+def attacked(evidence: Evidence) -> Iterator[Verdict]:
+    """A filter is attacked by one who knows it, and by the means that it calls for."""
+    cells = evidence.cells
+    for name, about in evidence.filters.items():
+        aware = cells[(cells["filter"] == name) & (cells["threat"] == AWARE)]
+        needs = "EOT" if about["random"] else "BPDA" if about["gradient"] != "exact" else ""
+        if len(aware):
+            verdict, end = PASS, f" through {needs}" if needs else ""
+            sentence = f"{aware['attack'].nunique()} attacks know the filter{end}."
+        else:
+            verdict = FAIL if needs else WARN
+            sentence = "No attack of the study knows the filter: its figures are blind ones only."
+        figure = float(aware["attack"].nunique())
+        yield Verdict("attacked_aware", {"filter": name}, verdict, figure, 1, sentence)

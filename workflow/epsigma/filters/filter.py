@@ -1,0 +1,46 @@
+"""What every filter is, and what may be known of it."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Filter(nn.Module, ABC):
+    """A filter on images (N, C, H, W), float, of which each is filtered alone.
+
+    Attributes:
+        deviation: standard deviation of a filtered value over the draws of a random filter; 0 if
+            it does not draw.
+        is_linear: whether its `response` says all of what it does to an image far from its border.
+        is_periodic: whether its `response` holds whatever the size of the image: the image goes on
+            periodically beyond its border, and no kernel is cut there.
+    """
+
+    deviation: float = 0.0
+    is_linear: bool = True
+    is_periodic: bool = False
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Filter images."""
+
+    @abstractmethod
+    def formula(self, images: Tensor) -> Tensor:
+        """Filter images straight by the definition, however slowly, sharing no code with `forward`.
+
+        What the conformance check holds `forward` against, in float64; of a random filter, the
+        mean over its draws.
+        """
+
+    def response(self, frequency: Tensor) -> Tensor | None:
+        """Amplitude at frequencies along an axis, in cycles per pixel; None if not linear."""
+        return None
+
+    def surrogate(self, images: Tensor) -> Tensor:
+        """Approximate the filter by something differentiable: whose gradient BPDA takes.
+
+        The identity, unless the filter knows better.
+
+        Source: Athalye, Carlini & Wagner 2018 (arXiv:1802.00420), section 4.1.
+        """
+        return images

@@ -1,0 +1,106 @@
+"""Stage check: let the workflow judge its own numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from epsigma.checks import CHECKS
+from epsigma.checks.verdict import FAIL, SUBJECT, VERDICTS, Evidence, Verdict
+from epsigma.files import read_json, whole, write_text
+from epsigma.stages.collect import read_table
+from epsigma.stages.job import Job
+
+
+def check(
+    job: Job,
+    *,
+    cells: str,
+    paired: str,
+    worst_case: str,
+    models: Sequence[str],
+    conformance: Sequence[str],
+    efforts: Sequence[str],
+    checks: str,
+) -> None:
+    """Write `checks.csv`: a row a check and subject, failures first.
+
+    Args:
+        job: its settings are what is known of the `attacks` and `filters`, see `Evidence`.
+        cells: `cells.csv`.
+        paired: `paired.csv`.
+        worst_case: `worst_case.csv`.
+        models: JSON files of `probe_model`.
+        conformance: JSON files of `probe_filter`.
+        efforts: JSON files of `probe_attack`.
+        checks: CSV to write, with the columns of `Verdict.row`.
+    """
+    with job.logged() as log:
+        evidence = Evidence(
+            read_table(cells),
+            read_table(paired),
+            read_table(worst_case),
+            job.settings["attacks"],
+            job.settings["filters"],
+            *([_facts(path) for path in paths] for paths in (models, conformance, efforts)),
+        )
+        table = tabulate(verdicts(evidence))
+        with whole(checks) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        log.info("%s", dict(table["verdict"].value_counts()))
+
+
+def verdicts(evidence: Evidence) -> list[Verdict]:
+    """Run all checks."""
+    return [verdict for check in CHECKS for verdict in check(evidence)]
+
+
+def _facts(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(path)
+    if "seed" in found["cell"]:
+        found["cell"]["seed"] = int(found["cell"]["seed"])
+    return found
+
+
+def tabulate(found: Sequence[Verdict]) -> pd.DataFrame:
+    """Put verdicts into a table, failures first, then warnings."""
+    ordered = sorted(found, key=lambda verdict: -VERDICTS.index(verdict.verdict))
+    return pd.DataFrame([verdict.row for verdict in ordered]).astype({"seed": "Int64"})
+
+
+def gate(job: Job, *, checks: str, verdict: str) -> None:
+    """Stop if a check failed.
+
+    Args:
+        job: its settings say whether the study is `strict`.
+        checks: `checks.csv`.
+        verdict: text to write: how many checks passed, and what failed.
+
+    Raises:
+        ValueError: if a check failed and the study is strict; the message names the failures.
+    """
+    with job.logged():
+        table = read_table(checks)
+        counts = table["verdict"].value_counts()
+        head = ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
+        failed = table[table["verdict"] == FAIL]
+        lines = [f"  {name_of(row)}: {row['sentence']}" for _, row in failed.iterrows()]
+        text = "\n".join([f"{len(table)} checks: {head}", *lines])
+        if lines and job.settings["strict"]:
+            raise ValueError(
+                f"{text}\nAll tables and figures are written, and {checks} has every verdict. "
+                "Don't publish what failed; `strict: false` in the configuration lets the run end "
+                "well all the same."
+            )
+        write_text(verdict, text + "\n")
+
+
+def name_of(row: "pd.Series[Any]") -> str:
+    """Name a check and what it looked at."""
+    # A column of whole numbers with gaps is read as floating-point numbers.
+    subject = " ".join(
+        str(int(row[name]) if name == "seed" else row[name])
+        for name in SUBJECT
+        if not pd.isna(row[name])
+    )
+    return f"{row['check']} ({subject})"

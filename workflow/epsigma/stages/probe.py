@@ -1,0 +1,191 @@
+"""Stage probe: measure what the checks ask of models, filters and attacks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.attacks.gradient import input_gradient
+from epsigma.classifier import load_classifier, predict
+from epsigma.device import CPU
+from epsigma.files import write_json
+from epsigma.filters.filter import Filter
+from epsigma.grid import Level
+from epsigma.kinds import load
+from epsigma.stages.attack import target
+from epsigma.stages.filter import build, seeded
+from epsigma.stages.job import Job
+from epsigma.tensors import read_clean
+
+# Images that probes look at, from the start of the test set.
+IMAGES = 500
+DIMMED = 0.97
+# Draws of a random filter.
+DRAWS = 400
+# Shorter gradients than this (largest component) are as good as none.
+VANISHING = 1e-12
+
+
+def probe_model(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
+    """Ask a classifier what the checks want to know.
+
+    Args:
+        job: its settings are the `model`.
+        test: clean test images.
+        checkpoint: of the classifier.
+        facts: JSON to write: `n`, `n_correct` and `majority` (share of the most frequent class)
+            of the test set; `probability_like`, the share of outputs that look like softmax's;
+            `training_modules`; `repeat_error` and `batch_error`, how far logits differ when asked
+            again, and one image at a time.
+    """
+    with job.logged():
+        clean = read_clean(test, CPU)
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
+        logits = predict(model, clean.images)
+        few = clean.images[:64]
+        alone = torch.cat([predict(model, image[None]) for image in few])
+        sums = (logits.sum(1) - 1).abs() < 1e-4
+        counts = torch.bincount(clean.labels)
+        write_json(
+            facts,
+            {
+                "cell": job.cell,
+                "n": len(logits),
+                "n_correct": int((logits.argmax(1) == clean.labels).sum()),
+                "majority": float(counts.max() / counts.sum()),
+                "probability_like": float(((logits >= 0).all(1) & sums).float().mean()),
+                "training_modules": sum(module.training for module in model.modules()),
+                "repeat_error": _distance(predict(model, clean.images), logits),
+                "batch_error": _distance(alone, logits[: len(few)]),
+            },
+        )
+
+
+def probe_filter(job: Job, *, test: str, facts: str) -> None:
+    """Hold a filter against its definition.
+
+    Args:
+        job: its settings are how to make the filter, and `passes_all`, the hyper-parameters with
+            which it changes nothing.
+        test: clean test images.
+        facts: JSON to write: `changed`, how far it moves a pixel of the test images;
+            `formula_error`, how far the mean over its draws (one, if it does not draw) is from its
+            `formula` on an impulse and on images, and the `standard_error` of that mean;
+            `deviation` and `measured_deviation` of its draws; `response_error`, how far the
+            transform of the impulse response is from its `response` (null if there is none, or
+            the border has a say); `all_pass_error`, how far it moves a pixel if it passes all.
+    """
+    with job.logged():
+        images = read_clean(test, CPU).images[:IMAGES]
+        generator = seeded(job, CPU, "filter")
+        settings = dict(job.settings)
+        passes_all = settings.pop("passes_all")
+        module = build(settings, generator)
+        impulse = torch.zeros_like(images[:1])
+        height, width = images.shape[-2:]
+        impulse[..., height // 2, width // 2] = 1
+        probes = torch.cat([impulse, images[:20]])
+        draws = torch.stack([module(probes) for _ in range(DRAWS if module.deviation else 1)])
+        expected = module.formula(probes.double())
+        everything = None
+        if passes_all:
+            wide = {**settings, "parameters": {**settings["parameters"], **passes_all}}
+            everything = _distance(build(wide, generator)(images), images)
+        write_json(
+            facts,
+            {
+                "cell": job.cell,
+                # Dimmed: of 8 bits are the test images, and so may be what a filter rounds to.
+                "changed": _distance(module(images * DIMMED), images * DIMMED),
+                "formula_error": _distance(draws.double().mean(0), expected),
+                "standard_error": module.deviation / len(draws) ** 0.5,
+                "deviation": module.deviation,
+                "measured_deviation": float(draws.std(0).mean()) if module.deviation else 0.0,
+                "response_error": response_error(module, impulse),
+                "all_pass_error": everything,
+            },
+        )
+
+
+def response_error(module: Filter, impulse: Tensor) -> float | None:
+    """Compare the transform of an impulse response with the formula's, along the x axis.
+
+    Args:
+        module: the filter.
+        impulse: (1, C, H, W), a one in the middle.
+
+    Returns:
+        The largest difference; None if the filter has no response, if what it does to the range
+        is not linear, or if the impulse response reaches the border, where it is folded back.
+    """
+    width = impulse.shape[-1]
+    frequency = torch.fft.rfftfreq(width, dtype=torch.float64)
+    expected = module.response(frequency)
+    if expected is None or not module.is_linear:
+        return None
+    found = module(impulse)
+    if not module.is_periodic and _reaches_border(found):
+        return None
+    # A kernel that is cut off has a response of either sign.
+    return _distance(torch.fft.rfft2(found[0, 0].double())[0].abs(), expected.abs())
+
+
+def _reaches_border(image: Tensor) -> bool:
+    sides = (image[..., 0], image[..., -1], image[..., 0, :], image[..., -1, :])
+    return any(bool((side != 0).any()) for side in sides)
+
+
+def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
+    """Try an attack without bounds, try it twice as long, and look at the gradient it follows.
+
+    Args:
+        job: its settings are those of `epsigma.stages.attack.attack` at a budget in the middle
+            of the grid, and `norm`, `family`, `swept` and `effort` of the attack's kind.
+        test: clean test images.
+        checkpoint: of the classifier.
+        facts: JSON to write: `n`, `chance`; of an iterative attack `unbounded_accuracy` and, in
+            ℓ∞, `half_accuracy` (at ε = 0.5); of one that can try longer `budget`, `effort`,
+            `tried` and `errors`, the error rates with its effort and twice that; of one that
+            follows gradients `lost_gradients`, the share of zero, vanishing or infinite ones.
+    """
+    with job.logged():
+        clean = read_clean(test, CPU)
+        images, labels = clean.images[:IMAGES], clean.labels[:IMAGES]
+        settings = job.settings
+        generator = seeded(job, CPU, "attack")
+        bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
+        model = target(settings, bare, generator)
+        parameters = dict(settings["attack"]["parameters"])
+        craft = load(settings["attack"]["implementation"])
+        options = {"generator": generator} if settings["attack"].get("random") else {}
+
+        def error(**changed: Any) -> float:
+            attacked = craft(model, images, labels, **{**parameters, **changed}, **options)
+            return float((predict(model, attacked).argmax(1) != labels).float().mean())
+
+        found: dict[str, Any] = {
+            "cell": job.cell,
+            "n": len(labels),
+            "chance": 1 / int(clean.labels.max() + 1),
+        }
+        swept, effort = settings["swept"], settings["effort"]
+        if settings["family"] == "iterative":
+            diagonal = float(images[0].numel()) ** 0.5
+            limit = 1.0 if settings["norm"] == "linf" else diagonal
+            found["unbounded_accuracy"] = 1 - error(**{swept: limit})
+            if settings["norm"] == "linf":
+                found["half_accuracy"] = 1 - error(**{swept: 0.5})
+        if effort:
+            tried = [parameters[effort], 2 * parameters[effort]]
+            found["budget"] = str(Level(swept, parameters[swept]))
+            found["effort"], found["tried"] = effort, tried
+            found["errors"] = [error(**{effort: much}) for much in tried]
+        if settings["family"] in ("single_step", "iterative"):
+            gradient, _ = input_gradient(model, images, labels, parameters["loss"])
+            size = gradient.flatten(1).abs().amax(1)
+            found["lost_gradients"] = float((~(size > VANISHING) | size.isinf()).float().mean())
+        write_json(facts, found)
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())

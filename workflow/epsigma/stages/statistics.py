@@ -1,0 +1,498 @@
+"""Stage statistics: what the ledgers say of the same examples in different cells."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import binom, norm
+from statsmodels.stats.proportion import proportion_confint
+
+from epsigma.files import read_cell, read_ledger, whole
+from epsigma.grid import AWARE, BLIND, FIXED, NO_FILTER, Level
+from epsigma.stages.collect import CONFIDENCE, read_table
+from epsigma.stages.job import Job
+
+GRADIENT = ("single_step", "iterative")
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands among those of a data set, model and seed; levels as paths spell them."""
+
+    threat: str
+    attack: str
+    budget: str
+    filter: str
+    strength: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The place as columns of a table, named as in `cells.csv`."""
+        budget, strength = Level.parse(self.budget), Level.parse(self.strength)
+        return {
+            "threat": self.threat,
+            "attack": self.attack,
+            "budget_name": budget.name,
+            "budget": budget.value,
+            "filter": self.filter,
+            "strength_name": strength.name,
+            "strength": strength.value,
+        }
+
+    @property
+    def eps(self) -> float:
+        """The budget's value; 0 if there is none."""
+        return Level.parse(self.budget).value or 0.0
+
+    @property
+    def is_white_box(self) -> bool:
+        """Whether the attacker knows everything there is."""
+        return self.threat == AWARE or self.filter == NO_FILTER
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What the statistics know of an attack: `family`, `norm`, and the `source` of a transfer."""
+
+    family: str
+    norm: str | None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of the examples of a cell.
+
+    Args:
+        fooled: (N,), which are misclassified.
+        margin: (N,), logit of the label minus the largest other.
+    """
+
+    fooled: Bools
+    margin: NDArray[np.float32]
+
+
+# The cells of one data set, model and seed, and the clean images by filter and strength.
+Grid = dict[Place, Scored]
+Clean = dict[tuple[str, str], Scored]
+
+
+def make_statistics(
+    job: Job,
+    *,
+    cells: str,
+    ledgers: Sequence[str],
+    clean: Sequence[str],
+    paired: str,
+    classes: str,
+    worst_case: str,
+    smallest: str,
+    fallen: str,
+    headline: str,
+) -> None:
+    """Write the tables that compare cells example by example.
+
+    Args:
+        job: its settings are `attacks`, the fields of `Attack` by name.
+        cells: `cells.csv`.
+        ledgers: of all cells.
+        clean: ledgers of the clean images, through every filter.
+        paired: CSV to write, see `compare_cells`.
+        classes: CSV to write, see `per_class`.
+        worst_case: CSV to write, see `worst_cases`.
+        smallest: CSV to write, see `smallest_budgets`.
+        fallen: CSV to write, see `smallest_budgets`.
+        headline: CSV to write, see `make_headline`.
+    """
+    with job.logged() as log:
+        attacks = {name: Attack(**about) for name, about in job.settings["attacks"].items()}
+        grids: dict[tuple[str, str, int], Grid] = defaultdict(dict)
+        labels: dict[tuple[str, str, int], NDArray[np.int16]] = {}
+        for path in ledgers:
+            cell, columns = read_cell(path), read_ledger(path, ["label", "correct", "margin"])
+            key = _of(cell)
+            place = Place(*(cell[name] for name in Place.__dataclass_fields__))
+            grids[key][place] = Scored(~columns["correct"], columns["margin"])
+            labels[key] = columns["label"]
+        unattacked: dict[tuple[str, str, int], Clean] = defaultdict(dict)
+        for path in clean:
+            cell, columns = read_cell(path), read_ledger(path, ["correct", "margin"])
+            scored = Scored(~columns["correct"], columns["margin"])
+            unattacked[_of(cell)][cell["filter"], cell["strength"]] = scored
+        tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
+        for key, grid in grids.items():
+            first, rest = smallest_budgets(grid)
+            for path, table in (
+                (paired, compare_cells(grid, unattacked[key], attacks)),
+                (classes, per_class(grid, labels[key])),
+                (worst_case, worst_cases(grid, attacks)),
+                (smallest, first),
+                (fallen, rest),
+            ):
+                for position, name in enumerate(("dataset", "model", "seed")):
+                    table.insert(position, name, key[position])
+                tables[path].append(table)
+        for path, parts in tables.items():
+            _write(path, pd.concat(parts, ignore_index=True))
+        _write(headline, make_headline(read_table(cells), clean_accuracy(unattacked)))
+        log.info("%d cells", sum(map(len, grids.values())))
+
+
+def _of(cell: dict[str, str]) -> tuple[str, str, int]:
+    return cell["dataset"], cell["model"], int(cell["seed"])
+
+
+def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.DataFrame:
+    """Compare each cell with those that it ought to be compared with, on the same examples.
+
+    Returns:
+        The cell; `against`, one of `none` (the same attack without the filter, blind), `blind`
+        (the attacker who doesn't know the filter), `clean` (for a budget of 0), `smaller_budget`,
+        `single_step`, `transfer`, `noise` (of the same norm and budget), and `other`, the other
+        cell's attack or budget; `n`; `only_this` and `only_other`, the examples that only one of
+        them misclassifies; `largest_change`, by which the logit margin of an example differs;
+        `difference`, of the error rates, this minus other, with a 95 % interval
+        (`difference_low`, `difference_high`; Agresti & Min 2005) and McNemar's `p_value` (exact,
+        two-sided).
+    """
+    rows = []
+    smaller = _next_smaller(grid)
+    for place, this in grid.items():
+        counterparts = [
+            (against, there.attack, grid[there])
+            for against, there in _counterparts(place, grid, attacks)
+        ]
+        if place in smaller:
+            before = smaller[place]
+            counterparts.append(("smaller_budget", before.budget, grid[before]))
+        if place.budget != FIXED and place.eps == 0:
+            counterparts.append(("clean", "", clean[place.filter, place.strength]))
+        for against, name, other in counterparts:
+            rows.append(
+                {
+                    **place.columns,
+                    "against": against,
+                    "other": name,
+                    "n": len(this.fooled),
+                    "only_this": int((this.fooled & ~other.fooled).sum()),
+                    "only_other": int((other.fooled & ~this.fooled).sum()),
+                    "largest_change": float(np.abs(this.margin - other.margin).max()),
+                }
+            )
+    columns = [*Place("", "", FIXED, "", FIXED).columns, "against", "other", "n"]
+    table = pd.DataFrame(rows, columns=[*columns, "only_this", "only_other", "largest_change"])
+    more, less = table["only_this"].to_numpy(float), table["only_other"].to_numpy(float)
+    n = table["n"].to_numpy(float)
+    table["difference"] = (more - less) / n
+    low, high = paired_interval(more, less, n, CONFIDENCE)
+    table["difference_low"], table["difference_high"] = low, high
+    discordant = more + less
+    table["p_value"] = np.minimum(1, 2 * binom.cdf(np.minimum(more, less), discordant, 0.5))
+    return table
+
+
+def paired_interval(
+    more: NDArray[np.float64], less: NDArray[np.float64], n: NDArray[np.float64], confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bound the difference of two rates on the same examples.
+
+    Args:
+        more: pairs in which only the first is true.
+        less: pairs in which only the second is.
+        n: all pairs.
+        confidence: in (0, 1).
+
+    Returns:
+        Lower and upper bounds, in [-1, 1]: Wald's, after half a pair was added to each of the four
+        counts (Agresti & Min 2005, Statistics in Medicine 24:729, section 3).
+    """
+    b, c, total = more + 0.5, less + 0.5, n + 2
+    difference = (b - c) / total
+    half = norm.ppf(0.5 + confidence / 2) * np.sqrt((b + c) / total - difference**2)
+    half = half / np.sqrt(total)
+    return np.maximum(difference - half, -1), np.minimum(difference + half, 1)
+
+
+def _counterparts(
+    place: Place, grid: Grid, attacks: dict[str, Attack]
+) -> Iterator[tuple[str, Place]]:
+    """List the other attacks and threats that a cell is compared with."""
+    own = attacks[place.attack]
+    if place.filter != NO_FILTER:
+        none = Place(BLIND, place.attack, place.budget, NO_FILTER, FIXED)
+        yield "none", none
+    twin = replace(place, threat=BLIND)
+    if place.threat == AWARE and twin in grid:
+        yield "blind", twin
+    for name, attack in attacks.items():
+        if attack.norm != own.norm or name == place.attack:
+            continue
+        same = replace(place, attack=name)
+        # Through a filter that neither knows, a single step can be the better guess.
+        climbs = own.family == "iterative" and place.is_white_box
+        if climbs and attack.family == "single_step" and same in grid:
+            yield "single_step", same
+        unaware = replace(same, threat=BLIND)
+        if unaware not in grid:
+            continue
+        if own.family in GRADIENT and place.is_white_box:
+            if attack.family == "noise" or (
+                attack.family == "transfer" and attack.source == place.attack
+            ):
+                yield attack.family, unaware
+        elif own.family == "transfer" and attack.family == "noise":
+            yield "noise", unaware
+
+
+def _next_smaller(grid: Grid) -> dict[Place, Place]:
+    """Find the cell of the next smaller budget of the same curve."""
+    return {
+        place: before for places in _curves(grid).values() for before, place in pairwise(places)
+    }
+
+
+def _curves(grid: Grid) -> dict[Place, list[Place]]:
+    """Group the cells that differ in budget only, in ascending order, under what they share."""
+    curves: dict[Place, list[Place]] = defaultdict(list)
+    for place in grid:
+        if place.budget != FIXED:
+            curves[replace(place, budget=FIXED)].append(place)
+    return {curve: sorted(places, key=lambda place: place.eps) for curve, places in curves.items()}
+
+
+def per_class(grid: Grid, labels: NDArray[np.int16]) -> pd.DataFrame:
+    """Score each cell class by class.
+
+    Returns:
+        The cell; `label`, `n`, `accuracy` and its Wilson interval (`accuracy_low`,
+        `accuracy_high`).
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    rows = [
+        {
+            **place.columns,
+            "label": label,
+            "n": n,
+            "n_correct": int((~scored.fooled[labels == label]).sum()),
+        }
+        for place, scored in grid.items()
+        for label, n in zip(classes, counts, strict=True)
+    ]
+    return _with_rates(pd.DataFrame(rows))
+
+
+def worst_cases(grid: Grid, attacks: dict[str, Attack]) -> pd.DataFrame:
+    """Score each filter against the best of all attacks of a norm and budget, example by example.
+
+    The mean over examples of the worst over attacks. An aware attacker may also do what a blind
+    one does, so the aware worst case is over both.
+
+    Returns:
+        `threat`, `norm`, `budget_name`, `budget`, `filter`, `strength_name`, `strength`,
+        `attacks` (how many), `n`, `accuracy` with its Wilson interval, and `gradient_free_only`:
+        of the examples that a gradient-free attack fools, those that no attack that follows
+        gradients does (empty where there are not both).
+    """
+    groups: dict[tuple[str, str, str, str, str], list[Place]] = defaultdict(list)
+    for place in grid:
+        bound = attacks[place.attack].norm
+        threats = [place.threat] if place.threat == AWARE else [BLIND, AWARE]
+        for threat in threats if bound else ():
+            groups[threat, str(bound), place.budget, place.filter, place.strength].append(place)
+    rows = []
+    for (threat, bound, budget, filter_name, strength), places in groups.items():
+        if (
+            threat == AWARE
+            and filter_name != NO_FILTER
+            and not any(p.threat == AWARE for p in places)
+        ):
+            continue
+        fooled = np.logical_or.reduce([grid[place].fooled for place in places])
+        by_family = {
+            kind: [
+                grid[place].fooled for place in places if attacks[place.attack].family in families
+            ]
+            for kind, families in (("gradient", GRADIENT), ("free", ("gradient_free",)))
+        }
+        missed = None
+        if all(by_family.values()):
+            followed, free = (np.logical_or.reduce(found) for found in by_family.values())
+            missed = int((free & ~followed).sum())
+        where = Place(threat, "", budget, filter_name, strength).columns
+        del where["attack"], where["threat"]
+        rows.append(
+            {
+                "threat": threat,
+                "norm": bound,
+                **where,
+                "attacks": len(places),
+                "n": len(fooled),
+                "n_correct": int((~fooled).sum()),
+                "gradient_free_only": missed,
+            }
+        )
+    table = _with_rates(pd.DataFrame(rows))
+    table["gradient_free_only"] = table.pop("gradient_free_only").astype("Int64")
+    return table
+
+
+def smallest_budgets(grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Find the smallest budget of the grid at which each example is misclassified.
+
+    An example that is right at every budget is censored: its budget is above the largest. One that
+    is wrong at the smallest may have been so below it.
+
+    Returns:
+        A row a curve (`threat`, `attack`, `budget_name`, `filter`, `strength_name`, `strength`):
+        `n`, `n_censored`, `largest` (budget), and `median` (the lower one; empty if more than half
+        are censored); and a row a curve and `budget`: `fallen`, the share of examples whose
+        smallest budget is at most that, with its Wilson interval.
+    """
+    medians, shares = [], []
+    for curve, places in _curves(grid).items():
+        fallen = np.logical_or.accumulate([grid[place].fooled for place in places])
+        smallest = np.where(fallen, [[place.eps] for place in places], np.inf).min(0)
+        # A budget of the grid, at which half of the examples or more have fallen.
+        median = float(np.sort(smallest)[(len(smallest) - 1) // 2])
+        where = {**curve.columns, "budget_name": Level.parse(places[0].budget).name}
+        del where["budget"]
+        medians.append(
+            {
+                **where,
+                "n": len(smallest),
+                "n_censored": int(np.isinf(smallest).sum()),
+                "largest": places[-1].eps,
+                "median": median if np.isfinite(median) else None,
+            }
+        )
+        shares += [
+            {**where, "budget": place.eps, "n": len(smallest), "n_fallen": int(row.sum())}
+            for place, row in zip(places, fallen, strict=True)
+        ]
+    return pd.DataFrame(medians), _with_rates(pd.DataFrame(shares), "fallen")
+
+
+def clean_accuracy(clean: dict[tuple[str, str, int], Clean]) -> pd.DataFrame:
+    """Score the clean images.
+
+    Returns:
+        A row for each data set, model, seed, filter and strength: `n`, and `accuracy` with its
+        Wilson interval.
+    """
+    rows = []
+    for (dataset, model, seed), by_filter in clean.items():
+        for (name, level), scored in by_filter.items():
+            strength = Level.parse(level)
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "model": model,
+                    "seed": seed,
+                    "filter": name,
+                    "strength_name": strength.name,
+                    "strength": strength.value,
+                    "n": len(scored.fooled),
+                    "n_correct": int((~scored.fooled).sum()),
+                }
+            )
+    return _with_rates(pd.DataFrame(rows))
+
+
+def make_headline(cells: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Say what each filter is worth at its best strength, blind and aware, and what it costs.
+
+    Args:
+        cells: `cells.csv`.
+        clean: what `clean_accuracy` returns.
+
+    Returns:
+        `dataset`, `model`, `attack`, `budget_name`, `budget`, `filter`, `best_for` (the threat
+        under which the strength is the best: the paper chooses by `blind`), `strength_name`,
+        `strength`; `n`, and with Wilson intervals `none` (accuracy without a filter), `blind`,
+        `aware`, `clean_none` and `clean` (on clean images, without and through the filter), and
+        `clean_cost`, the difference of these two. Seeds are pooled.
+    """
+    cells = _pooled(cells, ["threat", "attack", "budget_name", "budget"])
+    clean = _pooled(clean, [])
+    rows = []
+    groups = ["dataset", "model", "attack", "budget_name", "budget"]
+    for where, attacked in cells.groupby(groups, dropna=False, sort=False):
+        identity = dict(zip(groups, where, strict=True))
+        about = clean[
+            (clean["dataset"] == identity["dataset"]) & (clean["model"] == identity["model"])
+        ]
+        none = attacked[attacked["filter"] == NO_FILTER]
+        clean_none = about[about["filter"] == NO_FILTER]
+        for name, filtered in attacked[attacked["filter"] != NO_FILTER].groupby(
+            "filter", sort=False
+        ):
+            for best_for, found in filtered.groupby("threat", sort=False):
+                best = found.iloc[int(found["accuracy"].to_numpy().argmax())]
+                here = filtered[_equal(filtered["strength"], best["strength"])]
+                alone = about[
+                    (about["filter"] == name) & _equal(about["strength"], best["strength"])
+                ]
+                rates = {
+                    "none": none,
+                    BLIND: here[here["threat"] == BLIND],
+                    AWARE: here[here["threat"] == AWARE],
+                    "clean_none": clean_none,
+                    "clean": alone,
+                }
+                rows.append(
+                    {
+                        **identity,
+                        "filter": name,
+                        "best_for": best_for,
+                        "strength_name": best["strength_name"],
+                        "strength": best["strength"],
+                        "n": best["n"],
+                        **{
+                            f"{rate}{bound}": cell[f"accuracy{bound}"].iloc[0]
+                            for rate, cell in rates.items()
+                            if len(cell)
+                            for bound in ("", "_low", "_high")
+                        },
+                    }
+                )
+    table = pd.DataFrame(rows)
+    for rate in (BLIND, AWARE):
+        if rate not in table:
+            table[rate] = table[f"{rate}_low"] = table[f"{rate}_high"] = np.nan
+    table["clean_cost"] = table["clean_none"] - table["clean"]
+    return table
+
+
+def _pooled(table: pd.DataFrame, more: list[str]) -> pd.DataFrame:
+    """Add up the seeds of cells, and make rates with Wilson intervals of the sums."""
+    keys = ["dataset", "model", *more, "filter", "strength_name", "strength"]
+    counts = table.assign(n_correct=(table["accuracy"] * table["n"]).round())
+    sums = counts.groupby(keys, dropna=False, sort=False)[["n", "n_correct"]].sum()
+    return _with_rates(sums.reset_index())
+
+
+def _equal(values: pd.Series, value: float) -> pd.Series:
+    """Compare, with no value equal to no value."""
+    return values.isna() if pd.isna(value) else values == value
+
+
+def _with_rates(table: pd.DataFrame, rate: str = "accuracy") -> pd.DataFrame:
+    """Make a rate with its Wilson interval out of a count."""
+    count = table.pop("n_fallen" if rate == "fallen" else "n_correct")
+    table[rate] = count / table["n"]
+    low, high = proportion_confint(count, table["n"], 1 - CONFIDENCE, method="wilson")
+    table[f"{rate}_low"], table[f"{rate}_high"] = low, high
+    return table
+
+
+def _write(path: str | Path, table: pd.DataFrame) -> None:
+    with whole(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.12g")

@@ -1,0 +1,102 @@
+rule probe_model:
+    """Ask a classifier what the checks want to know."""
+    input:
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+    output:
+        facts="results/{dataset}/{model}/seed~{seed}/probes/model.json",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/probes/model.log",
+    params:
+        settings=evaluate_settings,
+        code=probe_model_code,
+    run:
+        from epsigma.stages.probe import probe_model
+
+        probe_model(job(wildcards, params, log), **input, **output)
+
+
+rule probe_filter:
+    """Hold a filter against its definition."""
+    input:
+        test="results/data/{dataset}/test.safetensors",
+    output:
+        facts="results/data/{dataset}/probes/{filter}/{strength}.json",
+    log:
+        "logs/data/{dataset}/probes/{filter}/{strength}.log",
+    params:
+        settings=probe_filter_settings,
+        code=probe_filter_code,
+    run:
+        from epsigma.stages.probe import probe_filter
+
+        probe_filter(job(wildcards, params, log), **input, **output)
+
+
+rule probe_attack:
+    """Try an attack without bounds and for twice as long, and look at its gradients."""
+    input:
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+    output:
+        facts="results/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.json",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.log",
+    params:
+        settings=probe_attack_settings,
+        code=probe_attack_code,
+    run:
+        from epsigma.stages.probe import probe_attack
+
+        probe_attack(job(wildcards, params, log), **input, **output)
+
+
+rule check:
+    """Judge the numbers: a verdict for each check and curve."""
+    input:
+        cells="results/tables/cells.csv",
+        paired="results/tables/paired.csv",
+        worst_case="results/tables/worst_case.csv",
+        models=expand(
+            rules.probe_model.output.facts,
+            dataset=names_of("datasets"),
+            model=names_of("models"),
+            seed=STUDY["seeds"],
+        ),
+        conformance=conformance_probes(),
+        efforts=attack_probes(),
+    output:
+        checks=report(
+            "results/tables/checks.csv",
+            caption="../report/checks.rst",
+            category="Tables",
+            labels={"table": "verdicts of the checks"},
+        ),
+    log:
+        "logs/tables/checks.log",
+    params:
+        settings=check_settings(),
+        code=code_digest("epsigma.stages.check"),
+    run:
+        from epsigma.stages.check import check
+
+        check(job(wildcards, params, log), **input, **output)
+
+
+rule gate:
+    """Stop, after everything else is written, if a check failed."""
+    input:
+        rules.statistics.output,
+        figures(),
+        checks="results/tables/checks.csv",
+    output:
+        verdict="results/tables/verdict.txt",
+    log:
+        "logs/tables/verdict.log",
+    params:
+        settings={"strict": STUDY["strict"]},
+        code=code_digest("epsigma.stages.check"),
+    run:
+        from epsigma.stages.check import gate
+
+        gate(job(wildcards, params, log), checks=input.checks, **output)
