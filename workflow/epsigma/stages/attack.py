@@ -1,9 +1,11 @@
 """Stage attack: make adversarial sets."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from epsigma.classifier import load_classifier
 from epsigma.device import resolve
@@ -39,12 +41,10 @@ def attack(
         generator = seeded(job, device, "attack")
         model: nn.Module = load_classifier(checkpoint, job.settings["model"], device)
         model = target(job.settings, model, generator)
-        settings = job.settings["attack"]
-        craft = load(settings["implementation"])
-        options = {"generator": generator} if settings.get("random") else {}
+        craft = attacker(job.settings["attack"], generator)
         images = torch.empty_like(clean.images)
         for batch, labels, out in batches(clean.images, clean.labels, images):
-            out.copy_(craft(model, batch, labels, **settings["parameters"], **options))
+            out.copy_(craft(model, batch, labels))
         measures = measure(images, clean.images)
         means = {name: round(value.mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(images), means)
@@ -56,6 +56,15 @@ def attack(
             module = build(job.settings["filter"], seeded(job, device, "filter"))
             behind = ImageSet(apply(module, images), clean.labels, measures)
             write_image_set(filtered, behind, job.metadata)
+
+
+def attacker(settings: dict[str, Any], generator: torch.Generator) -> Callable[..., Tensor]:
+    """Make an attack of its `implementation` and `parameters`, for a model, images and labels.
+
+    One that is `random` draws from the generator.
+    """
+    options = {"generator": generator} if settings.get("random") else {}
+    return partial(load(settings["implementation"]), **settings["parameters"], **options)
 
 
 def target(settings: dict[str, Any], model: nn.Module, generator: torch.Generator) -> nn.Module:

@@ -11,14 +11,14 @@ from epsigma.device import CPU
 from epsigma.files import write_json
 from epsigma.filters.filter import Filter
 from epsigma.grid import Level
-from epsigma.kinds import load
-from epsigma.stages.attack import target
+from epsigma.stages.attack import attacker, target
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import read_clean
 
 # Images that probes look at, from the start of the test set.
 IMAGES = 500
+# By what images are multiplied, so that their values are not those of 8 bits.
 DIMMED = 0.97
 # Draws of a random filter.
 DRAWS = 400
@@ -95,7 +95,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
             facts,
             {
                 "cell": job.cell,
-                # Dimmed: of 8 bits are the test images, and so may be what a filter rounds to.
+                # A filter may round to 8 bits, which test images have.
                 "changed": _distance(module(images * DIMMED), images * DIMMED),
                 "formula_error": _distance(draws.double().mean(0), expected),
                 "standard_error": module.deviation / len(draws) ** 0.5,
@@ -155,12 +155,11 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         generator = seeded(job, CPU, "attack")
         bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
         model = target(settings, bare, generator)
-        parameters = dict(settings["attack"]["parameters"])
-        craft = load(settings["attack"]["implementation"])
-        options = {"generator": generator} if settings["attack"].get("random") else {}
+        parameters = settings["attack"]["parameters"]
+        craft = attacker(settings["attack"], generator)
 
         def error(**changed: Any) -> float:
-            attacked = craft(model, images, labels, **{**parameters, **changed}, **options)
+            attacked = craft(model, images, labels, **changed)
             return float((predict(model, attacked).argmax(1) != labels).float().mean())
 
         found: dict[str, Any] = {
