@@ -193,6 +193,8 @@ def _climb(
         for _ in range(steps):
             gradient, _ = input_gradient(model, x, labels, loss)
             project(x.add_(ball.direction(gradient), alpha=alpha))
+            # Its memory is the next step's.
+            del gradient
         return
     at = todo.nonzero().squeeze(1)
     for _ in range(steps):
