@@ -30,7 +30,9 @@ rule all:
     input:
         rules.collect.output,
         rules.statistics.output,
+        rules.reference.output,
         rules.configuration.output,
         rules.check.output,
         figures(),
+        cards(),
         rules.gate.output,

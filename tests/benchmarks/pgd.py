@@ -10,44 +10,21 @@ import statistics
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import torch
-from torch import nn
+from networks import load, trained
 from torch.nn import functional
 
 warnings.filterwarnings("ignore")
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 
 import foolbox  # noqa: E402
 import torchattacks  # noqa: E402
 from art.attacks.evasion import ProjectedGradientDescentPyTorch  # noqa: E402
 from art.estimators.classification import PyTorchClassifier  # noqa: E402
 from epsigma.attacks.pgd import pgd  # noqa: E402
-from epsigma.datasets.mnist import mnist  # noqa: E402
 
 EPS, STEP_SIZE, STEPS = 0.1, 0.01, 40
 BATCHES = (250, 500, 1000, 2000, 10_000)
-
-
-def load(folder):
-    data = mnist(Path(folder))
-    return [
-        (torch.from_numpy(part.images).float() / 255, torch.from_numpy(part.labels))
-        for part in (data.train, data.test)
-    ]
-
-
-def trained(images, labels):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 48), nn.ReLU(), nn.Linear(48, 10))
-    optimizer = torch.optim.Adam(model.parameters())
-    for _ in range(4):
-        for batch in torch.randperm(len(images)).split(128):
-            optimizer.zero_grad()
-            functional.cross_entropy(model(images[batch]), labels[batch]).backward()
-            optimizer.step()
-    return model.eval()
 
 
 def ours(model):
@@ -98,7 +75,8 @@ def main():
         sys.exit(__doc__)
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     train, (images, labels) = load(sys.argv[1])
-    model = trained(*train)
+    # The peers take models as training leaves them; only ours asks for frozen parameters.
+    model = trained("784-48-10", *train).requires_grad_(True)
     right = model(images).argmax(1) == labels
     libraries = {
         "epsigma": lambda batch: ours(model),

@@ -35,6 +35,22 @@ class Trained:
     labels: Tensor
 
 
+@dataclass(frozen=True)
+class Trap:
+    """What makes a folder when it is unpickled."""
+
+    path: Path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Trap:
+    """Something to pickle; whoever unpickles it makes the folder `executed`."""
+    return Trap(tmp_path / "executed")
+
+
 @pytest.fixture(scope="session")
 def trained() -> Trained:
     import torch

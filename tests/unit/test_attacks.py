@@ -26,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
+from torch.nn import functional
 
 CPU = torch.device("cpu")
 
@@ -277,12 +278,19 @@ QUICK = {
     "square": {"queries": 60},
     "sign_noise": {},
     "uniform_noise": {},
+    "l2_noise": {},
     "transfer": {
         "attack": {"implementation": "epsigma.attacks.pgd:pgd_l2", "parameters": {"steps": 4}}
     },
 }
-NORMS = {name: kind.norm for name, kind in ATTACKS.items()} | {"transfer": "l2"}
-DRAWING = [name for name, kind in ATTACKS.items() if kind.random] + ["transfer"]
+# Of those that spend a budget of an l-inf or l2 ball; the others have tests of their own.
+NORMS = {name: ATTACKS[name].norm for name in QUICK} | {"transfer": "l2"}
+DRAWING = [name for name in QUICK if ATTACKS[name].random] + ["transfer"]
+
+
+def test_every_attack_within_an_linf_or_l2_ball_is_among_the_quick():
+    bounded = {name for name, kind in ATTACKS.items() if kind.norm in ("linf", "l2")}
+    assert bounded | {"transfer"} == set(QUICK)
 
 
 def craft(name, model, images, labels, *, seed=0, **parameters):
@@ -302,7 +310,7 @@ def fooled(model, images, labels):
     return model(images).argmax(1) != labels
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_an_attack_returns_images_of_its_ball_and_of_the_pixel_range(trained, name):
     for eps in (0.01, 0.3, 1):
         attacked = craft(name, trained.model, trained.images, trained.labels, eps=eps)
@@ -315,14 +323,14 @@ def test_an_attack_returns_images_of_its_ball_and_of_the_pixel_range(trained, na
         assert reach.max() > 0.95 * eps
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_without_a_budget_an_attack_returns_the_images(trained, name):
     attacked = craft(name, trained.model, trained.images, trained.labels, eps=0)
     assert torch.equal(attacked, trained.images)
     assert attacked.data_ptr() != trained.images.data_ptr()
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", QUICK)
 def test_an_attack_modifies_neither_images_nor_labels(trained, name):
     images, labels = trained.images.clone(), trained.labels.clone()
     attacked = craft(name, trained.model, images, labels, eps=0.2)
@@ -348,7 +356,7 @@ def test_an_attack_draws_from_its_generator_and_from_nothing_else(trained, name)
     assert not torch.equal(run(seed=1, world=1), run(seed=2, world=1))
 
 
-@pytest.mark.parametrize("name", [name for name, kind in ATTACKS.items() if kind.looks])
+@pytest.mark.parametrize("name", [name for name in QUICK if ATTACKS[name].looks])
 def test_an_attack_succeeds_more_often_than_noise_of_its_size(trained, name):
     given, eps = (trained.model, trained.images, trained.labels), 0.1 if name != "pgd_l2" else 0.5
     right = ~fooled(trained.model, trained.images, trained.labels)
@@ -900,6 +908,64 @@ def test_noise_is_clipped_to_the_pixel_range(name):
     assert (found == ends).double().mean().item() == pytest.approx(0.5, abs=0.06)
 
 
+# --- What PGD tells while it climbs
+
+
+def told(model, trained, **parameters):
+    """The losses that PGD tells at each step of its way, and what it makes."""
+    heard = []
+    generator = torch.Generator().manual_seed(0)
+    given = trained.images[:60], trained.labels[:60]
+    found = pgd(model, *given, on_step=heard.append, generator=generator, **parameters)
+    return heard, found
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_pgd_tells_the_losses_of_all_examples_once_a_step(trained, loss, restarts):
+    heard, _ = told(trained.model, trained, eps=0.1, steps=4, restarts=restarts, loss=loss)
+    assert [len(losses) for losses in heard] == [60] * 4 * restarts
+    assert not any(losses.requires_grad for losses in heard)
+    for run in range(restarts):
+        of_run = [losses.mean() for losses in heard[4 * run : 4 * run + 4]]
+        assert of_run == sorted(of_run)
+
+
+def test_the_first_losses_that_pgd_tells_are_those_of_the_images(trained):
+    heard, _ = told(trained.model, trained, eps=0.1, steps=2, random_start=False)
+    logits = trained.model(trained.images[:60])
+    expected = functional.cross_entropy(logits, trained.labels[:60], reduction="none")
+    torch.testing.assert_close(heard[0], expected)
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_pgd_that_stops_early_tells_of_those_that_are_still_right(trained, restarts):
+    heard, found = told(
+        trained.model,
+        trained,
+        **{"eps": 0.1, "steps": 6, "restarts": restarts, "early_stop": True, "loss": "margin"},
+    )
+    # A margin above 0 is misclassified.
+    assert all((losses <= 0).all() and len(losses) for losses in heard)
+    counts = [len(losses) for losses in heard]
+    assert len(counts) <= 6 * restarts
+    assert counts[:6] == sorted(counts[:6], reverse=True)
+    assert counts[0] > counts[5] > 0
+    # A restart takes up what no run before it has fooled.
+    assert all(count <= counts[5] for count in counts[6:])
+    left = ~fooled(trained.model, found, trained.labels[:60])
+    assert left.sum() <= counts[-1]
+
+
+def test_who_listens_changes_nothing_of_what_pgd_makes(trained):
+    for early_stop in (False, True):
+        how = {"eps": 0.1, "steps": 3, "restarts": 2, "early_stop": early_stop}
+        generator = torch.Generator().manual_seed(0)
+        given = trained.images[:60], trained.labels[:60]
+        alone = pgd(trained.model, *given, generator=generator, **how)
+        assert torch.equal(told(trained.model, trained, **how)[1], alone)
+
+
 # --- Transfer
 
 
@@ -952,6 +1018,7 @@ def test_the_stage_attacks_every_test_image_in_its_order_and_measures_the_pertur
     monkeypatch, tmp_path, trained, clean_file, checkpoint, make_job, batch
 ):
     monkeypatch.setattr("epsigma.tensors.BATCH", batch)
+    monkeypatch.setattr("epsigma.stages.attack.BATCH", batch)
     settings = {
         "model": trained.settings,
         "attack": {
@@ -975,3 +1042,32 @@ def test_the_stage_attacks_every_test_image_in_its_order_and_measures_the_pertur
     torch.testing.assert_close(found.measures["l2"], delta.square().sum(1).sqrt())
     assert torch.equal(found.measures["l0"], (delta != 0).sum(1).float())
     assert found.measures["linf"].max() <= 0.1 + 1e-6
+
+
+# --- Noise in features
+
+
+@pytest.mark.parametrize(
+    ("gamma", "theta", "count"), [(0, 1, 0), (0.145, 1, 9), (0.5, -1, 32), (1, 0.25, 64)]
+)
+def test_feature_noise_changes_as_many_features_as_its_budget_says(gamma, theta, count):
+    images = torch.full((200, 1, 8, 8), 0.5)
+    run = load(ATTACKS["feature_noise"].implementation)
+    generator = torch.Generator().manual_seed(0)
+    noisy = run(None, images, None, gamma=gamma, theta=theta, generator=generator)
+    delta = noisy - images
+    assert ((delta != 0).flatten(1).sum(1) == count).all()
+    expected = (0.5 + torch.tensor(float(theta))).clamp(0, 1) - 0.5
+    torch.testing.assert_close(delta[delta != 0], expected.expand(200 * count))
+    if 0 < count < 64:
+        # Chosen at random: not the same in every image, and none is left out of all.
+        hits = (delta != 0).sum(0)
+        assert hits.min() > 0
+        assert hits.max() < 200
+
+
+def test_noise_of_a_length_has_it_where_nothing_is_clipped():
+    images = torch.full((20, 1, 8, 8), 0.5)
+    run = load(ATTACKS["l2_noise"].implementation)
+    noisy = run(None, images, None, eps=0.7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(length(noisy - images, "l2"), torch.full((20,), 0.7))

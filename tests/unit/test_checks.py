@@ -23,7 +23,10 @@ ATTACKS = {
     "square": ("gradient_free", "linf"),
     "sign_noise": ("noise", "linf"),
     "transfer": ("transfer", "linf"),
+    "carlini_wagner": ("iterative", None),
+    "fooling": ("fooling", None),
 }
+MINIMISES = {"carlini_wagner": "l2"}
 # How to differentiate through it, whether it draws, its strength's name.
 FILTERS = {
     "gaussian": ("exact", False, "sigma"),
@@ -94,9 +97,12 @@ def cell(threat, attack, name, budget):
     """A row of `cells.csv`: on the sphere of its budget, as far as float32 goes."""
     return {
         **where(threat, attack, name, budget),
+        "attack_success": 1.0,
         "linf_max": float(np.float32(budget)),
         "l2_max": float(np.float32(budget)) * (1 + 1e-6),
         "outside_max": 0.0,
+        "changed_max": 0.0,
+        "confidence": 0.9,
     }
 
 
@@ -124,7 +130,15 @@ def sound():
         pd.DataFrame([cell(*place) for place in places]),
         pd.DataFrame(paired),
         pd.DataFrame(worst_case).drop(columns="attack").astype({"gradient_free_only": "Int64"}),
-        {name: {"family": family, "norm": norm} for name, (family, norm) in ATTACKS.items()},
+        {
+            name: {
+                "family": family,
+                "norm": norm,
+                "minimises": MINIMISES.get(name),
+                "effort": None if family in ("noise", "transfer") else "steps",
+            }
+            for name, (family, norm) in ATTACKS.items()
+        },
         {
             name: {"gradient": gradient, "random": random}
             for name, (gradient, random, _) in FILTERS.items()
@@ -174,10 +188,24 @@ def sound():
     )
 
 
-TRIED = {"budget": "eps~0.1", "effort": "steps", "tried": [20, 40], "errors": [0.9, 0.905]}
+TRIED = {
+    "budget": "eps~0.1",
+    "effort": "steps",
+    "tried": [20, 40],
+    "errors": [0.9, 0.905],
+    "sizes": [1.0, 0.99],
+}
+LOSSES = {"steps": list(range(1, 21)), "losses": [0, 3, 5, 6, *[7.0] * 16]}
 EFFORTS = {
     "fgsm": {"lost_gradients": 0.005},
-    "pgd": {"unbounded_accuracy": 0.005, "half_accuracy": 0.1, "lost_gradients": 0.0, **TRIED},
+    "pgd": {
+        "unbounded_accuracy": 0.005,
+        "half_accuracy": 0.1,
+        "lost_gradients": 0.0,
+        **TRIED,
+        **LOSSES,
+    },
+    "carlini_wagner": {"unbounded_accuracy": 0.0, **TRIED, **LOSSES},
     "pgd_l2": {"unbounded_accuracy": 0.0, "lost_gradients": 0.0, **TRIED},
     "square": {**TRIED, "effort": "queries"},
 }
@@ -480,6 +508,30 @@ FAULTS = [
         {"attack": "square", **BARE, "strength": "fixed"},
     ),
     (
+        "a search whose perturbations still get smaller",
+        in_facts("efforts", {"sizes": [1.0, 0.9]}, attack="carlini_wagner", **BARE),
+        ("converged_size", "warn"),
+        {"attack": "carlini_wagner", **BARE},
+    ),
+    (
+        "a search that does not fool everything",
+        in_facts("efforts", {"unbounded_accuracy": 0.05}, attack="carlini_wagner", **BARE),
+        ("unbounded", "fail"),
+        {"attack": "carlini_wagner", **BARE},
+    ),
+    (
+        "fooling images that are not accepted",
+        in_table("cells", {"attack_success": 0.9}, budget=0.1, attack="fooling", **BARE),
+        ("accepted", "warn"),
+        {"attack": "fooling", **BARE},
+    ),
+    (
+        "a loss that still rises",
+        in_facts("efforts", {"losses": list(range(20))}, attack="pgd", **BARE),
+        ("levelled", "warn"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
         "an attack that does worse for longer",
         in_facts("efforts", {"errors": [0.7, 0.65]}, attack="pgd", **BARE),
         ("converged", "warn"),
@@ -564,6 +616,133 @@ def test_what_a_sound_study_may_have_is_no_fault(plant):
     assert complaints(plant(sound())) == []
 
 
+# --- Attacks that count features, have no ball, or make images of their own
+
+
+def only(attack, **about):
+    """A study of one attack, of which more or something else is known."""
+    evidence = sound()
+    known = {**evidence.attacks, attack: {**evidence.attacks[attack], **about}}
+    return replace(
+        evidence,
+        attacks=known,
+        cells=evidence.cells[evidence.cells["attack"] == attack],
+        paired=evidence.paired[evidence.paired["attack"] == attack],
+        efforts=[found for found in evidence.efforts if found["cell"]["attack"] == attack],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        (0.2, "pass"),
+        # The next number of features, of 784.
+        (0.2 + 1 / 784, "fail"),
+        (float(np.float32(0.2)), "pass"),
+    ],
+)
+def test_an_attack_that_counts_features_changes_no_more_than_its_share(changed, verdict):
+    plant = in_table("cells", {"changed_max": changed}, attack="pgd", budget=0.2, **BARE)
+    # As far as it goes in the other norms does not matter.
+    plant_norms = in_table("cells", {"linf_max": 1.0, "l2_max": 9.0}, attack="pgd")
+    evidence = plant_norms(plant(only("pgd", norm="l0", minimises="l0")))
+    found = {
+        (verdict.subject["threat"], verdict.subject["filter"]): verdict
+        for verdict in attacks.in_ball(evidence)
+        if verdict.check == "in_ball"
+    }
+    assert found.pop((BLIND, "none")).verdict == verdict
+    assert {one.verdict for one in found.values()} == {"pass"}
+
+
+def test_what_nothing_bounds_is_in_no_ball_but_in_the_pixel_range():
+    for family in ("iterative", "fooling"):
+        evidence = only("carlini_wagner", family=family)
+        evidence = in_table("cells", {"outside_max": 0.1}, filter="none")(evidence)
+        found = list(attacks.in_ball(evidence))
+        assert {verdict.check for verdict in found} == {"in_range"}
+        failed = [verdict.subject["filter"] for verdict in found if verdict.verdict == "fail"]
+        assert failed == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({"norm": "linf"}, "fail"),
+        ({"norm": "l0"}, "fail"),
+        # A larger margin is another question: it need not be as often.
+        ({"norm": None}, "warn"),
+        ({"norm": "linf", "family": "single_step"}, "warn"),
+    ],
+    ids=str,
+)
+def test_only_what_climbs_in_a_ball_must_gain_by_a_larger_one(about, expected):
+    plant = in_pairs(BELOW, against="smaller_budget", budget=0.2, attack="pgd", **BARE)
+    evidence = plant(only("pgd", **about))
+    (verdict,) = [found for found in attacks.monotone(evidence) if found.verdict != "pass"]
+    assert verdict.verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "share", "verdict"),
+    [
+        ([0, 5, 9, *[10] * 17], 0, "pass"),
+        # A tenth of twenty steps are two.
+        ([*range(20)], 2 / 19, "warn"),
+        ([0, *[19] * 17, 19.5, 20], 1 / 20, "pass"),
+        ([0, *[18.9] * 17, 19.5, 20], 1.1 / 20, "warn"),
+        # Of two steps, the second is the last tenth.
+        ([0, 1], 1, "warn"),
+        # There is no telling of a single step, nor of a loss that never rises.
+        ([3], 0, "pass"),
+        ([3, 3, 3], 0, "pass"),
+        ([3, 2, 1], 0, "pass"),
+        # It falls at last: no longer rising.
+        ([0, 10, 9], -0.1, "pass"),
+    ],
+)
+def test_a_loss_has_levelled_off_if_little_of_its_rise_is_in_the_last_tenth(losses, share, verdict):
+    plant = in_facts("efforts", {"losses": losses}, attack="pgd", **BARE)
+    evidence = plant(only("pgd"))
+    (found,) = [one for one in attacks.levelled(evidence) if one.subject["threat"] == BLIND]
+    assert found.figure == pytest.approx(share)
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"norm": None}, {"family": "fooling", "norm": None}, {"family": "gradient_free"}],
+    ids=str,
+)
+def test_a_loss_that_starts_over_or_is_not_climbed_need_not_level_off(about):
+    plant = in_facts("efforts", {"losses": [0, 1, 2]}, attack="pgd")
+    assert list(attacks.levelled(plant(only("pgd")))) != []
+    assert list(attacks.levelled(plant(only("pgd", **about)))) == []
+
+
+@pytest.mark.parametrize(
+    ("minimises", "sizes", "verdicts_found"),
+    [
+        ("l2", [1.0, 0.985], ["pass"]),
+        ("l2", [1.0, 0.97], ["warn"]),
+        # Longer is longer only by chance.
+        ("l2", [1.0, 1.1], ["pass"]),
+        # Where nothing was reached there is no length.
+        ("l2", [None, 1.0], []),
+        ("l2", [None, None], []),
+        ("l0", [1.0, 0.5], []),
+        (None, [1.0, 0.5], []),
+    ],
+)
+def test_only_of_what_shortens_the_length_is_asked_whether_it_got_shorter(
+    minimises, sizes, verdicts_found
+):
+    plant = in_facts("efforts", {"sizes": sizes}, attack="carlini_wagner", **BARE)
+    evidence = plant(only("carlini_wagner", minimises=minimises))
+    found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
+    assert [one.verdict for one in found if one.check == "converged_size"] == verdicts_found
+
+
 PAIRED = ["smaller_budget", "single_step", "transfer", "noise", "blind"]
 
 
@@ -638,9 +817,9 @@ def test_the_sentence_of_an_attacked_filter_says_how():
         if verdict.check == "attacked_aware"
     }
     assert found == {
-        "gaussian": "4 attacks know the filter.",
-        "median": "4 attacks know the filter through BPDA.",
-        "noise": "4 attacks know the filter through EOT.",
+        "gaussian": "6 attacks know the filter.",
+        "median": "6 attacks know the filter through BPDA.",
+        "noise": "6 attacks know the filter through EOT.",
     }
 
 

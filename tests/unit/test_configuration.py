@@ -1,6 +1,8 @@
 import copy
 import inspect
 import re
+import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,13 @@ from epsigma.configuration import (
     block_levels,
     block_schema,
     filter_kind,
+    general_keys,
+    model_modules,
+    own_data,
     settings,
     validate,
 )
+from epsigma.datasets import DATASETS
 from epsigma.filters import FILTERS
 from epsigma.kinds import FilterKind, load
 
@@ -70,6 +76,7 @@ def test_defaults_are_filled_in_at_every_depth():
                     "learning_rate": 0.001,
                     "validation": 0.1,
                 },
+                "checkpoint": None,
                 "hidden": 64,
             }
         ],
@@ -80,6 +87,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "name": "fgsm",
                 "threats": ["blind", "aware"],
                 "eot_samples": 10,
+                "examples": None,
                 "eps": [0, 0.1],
                 "loss": "cross_entropy",
             }
@@ -257,8 +265,8 @@ def test_a_checked_configuration_is_checked_to_itself():
             ["sigma~9007199254740992 is there already", "remove the duplicate"],
         ),
         # Kinds and names.
-        ("datasets: [{kind: cifar}]", "datasets[0] (cifar).kind", ["mnist, mnist5k, digits"]),
-        ("models: [{kind: cnn}]", "models[0] (cnn).kind", ["no 'cnn'", "allowed: mlp"]),
+        ("datasets: [{kind: cifar}]", "datasets[0] (cifar).kind", [", ".join(DATASETS)]),
+        ("models: [{kind: vgg}]", "models[0] (vgg).kind", ["no 'vgg'", "allowed: mlp, softmax"]),
         (
             "attacks: [{kind: deepfool, eps: [1]}]",
             "attacks[0] (deepfool).kind",
@@ -323,6 +331,50 @@ def test_a_checked_configuration_is_checked_to_itself():
             "attacks: [{kind: fgsm, eps: [0], eot_samples: 0}]",
             "attacks[0].eot_samples",
             ["0 is too small", "at least 1"],
+        ),
+        # How many examples, and which classes to aim at.
+        (
+            "attacks: [{kind: fgsm, eps: [0], examples: 0}]",
+            "attacks[0].examples",
+            ["0 is too small", "at least 1"],
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], examples: all}]",
+            "attacks[0].examples",
+            ["'all' is not of type integer or null"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], examples: 5}]",
+            "filters[0] (gaussian)",
+            ["unknown key examples"],
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], targets: all}]",
+            "attacks[0] (fgsm)",
+            ["unknown key targets"],
+        ),
+        (
+            "attacks: [{kind: jsma, gamma: [0.1], targets: untargeted}]",
+            "attacks[0] (jsma).targets",
+            ["'untargeted' is not allowed", "`all` but the true one, or a list"],
+        ),
+        (
+            "attacks: [{kind: carlini_wagner, kappa: [0], targets: some}]",
+            "attacks[0] (carlini_wagner).targets",
+            ["'some' is not allowed", "or a list", "`untargeted` aims at any"],
+        ),
+        *(
+            (
+                f"attacks: [{{kind: carlini_wagner, kappa: [0], targets: {targets}}}]",
+                "attacks[0] (carlini_wagner).targets",
+                ["is not allowed", "or a list"],
+            )
+            for targets in ("[]", "[1, 1]", "[-1]", "[true]", "[0.5]", "3", "null")
+        ),
+        (
+            "attacks: [{kind: jsma, gamma: [0.1], theta: 0.0}]",
+            "attacks[0] (jsma).theta",
+            ["0.0 is not allowed"],
         ),
         # Numbers that no comparison catches.
         ("attacks: [{kind: fgsm, eps: [.nan]}]", "attacks[0].eps[0]", ["nan is not a finite"]),
@@ -455,7 +507,14 @@ def test_every_hyper_parameter_is_described(section, name):
 # Implementations that hand what they don't take themselves on to another.
 HAND_ON = {"pgd": ascend, "pgd_l2": ascend}
 # What decides where an attack is made, which is not the implementation's business.
-OF_THE_SOURCE = {"transfer": {"source_model", "source_seed"}}
+OF_THE_STAGE = {
+    "transfer": {"source_model", "source_seed"},
+    "jsma": {"targets"},
+    "carlini_wagner": {"targets"},
+    "fooling": {"images"},
+    "fooling_evolution": {"images"},
+    "fooling_noise": {"images"},
+}
 
 
 @pytest.mark.parametrize(("section", "name"), KINDS)
@@ -469,8 +528,11 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert ("generator" in code) == getattr(kind, "random", False)
-    code.pop("generator", None)
-    assert set(kind.parameters) - OF_THE_SOURCE.get(name, set()) == set(code)
+    assert ("targets" in code) == getattr(kind, "targeted", False)
+    assert ("on_step" in code) == getattr(kind, "traced", False)
+    for of_the_stage in ("generator", "targets", "on_step"):
+        code.pop(of_the_stage, None)
+    assert set(kind.parameters) - OF_THE_STAGE.get(name, set()) == set(code)
     assert kind.swept is None or kind.swept in code
     for parameter, default in code.items():
         schema = kind.parameters[parameter]
@@ -604,11 +666,13 @@ def test_an_attack_is_asked_under_every_threat_that_its_kind_allows(kind):
     own = ", attack: white, source_seed: 0" if kind == "transfer" else ""
     text = f"""
         seeds: [0, 1]
-        attacks: [{{kind: fgsm, name: white, eps: [0.1]}}, {{kind: {kind}, eps: [0.1]{own}}}]
+        attacks:
+          - {{kind: fgsm, name: white, eps: [0.1]}}
+          - {{kind: {kind}, {ATTACKS[kind].swept}: [0.1]{own}}}
         """
     attack = block(validate(configured(text)), "attacks", kind)
-    blind_only = ("sign_noise", "uniform_noise", "transfer")
-    assert attack["threats"] == ["blind"] + ["aware"] * (kind not in blind_only)
+    blind_only = kind == "transfer" or kind.endswith("noise")
+    assert attack["threats"] == ["blind"] + ["aware"] * (not blind_only)
 
 
 @pytest.fixture
@@ -788,3 +852,331 @@ def test_settings_say_whether_a_kind_draws(section, text, name, random):
     made = settings(validate(configured(text)), section, name)
     assert made.get("random", False) is random
     assert ("random" in made) is random
+
+
+# --- Models of the user's own making, and weights
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Modules and weights of the user's, in a working directory: the module's name."""
+    name = f"nets_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text("raise ImportError('it is not to be imported')")
+    (tmp_path / f"{name}_bad.py").write_text("x = 1\ndef make(:\n")
+    (tmp_path / "w.pt").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_factory_and_weights_that_are_there_are_accepted_and_not_imported(own):
+    text = f"models: [{{kind: factory, name: mine, factory: '{own}:make', checkpoint: w.pt}}]"
+    study = validate(configured(text))
+    model = block(study, "models", "mine")
+    assert (model["checkpoint"], model["parameters"]) == ("w.pt", {})
+    assert settings(study, "models", "mine") == {
+        "implementation": "epsigma.models.factory:make",
+        "parameters": {"factory": f"{own}:make", "parameters": {}},
+    }
+    assert model_modules(study, "mine") == ["epsigma.models.factory", own]
+    assert model_modules(validate(configured()), "mlp") == ["epsigma.models.mlp"]
+    assert own not in sys.modules
+
+
+def test_parameters_of_a_factory_are_handed_on_as_they_are(own):
+    given = {"widths": [1, 2], "deep": {"a": None, "b": 0.5}, "flag": True, "name": "x"}
+    models = [{"kind": "factory", "name": "m", "factory": f"{own}:make", "parameters": given}]
+    study = validate({**configured(), "models": models})
+    assert settings(study, "models", "m")["parameters"]["parameters"] == given
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (
+            "models: [{kind: factory, name: m}]",
+            "models[0] (m)",
+            ["key factory is missing"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: nets.py}]",
+            "models[0] (m).factory",
+            ["'nets.py' does not match", "write it like package.module:function"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'no_such_nets:make'}]",
+            "models[0] (m).factory",
+            ["no source of no_such_nets", "working directory (", "Python's path", "correct the"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN_bad:make'}]",
+            "models[0] (m).factory",
+            ["OWN_bad.py, line 2, is no Python"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN:make', parameters: [1]}]",
+            "models[0] (m).parameters",
+            ["[1] is not of type object"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN:make', parameters: {a-b: 1}}]",
+            "models[0] (m).parameters",
+            ["'a-b' does not match"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN:make', parameters: {5: 1}}]",
+            "models[0] (m).parameters",
+            ["5 is not of type string"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN:make', parameters: {x: 2020-01-01}}]",
+            "models[0] (m).parameters.x",
+            ["datetime.date(2020, 1, 1) is not of type number or string"],
+        ),
+        (
+            "models: [{kind: factory, name: m, factory: 'OWN:make', width: 5}]",
+            "models[0] (m)",
+            ["unknown key width; allowed: factory, parameters"],
+        ),
+        ("models: [{kind: mlp, checkpoint: 5}]", "models[0].checkpoint", ["string or null"]),
+        ("models: [{kind: mlp, checkpoint: ''}]", "models[0].checkpoint", ["non-empty"]),
+        (
+            "models: [{kind: mlp, checkpoint: none.pt}]",
+            "models[0] (mlp).checkpoint",
+            ["none.pt does not exist", "relative to the working directory ("],
+        ),
+        (
+            "models: [{kind: mlp, checkpoint: folder}]",
+            "models[0] (mlp).checkpoint",
+            ["folder is no file", "name the file of the weights"],
+        ),
+        (
+            "{models: [{kind: cnn}, {kind: mlp, checkpoint: w.pt}], seeds: [3, 1]}",
+            "models[1] (mlp).checkpoint",
+            ["the same from every seed", "2 seeds would count them as 2 models", "seeds: [3]"],
+        ),
+        (
+            "datasets: [{kind: digits, checkpoint: w.pt}]",
+            "datasets[0] (digits)",
+            ["unknown key checkpoint"],
+        ),
+        (
+            """
+            models: [{kind: mlp, checkpoint: w.pt}]
+            attacks: [{kind: fgsm, eps: [0]}, {kind: transfer, attack: fgsm, eps: [0],
+                       source_seed: 7}]
+            """,
+            "attacks[1] (transfer).source_seed",
+            ["the weights of mlp are those of its checkpoint", "name another source_model"],
+        ),
+    ],
+)
+def test_a_fault_of_the_user_s_own_model_is_reported_with_the_remedy(own, text, key, said):
+    (fault,) = faults(text.replace("OWN", own))
+    named, _, what = fault.partition(": ")
+    assert named == key
+    assert [words for words in said if words.replace("OWN", own) not in what] == []
+
+
+def test_a_transfer_from_the_user_s_own_weights_onto_another_model_is_accepted(own):
+    text = """
+        models: [{kind: mlp, checkpoint: w.pt}, {kind: cnn}]
+        attacks: [{kind: fgsm, eps: [0]}, {kind: transfer, attack: fgsm, eps: [0],
+                   source_model: mlp, source_seed: 0}]
+        """
+    assert validate(configured(text))
+    text = text.replace("source_model: mlp, source_seed: 0", "source_model: cnn, source_seed: 7")
+    assert validate(configured(text))
+
+
+# --- Rows
+
+
+@pytest.mark.parametrize(
+    ("attack", "level", "rows", "without"),
+    [
+        ("kind: fgsm, eps: [0.1]", "eps~0.1", {}, ()),
+        ("kind: fgsm, eps: [0.1], examples: 7", "eps~0.1", {"examples": 7}, ()),
+        ("kind: jsma, gamma: [0.1]", "gamma~0.1", {"targets": "all"}, ("targets",)),
+        (
+            "kind: jsma, gamma: [0.1], targets: [3, 1], examples: 5",
+            "gamma~0.1",
+            {"targets": [3, 1], "examples": 5},
+            ("targets",),
+        ),
+        (
+            "kind: carlini_wagner, kappa: [0]",
+            "kappa~0",
+            {"targets": "untargeted"},
+            ("targets",),
+        ),
+        # Fooling images are not made of test images.
+        (
+            "kind: fooling, confidence: [0.9], images: 3, examples: 5",
+            "confidence~0.9",
+            {"fooling": 3},
+            ("images",),
+        ),
+        (
+            "kind: fooling_evolution, confidence: [0.9]",
+            "confidence~0.9",
+            {"fooling": 10},
+            ("images",),
+        ),
+    ],
+)
+def test_settings_of_an_attack_say_what_it_attacks_apart_from_its_hyper_parameters(
+    attack, level, rows, without
+):
+    study = validate(configured(f"attacks: [{{{attack}, name: mine}}]"))
+    found = attack_settings(study, "mine", level)
+    about = ("implementation", "parameters", "random")
+    assert {key: value for key, value in found.items() if key not in about} == rows
+    kind = attack_kind(study, "mine")
+    assert set(found["parameters"]) == set(kind.parameters) - set(without)
+    assert found["parameters"][kind.swept] == grid.Level.parse(level).value
+
+
+def test_how_many_examples_are_attacked_changes_no_cell():
+    few = "attacks: [{kind: fgsm, eps: [0, 0.1], examples: 5}]"
+    one, other = (list(grid.cells(validate(configured(text)))) for text in ("", few))
+    assert one == other
+
+
+def test_the_keys_of_every_attack_s_block_are_described_whatever_its_kind():
+    keys = general_keys("attacks")
+    assert set(keys) == {"kind", "name", "threats", "eot_samples", "examples"}
+    assert all(schema["description"].strip() for schema in keys.values())
+    assert set(general_keys("filters")) == {"kind", "name", "threats"}
+    for kind in ATTACKS.values():
+        assert not set(kind.parameters) & set(keys)
+
+
+# What implementations refuse, and a configuration therefore may not have.
+REFUSED = [
+    ("jsma", "gamma", [-0.1, 1.1]),
+    ("jsma", "theta", [0, 0.0, -1.5, 1.5]),
+    ("jsma", "outputs", ["margin"]),
+    ("jsma", "memory", [0]),
+    ("carlini_wagner", "kappa", [-1]),
+    ("carlini_wagner", "steps", [0]),
+    ("carlini_wagner", "search_steps", [0]),
+    ("carlini_wagner", "learning_rate", [0, -1]),
+    ("carlini_wagner", "initial_c", [0, -1]),
+    ("fooling", "confidence", [0, 1, 1.5]),
+    ("fooling", "start", ["zero"]),
+    ("fooling", "steps", [0]),
+    ("fooling", "learning_rate", [0]),
+    ("fooling_evolution", "confidence", [0, 1]),
+    ("fooling_evolution", "generations", [0]),
+    ("fooling_evolution", "offspring", [0]),
+    ("fooling_evolution", "mutation_rate", [0, 1.5]),
+    ("fooling_evolution", "mutation_strength", [-1]),
+    ("pgd", "eps", [-0.1, 1.1]),
+    ("pgd", "step_size", [0]),
+    ("pgd", "restarts", [0]),
+]
+LEAST = {"jsma": 0.1, "carlini_wagner": 0, "fooling": 0.5, "fooling_evolution": 0.5, "pgd": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "value"),
+    [(name, parameter, value) for name, parameter, values in REFUSED for value in values],
+)
+def test_what_an_implementation_refuses_its_schema_rejects(name, parameter, value):
+    import torch
+    from torch import nn
+
+    kind = ATTACKS[name]
+    given = {kind.swept: LEAST[name], parameter: value}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).requires_grad_(False)
+    images, labels = torch.rand(1, 1, 2, 2), torch.tensor([0])
+    targets = {"targets": torch.tensor([1])} if kind.targeted else {}
+    with pytest.raises(ValueError, match=parameter):
+        load(kind.implementation)(model, images, labels, **given, **targets)
+    block = {"kind": name, **given, kind.swept: [given[kind.swept]]}
+    with pytest.raises(ConfigurationError, match=parameter):
+        validate({**configured(), "attacks": [block]})
+
+
+# --- Kinds of one's own
+
+
+OWN_KINDS = """
+from epsigma.kinds import AttackKind, DatasetKind, FilterKind
+
+PUSH = AttackKind("mine.push:push", swept="eps", parameters={"eps": {"type": "number"}}, norm="l2")
+AIM = AttackKind(
+    "mine.push:aim",
+    parameters={"targets": {"description": "which", "enum": ["all"], "default": "all"}},
+    targeted=True,
+)
+_HIDDEN = PUSH
+SOFT = FilterKind("mine.soft:soft", gradient="exact")
+SHELF = DatasetKind("mine.shelf:shelf", parameters={"path": {"type": "string"}}, source="path")
+NUMBER = 5
+"""
+
+
+@pytest.fixture
+def kinds(tmp_path, monkeypatch):
+    """A module of the user's own, by its name; another that raises is `{name}_broken`."""
+    name = f"kinds_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(OWN_KINDS, encoding="utf-8")
+    (tmp_path / f"{name}_broken.py").write_text("1 / 0", encoding="utf-8")
+    (tmp_path / f"{name}_wrong.py").write_text("def", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
+    text = f"""
+    datasets: [{{kind: "{kinds}:SHELF", path: here.npz}}]
+    attacks: [{{kind: "{kinds}:PUSH", eps: [0, 2]}}, {{kind: "{kinds}:AIM", name: aimed}}]
+    filters: [{{kind: "{kinds}:SOFT"}}]
+    """
+    study = validate(configured(text))
+    assert validate(study) == study
+    # The entry's name, in small letters, is the block's.
+    assert [block["name"] for block in study["attacks"]] == ["push", "aimed"]
+    assert attack_settings(study, "push", "eps~2") == {
+        "implementation": "mine.push:push",
+        "parameters": {"eps": 2},
+    }
+    assert attack_settings(study, "aimed", "fixed") == {
+        "implementation": "mine.push:aim",
+        "parameters": {},
+        "targets": "all",
+    }
+    assert attack_kind(study, "push").norm == "l2"
+    assert attack_modules(study, "push") == ["mine.push"]
+    assert filter_kind(study, "soft").gradient == "exact"
+    assert own_data(study, "shelf") == "here.npz"
+    found = {(cell.attack, str(cell.budget), cell.filter) for cell in grid.cells(study)}
+    assert found == {
+        (attack, budget, name)
+        for attack, budget in (("push", "eps~0"), ("push", "eps~2"), ("aimed", "fixed"))
+        for name in ("none", "soft")
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "key", "said"),
+    [
+        ("attacks", ":NOTHING", "kind", "has no 'NOTHING'"),
+        ("attacks", "_gone:PUSH", "kind", "No module named"),
+        ("attacks", "_broken:PUSH", "kind", "ZeroDivisionError: division by zero"),
+        ("attacks", "_wrong:PUSH", "kind", "SyntaxError"),
+        ("attacks", ":NUMBER", "kind", "is 5, which is no AttackKind of epsigma.kinds"),
+        ("attacks", ":SOFT", "kind", "no AttackKind"),
+        ("filters", ":PUSH", "kind", "no FilterKind"),
+        ("datasets", ":PUSH", "kind", "no DatasetKind"),
+        # Paths could not be told from others.
+        ("attacks", ":_HIDDEN", "name", "give the block a `name`"),
+    ],
+)
+def test_what_is_no_kind_is_reported_with_the_reason(kinds, section, entry, key, said):
+    found = faults(f"{section}: [{{kind: '{kinds}{entry}', eps: [0]}}]")
+    (fault,) = [line for line in found if key in line.partition(": ")[0]]
+    assert said in fault

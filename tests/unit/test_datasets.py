@@ -1,25 +1,37 @@
 import gzip
 import hashlib
+import io
 import os
+import pickle
+import shutil
 import struct
 import sys
+import tarfile
 import types
+from dataclasses import replace
 from importlib.resources import as_file
 from importlib.resources import files as resources
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from epsigma.datasets import cifar10 as cifar_module
+from epsigma.datasets import fashion_mnist as fashion_module
+from epsigma.datasets import kmnist as kmnist_module
 from epsigma.datasets import mnist as mnist_module
+from epsigma.datasets.cifar10 import cifar10
 from epsigma.datasets.digits import digits
-from epsigma.datasets.idx import find_idx, read_idx
+from epsigma.datasets.fashion_mnist import fashion_mnist
+from epsigma.datasets.idx import read_idx
 from epsigma.datasets.images import Dataset, Images, stratified_split
-from epsigma.datasets.mnist import MD5, mnist
+from epsigma.datasets.kmnist import kmnist
+from epsigma.datasets.mnist import mnist
 from epsigma.datasets.mnist5k import mnist5k
 from epsigma.stages.dataset import dataset
 from safetensors import safe_open
 
-NAMES = tuple(MD5)
+NAMES = tuple(mnist_module.FILES.md5)
 
 
 def rows(images):
@@ -161,48 +173,137 @@ def idx(array):
     )
 
 
+MODULES = {"MNIST": mnist_module, "Fashion-MNIST": fashion_module, "KMNIST": kmnist_module}
+READ = {"MNIST": mnist, "Fashion-MNIST": fashion_mnist, "KMNIST": kmnist}
+RAW = ("MNIST", "Fashion-MNIST")
+
+
+def packed(raw):
+    return gzip.compress(raw, mtime=0)
+
+
 @pytest.fixture
-def small(monkeypatch):
-    """A small MNIST: the raw bytes of four files by name, taken for the published ones."""
-    generator = np.random.default_rng(0)
-    files = {}
-    for part, n in (("train", 8), ("t10k", 6)):
-        images = generator.integers(0, 256, (n, 3, 4), dtype=np.uint8)
-        files[f"{part}-images-idx3-ubyte"] = idx(images)
-        files[f"{part}-labels-idx1-ubyte"] = idx(np.arange(n, dtype=np.uint8))
-    sums = {name: hashlib.md5(raw).hexdigest() for name, raw in files.items()}
-    assert set(sums) == set(NAMES)
-    monkeypatch.setattr(mnist_module, "MD5", {name: sums[name] for name in NAMES})
-    return files
+def sets(monkeypatch):
+    """Small ones of all published sets: the raw bytes of four files, taken for the originals."""
+    made = {}
+    for seed, (title, module) in enumerate(MODULES.items()):
+        generator = np.random.default_rng(seed)
+        files = {}
+        for part, n in (("train", 8), ("t10k", 6)):
+            images = generator.integers(0, 256, (n, 3, 4), dtype=np.uint8)
+            files[f"{part}-images-idx3-ubyte"] = idx(images)
+            labels = generator.permutation(n).astype(np.uint8)
+            files[f"{part}-labels-idx1-ubyte"] = idx(labels)
+        published = module.FILES
+        assert tuple(published.md5) == tuple(files) == NAMES
+        sums = {
+            name: hashlib.md5(packed(raw) if published.gzipped else raw).hexdigest()
+            for name, raw in files.items()
+        }
+        monkeypatch.setattr(module, "FILES", replace(published, md5=sums, elsewhere=()))
+        made[title] = files
+    return made
+
+
+@pytest.fixture
+def small(sets):
+    return sets["MNIST"]
 
 
 def lay(folder, files, compress):
     folder.mkdir(parents=True, exist_ok=True)
     for name, raw in files.items():
         if compress:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(raw))
+            (folder / f"{name}.gz").write_bytes(packed(raw))
         else:
             (folder / name).write_bytes(raw)
 
 
-@pytest.mark.parametrize("compress", [False, True], ids=["raw", "gz"])
-@pytest.mark.parametrize("layout", ["", "MNIST/raw"], ids=["flat", "as torchvision"])
-def test_mnist_is_read_wherever_and_however_its_files_lie(tmp_path, small, layout, compress):
-    lay(tmp_path / layout, small, compress)
-    data = mnist(tmp_path)
+def holds(data, files):
+    """Whether a data set is, byte by byte, what its files hold."""
+    return all(
+        part.images.tobytes() == files[f"{name}-images-idx3-ubyte"][16:]
+        and bytes(part.labels.tolist()) == files[f"{name}-labels-idx1-ubyte"][8:]
+        for part, name in ((data.train, "train"), (data.test, "t10k"))
+    )
+
+
+def published(title):
+    return MODULES[title].FILES
+
+
+@pytest.mark.parametrize(
+    ("title", "compress"),
+    [*((title, compress) for title in RAW for compress in (False, True)), ("KMNIST", True)],
+)
+@pytest.mark.parametrize("downloaded", [False, True], ids=["flat", "as torchvision"])
+def test_a_published_set_is_read_wherever_and_however_its_files_lie(
+    tmp_path, sets, title, downloaded, compress
+):
+    folder = published(title).downloads(tmp_path) if downloaded else tmp_path
+    lay(folder, sets[title], compress)
+    data = READ[title](tmp_path)
     assert data.train.images.shape == (8, 1, 3, 4)
     assert data.test.images.shape == (6, 1, 3, 4)
-    assert data.train.images.tobytes() == small["train-images-idx3-ubyte"][16:]
-    assert data.test.images.tobytes() == small["t10k-images-idx3-ubyte"][16:]
-    assert data.train.labels.tolist() == list(range(8))
-    assert data.test.labels.tolist() == list(range(6))
+    assert holds(data, sets[title])
 
 
-def test_mnist_is_cut_to_the_first_images(tmp_path, small):
-    lay(tmp_path, small, compress=False)
-    data = mnist(tmp_path, train_size=5, test_size=2)
-    assert data.train.labels.tolist() == [0, 1, 2, 3, 4]
-    assert data.test.labels.tolist() == [0, 1]
+@pytest.mark.parametrize("title", MODULES)
+def test_a_published_set_is_cut_to_the_first_images(tmp_path, sets, title):
+    lay(tmp_path, sets[title], compress=True)
+    whole, cut = READ[title](tmp_path), READ[title](tmp_path, train_size=5, test_size=2)
+    assert np.array_equal(cut.train.images, whole.train.images[:5])
+    assert cut.test.labels.tolist() == whole.test.labels[:2].tolist()
+
+
+@pytest.mark.parametrize(("title", "other"), list(permutations(MODULES, 2)))
+@pytest.mark.parametrize("compress", [False, True], ids=["raw", "gz"])
+def test_a_set_is_not_taken_for_another_that_has_the_names_of_its_files(
+    tmp_path, sets, torchvision, title, other, compress
+):
+    lay(tmp_path, sets[other], compress)
+    lay(published(title).downloads(tmp_path), sets[title], compress=True)
+    assert holds(READ[title](tmp_path), sets[title])
+    # The other one alone is as good as nothing, whether there is a network or not.
+    shutil.rmtree(published(title).downloads(tmp_path))
+    torchvision(published(title).torchvision, unreachable)
+    with pytest.raises(FileNotFoundError, match="not in data_dir"):
+        READ[title](tmp_path)
+
+    def download(root, *, download):
+        lay(published(title).downloads(Path(root)), sets[title], compress=True)
+
+    torchvision(published(title).torchvision, download)
+    assert holds(READ[title](tmp_path), sets[title])
+
+
+def test_a_set_whose_files_are_partly_another_s_is_an_error(tmp_path, sets):
+    mixed = {**sets["Fashion-MNIST"], TRAIN: sets["MNIST"][TRAIN]}
+    lay(tmp_path, mixed, compress=False)
+    with pytest.raises(ValueError, match="another file under this name") as raised:
+        fashion_mnist(tmp_path)
+    assert f"one in {tmp_path / 'FashionMNIST' / 'raw'} will do as well" in str(raised.value)
+
+
+def test_a_system_s_package_is_read_where_data_dir_has_nothing(
+    tmp_path, sets, monkeypatch, torchvision
+):
+    torchvision("FashionMNIST", lambda root, *, download: pytest.fail("downloaded"))
+    package = tmp_path / "package"
+    here = replace(fashion_module.FILES, elsewhere=(package,))
+    monkeypatch.setattr(fashion_module, "FILES", here)
+    lay(package, sets["Fashion-MNIST"], compress=True)
+    # MNIST's files are in data_dir.
+    lay(tmp_path, sets["MNIST"], compress=False)
+    assert holds(fashion_mnist(tmp_path), sets["Fashion-MNIST"])
+
+
+def test_what_nobody_published_a_sum_of_is_not_read(tmp_path, sets, torchvision):
+    lay(tmp_path / "KMNIST" / "raw", sets["KMNIST"], compress=False)
+    # torchvision takes raw files for its own, and downloads nothing.
+    torchvision("KMNIST", lambda root, *, download: None)
+    with pytest.raises(FileNotFoundError, match=f"{NAMES[0]}.gz, .*under these names,"):
+        kmnist(tmp_path)
 
 
 @pytest.mark.parametrize(("ndim", "shape"), [(1, (5,)), (3, (2, 3, 4)), (4, (1, 2, 3, 4))])
@@ -213,19 +314,18 @@ def test_an_idx_file_is_read_with_the_shape_of_its_header(tmp_path, ndim, shape)
     assert np.array_equal(read_idx(path, md5=hashlib.md5(idx(array)).hexdigest()), array)
 
 
-def test_a_file_that_is_nowhere_is_not_found(tmp_path):
-    assert find_idx(tmp_path, NAMES[0]) is None
-    (tmp_path / NAMES[0]).mkdir()
-    assert find_idx(tmp_path, NAMES[0]) is None
-
-
 @pytest.mark.parametrize("missing", NAMES)
-def test_a_missing_file_is_named_with_a_remedy(tmp_path, small, missing):
-    lay(tmp_path, {name: raw for name, raw in small.items() if name != missing}, compress=True)
-    with pytest.raises(FileNotFoundError, match=f"incomplete: {missing} missing") as raised:
-        mnist(tmp_path)
+@pytest.mark.parametrize("title", MODULES)
+def test_a_missing_file_is_named_with_a_remedy(tmp_path, sets, title, missing):
+    lay(tmp_path, {n: raw for n, raw in sets[title].items() if n != missing}, compress=True)
+    # A folder is no file.
+    (tmp_path / f"{missing}.gz").mkdir()
+    suffix = ".gz" if title == "KMNIST" else ""
+    with pytest.raises(FileNotFoundError, match=f"incomplete: {missing}{suffix} missing") as raised:
+        READ[title](tmp_path)
     assert str(tmp_path) in str(raised.value)
-    assert "Add the missing ones under these names (or with .gz)" in str(raised.value)
+    assert "Add the missing ones under these names" in str(raised.value)
+    assert ("(or with .gz)" in str(raised.value)) == (title != "KMNIST")
 
 
 REMEDY = "replace it by the original"
@@ -316,49 +416,236 @@ def test_a_damaged_file_is_refused_by_name_reason_and_remedy(
     assert REMEDY in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: packed(altered(raw, 50)),
+        lambda raw: gzip.compress(raw, mtime=1),
+    ],
+    ids=["another image", "packed anew"],
+)
+def test_the_sum_of_a_gzipped_file_is_that_of_its_gzipped_bytes(tmp_path, sets, damage):
+    lay(tmp_path, sets["KMNIST"], compress=True)
+    path = tmp_path / f"{TRAIN}.gz"
+    path.write_bytes(damage(sets["KMNIST"][TRAIN]))
+    with pytest.raises(ValueError, match="the MD5 sum of its gzipped bytes") as raised:
+        kmnist(tmp_path)
+    assert str(path) in str(raised.value)
+
+
 @pytest.fixture
 def torchvision(monkeypatch):
-    """Stand in for torchvision's MNIST: a function is put in its place."""
+    """Stand in for torchvision's classes: a function is put in place of one."""
 
-    def replace(download):
+    def put(name, download):
         module = types.ModuleType("torchvision.datasets")
-        module.MNIST = download
+        setattr(module, name, download)
         monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
         monkeypatch.setitem(sys.modules, "torchvision.datasets", module)
 
-    return replace
+    return put
 
 
-@pytest.mark.parametrize("error", [RuntimeError, OSError])
-def test_mnist_that_is_neither_there_nor_to_be_had_is_an_error_with_a_remedy(
-    tmp_path, torchvision, error
+def unreachable(*arguments, **keywords):
+    raise RuntimeError("Error downloading train-images-idx3-ubyte.gz: no route to host\n")
+
+
+def failing(*arguments, **keywords):
+    raise OSError("no route to host")
+
+
+@pytest.mark.parametrize("fail", [unreachable, failing])
+@pytest.mark.parametrize("title", MODULES)
+def test_a_set_that_is_neither_there_nor_to_be_had_is_an_error_with_a_remedy(
+    tmp_path, torchvision, sets, title, fail
 ):
-    def fail(root, *, download):
-        raise error("Error downloading train-images-idx3-ubyte.gz: no route to host\n")
-
-    torchvision(fail)
+    torchvision(published(title).torchvision, fail)
     with pytest.raises(FileNotFoundError, match=r"no route to host\)") as raised:
-        mnist(tmp_path / "data")
+        READ[title](tmp_path / "data")
     message = str(raised.value)
-    assert f"data_dir = {tmp_path / 'data'}" in message
+    assert message.startswith(f"{title} is not in data_dir = {tmp_path / 'data'} (")
     assert "--config data_dir=FOLDER" in message
     assert all(name in message for name in NAMES)
+    assert (f"{NAMES[0]}.gz" in message.partition(")")[0]) == (title == "KMNIST")
 
 
-def test_mnist_is_downloaded_into_the_folder_that_has_none_of_it(tmp_path, small, torchvision):
+@pytest.mark.parametrize("title", MODULES)
+def test_a_set_is_downloaded_into_the_folder_that_has_none_of_it(
+    tmp_path, sets, torchvision, title
+):
     def download(root, *, download):
         assert download
-        lay(Path(root) / "MNIST" / "raw", small, compress=False)
+        lay(published(title).downloads(Path(root)), sets[title], compress=True)
 
-    torchvision(download)
-    assert len(mnist(tmp_path / "data").train.labels) == 8
-    assert find_idx(tmp_path / "data", TRAIN) == tmp_path / "data" / "MNIST" / "raw" / TRAIN
+    torchvision(published(title).torchvision, download)
+    assert holds(READ[title](tmp_path / "data"), sets[title])
 
 
-def test_mnist_that_is_there_is_not_downloaded(tmp_path, small, torchvision):
-    torchvision(lambda root, *, download: pytest.fail("downloaded"))
+def test_a_set_that_is_there_is_not_downloaded(tmp_path, small, torchvision):
+    torchvision("MNIST", lambda root, *, download: pytest.fail("downloaded"))
     lay(tmp_path, small, compress=True)
     assert len(mnist(tmp_path).train.labels) == 8
+
+
+@pytest.mark.parametrize("title", MODULES)
+def test_torchvision_has_the_class_that_downloads_and_its_folder(tmp_path, title):
+    import torchvision.datasets
+
+    made = getattr(torchvision.datasets, published(title).torchvision)
+    assert {name.removesuffix(".gz") for name, _ in made.resources} == set(NAMES)
+    unread = object.__new__(made)
+    unread.root = tmp_path
+    assert Path(unread.raw_folder) == published(title).downloads(tmp_path)
+    if published(title).gzipped:
+        assert dict(made.resources) == {f"{n}.gz": md5 for n, md5 in published(title).md5.items()}
+
+
+# --- CIFAR-10
+
+
+@pytest.fixture
+def cifar(monkeypatch):
+    """A small CIFAR-10 of 3 x 2 x 4 pixels and three classes: its files by name, and its images."""
+    monkeypatch.setattr(cifar_module, "SHAPE", (3, 2, 4))
+    monkeypatch.setattr(cifar_module, "CLASSES", 3)
+    monkeypatch.setattr(cifar_module, "PER_CLASS", (10, 2))
+    generator = np.random.default_rng(0)
+    files, labels, images = {}, [], []
+    for part, names, n in (("train", TRAINING, 30), ("test", TESTING, 6)):
+        labels = generator.permutation(np.arange(n) % 3).astype(np.uint8)
+        images = generator.integers(0, 256, (n, 3, 2, 4), dtype=np.uint8)
+        records = [bytes([y]) + x.tobytes() for x, y in zip(images, labels, strict=True)]
+        per_file = n // len(names)
+        for i, name in enumerate(names):
+            files[name] = b"".join(records[i * per_file : (i + 1) * per_file])
+        files[part] = (images, labels)
+    return files
+
+
+TRAINING = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+TESTING = ("test_batch.bin",)
+
+
+def unpacked(folder, files):
+    (folder / "cifar-10-batches-bin").mkdir(parents=True)
+    for name in (*TRAINING, *TESTING):
+        if name in files:
+            (folder / "cifar-10-batches-bin" / name).write_bytes(files[name])
+    return folder / "cifar-10-batches-bin"
+
+
+def archived(folder, files, monkeypatch):
+    """Write the archive, and take its sum for the published one."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        # Not in their order, and not alone, as in the original.
+        for name in ("batches.meta.txt", *TESTING, *reversed(TRAINING)):
+            if name in files or name == "batches.meta.txt":
+                info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                info.size = len(files.get(name, b""))
+                tar.addfile(info, io.BytesIO(files.get(name, b"")))
+    monkeypatch.setattr(cifar_module, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    return path
+
+
+def is_cifar(data, files):
+    return all(
+        np.array_equal(getattr(data, part).images, files[part][0])
+        and np.array_equal(getattr(data, part).labels, files[part][1])
+        for part in ("train", "test")
+    )
+
+
+@pytest.mark.parametrize("packing", ["folder", "archive", "both"])
+def test_cifar10_is_read_from_its_archive_or_its_folder(tmp_path, cifar, monkeypatch, packing):
+    if packing != "archive":
+        # If the archive is there, what cannot be checked is not looked at.
+        unpacked(tmp_path, cifar if packing == "folder" else {})
+    if packing != "folder":
+        archived(tmp_path, cifar, monkeypatch)
+    data = cifar10(tmp_path)
+    assert is_cifar(data, cifar)
+    assert data.train.images.shape == (30, 3, 2, 4)
+    assert data.classes == 3
+    cut = cifar10(tmp_path, train_size=7, test_size=2)
+    assert np.array_equal(cut.train.images, data.train.images[:7])
+    assert len(cut.test.labels) == 2
+
+
+@pytest.mark.parametrize("name", ["data_batch_3.bin", "test_batch.bin"])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda raw: raw[:-1], "truncated or damaged: a file has"),
+        (lambda raw: raw + b"x", "truncated or damaged: a file has"),
+        (lambda raw: b"", "truncated or damaged: a file has 0 bytes"),
+        (lambda raw: bytes([(raw[0] + 1) % 3]) + raw[1:], "is not CIFAR-10: its labels"),
+        (lambda raw: b"\xff" + raw[1:], "is not CIFAR-10: its labels"),
+    ],
+)
+def test_a_damaged_folder_of_cifar10_is_refused(tmp_path, cifar, name, damage, said):
+    folder = unpacked(tmp_path, {**cifar, name: damage(cifar[name])})
+    with pytest.raises(ValueError, match=said) as raised:
+        cifar10(tmp_path)
+    assert str(folder) in str(raised.value)
+    assert "replace it by what cifar-10-binary.tar.gz holds" in str(raised.value)
+
+
+def test_a_folder_of_cifar10_without_one_of_its_files_is_refused(tmp_path, cifar):
+    unpacked(tmp_path, {name: cifar[name] for name in TRAINING})
+    with pytest.raises(FileNotFoundError, match=r"incomplete: test_batch\.bin missing"):
+        cifar10(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda raw: raw[:-20], "not the published archive: its MD5 sum is"),
+        (lambda raw: b"", "not the published archive: its MD5 sum is"),
+        (lambda raw: altered(raw, 100), "not the published archive: its MD5 sum is"),
+    ],
+)
+def test_an_archive_of_another_sum_is_refused(tmp_path, cifar, monkeypatch, damage, said):
+    path = archived(tmp_path, cifar, monkeypatch)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=said) as raised:
+        cifar10(tmp_path)
+    assert str(path) in str(raised.value)
+    assert "remove it to have it downloaded again" in str(raised.value)
+
+
+def test_an_archive_that_lacks_a_file_is_refused(tmp_path, cifar, monkeypatch):
+    archived(tmp_path, {name: cifar[name] for name in TRAINING}, monkeypatch)
+    with pytest.raises(ValueError, match=r"lacks test_batch\.bin"):
+        cifar10(tmp_path)
+
+
+def test_the_pickled_version_of_cifar10_is_not_opened(tmp_path, trap, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(pickle.dumps(trap))
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", failing)
+    with pytest.raises(FileNotFoundError, match="the Python version is pickled") as raised:
+        cifar10(tmp_path)
+    assert "no route to host" in str(raised.value)
+    assert "--config data_dir=FOLDER" in str(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar-10-batches-py"]
+
+
+def test_cifar10_is_downloaded_as_its_archive_and_kept(tmp_path, cifar, monkeypatch):
+    original = archived(tmp_path / "elsewhere", cifar, monkeypatch).read_bytes()
+    asked = []
+
+    def download(url, root, filename, md5):
+        asked.append((url, md5))
+        (Path(root) / filename).write_bytes(original)
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
+    for _ in range(2):
+        assert is_cifar(cifar10(tmp_path / "data"), cifar)
+    assert asked == [(cifar_module.URL, cifar_module.MD5)]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar-10-binary.tar.gz"]
 
 
 # --- The original
@@ -393,6 +680,26 @@ def test_the_original_mnist_is_cut_as_asked(original):
     assert data.test.labels.tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     with pytest.raises(ValueError, match="60001 images were asked for, there are 60000"):
         mnist(original, train_size=60001)
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    folder = Path(os.environ.get("EPSIGMA_FASHION_MNIST", *fashion_module.FILES.elsewhere))
+    if not folder.is_dir():
+        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
+    return folder
+
+
+def test_the_original_fashion_mnist_is_that_of_torchvision_s_sums_and_not_mnist(clothes):
+    data = fashion_mnist(clothes)
+    assert data.train.images.shape == (60000, 1, 28, 28)
+    assert np.bincount(data.train.labels).tolist() == [6000] * 10
+    assert np.bincount(data.test.labels).tolist() == [1000] * 10
+    # An ankle boot, a T-shirt, another; a boot, a pullover, trousers.
+    assert data.train.labels[:3].tolist() == [9, 0, 0]
+    assert data.test.labels[:3].tolist() == [9, 2, 1]
+    with pytest.raises(ValueError, match="not the published file"):
+        read_idx(clothes / f"{TRAIN}.gz", md5=mnist_module.FILES.md5[TRAIN])
 
 
 # --- The stage

@@ -8,7 +8,7 @@ import torch
 from epsigma.classifier import build, predict
 from epsigma.files import read_cell, read_json, read_ledger
 from epsigma.filters.gaussian import Gaussian
-from epsigma.stages.evaluate import evaluate, evaluate_clean, score, summarise
+from epsigma.stages.evaluate import by_example, evaluate, evaluate_clean, score, summarise
 from epsigma.tensors import ImageSet, measure, read_clean, write_image_set
 from torch import nn
 
@@ -90,6 +90,8 @@ def ledger(correct, correct_clean, **measures):
     n = len(correct)
     zeros = dict.fromkeys(ImageSet.MEASURES, [0.0] * n)
     return {
+        "index": np.arange(n),
+        "probability": np.full(n, 0.75, np.float32),
         "correct": np.array(correct, bool),
         "correct_clean": np.array(correct_clean, bool),
         **{name: np.array(value, np.float32) for name, value in (zeros | measures).items()},
@@ -167,6 +169,8 @@ def test_a_summary_can_be_written_as_json():
         "linf_max",
         "l2_max",
         "outside_max",
+        "changed_max",
+        "confidence",
     ]
 
 
@@ -255,6 +259,7 @@ def test_a_cell_s_ledger_has_a_row_an_example_and_its_columns(files, trained, tm
         "linf": np.float32,
         "l2": np.float32,
         "l0": np.float32,
+        "changed": np.float32,
         "outside": np.float32,
     }
     assert columns["index"].tolist() == list(range(360))
@@ -302,3 +307,129 @@ def test_a_set_whose_labels_are_not_the_test_set_s_is_refused(
     assert files["images"] in str(raised.value)
     assert not (tmp_path / "a.json").exists()
     assert not (tmp_path / "a.parquet").exists()
+
+
+# --- Sets of rows
+
+
+@pytest.mark.parametrize(
+    ("index", "correct", "expected"),
+    [
+        # The worst over an example's rows.
+        ([0, 0, 1, 1, 2, 2], [1, 1, 1, 0, 0, 0], [1, 0, 0]),
+        # Examples that are left out are none, and one may have more rows than another.
+        ([2, 5, 5, 5, 9], [1, 1, 1, 0, 1], [1, 0, 1]),
+        ([0, 1, 2], [1, 0, 1], [1, 0, 1]),
+        ([4, 4], [1, 1], [1]),
+    ],
+)
+def test_an_example_is_right_if_all_of_its_rows_are(index, correct, expected):
+    columns = {"index": np.array(index), "correct": np.array(correct, bool)}
+    assert by_example(columns).tolist() == [bool(value) for value in expected]
+
+
+def test_rates_are_over_examples_and_means_over_rows():
+    columns = ledger([1, 0, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0], l2=[1, 1, 1, 1, 4, 4])
+    columns["index"] = np.array([0, 0, 1, 1, 3, 3])
+    found = summarise(columns)
+    assert (found["n"], found["n_correct"], found["accuracy"]) == (3, 1, 1 / 3)
+    assert (found["n_correct_clean"], found["n_fooled"], found["attack_success"]) == (2, 1, 0.5)
+    assert (found["l2"], found["l2_max"]) == (2, 4)
+
+
+def test_what_has_no_clean_counterpart_has_no_norm_and_can_be_written():
+    nothing = [math.nan] * 2
+    measures = dict.fromkeys(("linf", "l2", "l0", "changed"), nothing)
+    found = summarise(ledger([1, 0], [1, 1], **measures, outside=[0, 0.5]))
+    assert {name for name, value in found.items() if value is None} == {
+        *("linf", "l2", "l0", "linf_max", "l2_max", "changed_max")
+    }
+    assert found["outside_max"] == 0.5
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def write_rows(files, trained, index, target, images=None, labels=None):
+    """Write a set of rows: of an example each, aimed at a class, or none (-1)."""
+    index, target = torch.tensor(index), torch.tensor(target)
+    images = trained.images[index] if images is None else images
+    labels = trained.labels[index] if labels is None else labels
+    measures = {name: torch.zeros(len(index)) for name in ImageSet.MEASURES}
+    rows = {"index": index, "target": target}
+    write_image_set(files["images"], ImageSet(images, labels, measures, rows), {})
+
+
+def test_a_row_is_judged_by_the_example_that_it_is_of_and_reached_if_its_target_is_named(
+    files, trained, tmp_path, make_job
+):
+    named = trained.model(trained.images).argmax(1)
+    right = (named == trained.labels).tolist()
+    first, second = right.index(True), right.index(False)
+    # Other images than their own: of the first example one row that is still right, one that is
+    # taken for a third example; of the second, which is wrong when clean, one that is wrong again.
+    other = next(i for i in range(360) if named[i] != trained.labels[first])
+    index = sorted([first, first, second])
+    shown = {first: [first, other], second: [second]}
+    sources = [shown[i].pop(0) for i in index]
+    target = [int(named[source]) for source in sources]
+    # What is aimed at and what is named differ in one row.
+    target[-1] = (target[-1] + 1) % 10
+    write_rows(files, trained, index, target, trained.images[sources])
+    _, metrics, path = run(make_job, trained, tmp_path, files)
+    columns = read_ledger(path)
+    assert columns["index"].tolist() == index
+    assert columns["target"].tolist() == target
+    assert columns["reached"].tolist() == [True, True, False]
+    assert columns["label"].tolist() == trained.labels[index].tolist()
+    assert columns["correct_clean"].tolist() == [i == first for i in index]
+    # Worst over the rows: neither example is right, and one of them was.
+    assert (metrics["n"], metrics["n_correct"]) == (2, 0)
+    assert (metrics["n_correct_clean"], metrics["attack_success"]) == (1, 1)
+    assert (columns["index"].dtype, columns["target"].dtype) == (np.int32, np.int16)
+
+
+def test_the_first_examples_alone_are_scored_without_targets(files, trained, tmp_path, make_job):
+    write_rows(files, trained, list(range(25)), [-1] * 25)
+    _, metrics, path = run(make_job, trained, tmp_path, files)
+    columns = read_ledger(path)
+    assert not {"target", "reached"} & set(columns)
+    assert metrics["n"] == 25
+    expected = read_ledger(files["clean"])["correct"][:25]
+    assert columns["correct_clean"].tolist() == columns["correct"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("index", "labels"),
+    [
+        pytest.param([1, 2, 3], slice(0, 3), id="labels of others"),
+        pytest.param([0, 1, 360], [0, 1, 2], id="an example that there is not"),
+    ],
+)
+def test_rows_whose_labels_are_not_their_examples_are_refused(
+    files, trained, tmp_path, make_job, index, labels
+):
+    wrong = trained.labels[labels]
+    write_rows(files, trained, index, [-1] * 3, trained.images[:3], wrong)
+    with pytest.raises(ValueError, match="are not the test set's in its order"):
+        run(make_job, trained, tmp_path, files)
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+def test_a_fooling_image_counts_from_the_confidence_on_that_was_asked_for(
+    files, trained, tmp_path, make_job, confidence
+):
+    probabilities, named = trained.model(trained.images[:60]).softmax(1).max(1)
+    # Every third is named otherwise than it was made for.
+    target = (named + (torch.arange(60) % 3 == 0)) % 10
+    write_rows(files, trained, list(range(60)), target.tolist(), trained.images[:60], target)
+    job = make_job({"model": trained.settings, "confidence": confidence}, **CELL)
+    outputs = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
+    evaluate(job, **files, **outputs)
+    columns, metrics = read_ledger(outputs["ledger"]), read_json(outputs["metrics"])
+    accepted = (named == target) & (probabilities >= confidence)
+    assert columns["reached"].tolist() == (named == target).tolist()
+    assert columns["correct"].tolist() == (~accepted).tolist()
+    # There is no clean image that could be wrong: of all of them.
+    assert columns["correct_clean"].all()
+    assert metrics["attack_success"] == pytest.approx(accepted.float().mean().item())
+    assert 0 < metrics["attack_success"] <= 2 / 3

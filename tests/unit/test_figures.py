@@ -7,6 +7,7 @@ import pytest
 import torch
 from epsigma.checks.verdict import Verdict
 from epsigma.figures import style
+from epsigma.figures.convergence import LEGEND, loss_by_step
 from epsigma.figures.curves import (
     accuracy_by_budget,
     accuracy_by_strength,
@@ -15,6 +16,7 @@ from epsigma.figures.curves import (
     over_seeds,
     success_by_budget,
 )
+from epsigma.figures.fooling import draw_fooling
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
 from epsigma.figures.threats import (
@@ -23,11 +25,11 @@ from epsigma.figures.threats import (
     halving_budget,
     worst_case_by_strength,
 )
-from epsigma.files import write_ledger
+from epsigma.files import write_json, write_ledger
 from epsigma.filters.gaussian import Gaussian
 from epsigma.grid import spell
 from epsigma.stages.check import tabulate as tabulate_checks
-from epsigma.stages.collect import tabulate
+from epsigma.stages.collect import read_table, tabulate
 from epsigma.stages.draw import _save, draw_attack, draw_filters, draw_model, select
 from epsigma.stages.gallery import choose, make_gallery
 from epsigma.stages.spectrum import make_spectrum, radial_spectrum
@@ -87,6 +89,8 @@ def table(
                             "linf_max": budget,
                             "l2_max": 1.0,
                             "outside_max": 0.0,
+                            "changed_max": 0.0,
+                            "confidence": 0.9,
                         }
                     )
     return tabulate(rows)
@@ -712,7 +716,7 @@ def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
         ("eps", 0.1, "ε = 0.1"),
         ("sigma", 2.0, "σ = 2"),
         ("cutoff", 0.25, "cutoff = 0.25"),
-        ("kappa", 0, "kappa = 0"),
+        ("kappa", 0, "κ = 0"),
         (None, None, "fixed"),
     ],
 )
@@ -726,7 +730,7 @@ def test_levels_are_named_by_their_symbol(name, value, label):
         ("eps", "linf", "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)"),
         ("eps", "l2", "ε, radius of the ℓ2 ball (pixel range is 0 to 1)"),
         ("eps", None, "ε, radius of the perturbation's ball (pixel range is 0 to 1)"),
-        ("kappa", None, "kappa"),
+        ("kappa", None, "κ, logit margin asked for"),
         (None, None, ""),
     ],
 )
@@ -806,9 +810,9 @@ def gallery(count=3, channels=1, **changes):
 
 
 @pytest.mark.parametrize(("count", "channels"), [(1, 1), (2, 3), (12, 1)])
-def test_a_gallery_has_a_clean_and_an_attacked_image_a_strength(count, channels):
+def test_a_gallery_has_two_images_and_their_difference_a_strength(count, channels):
     found = panels(gallery(count, channels))
-    assert len(found) == 2 * count
+    assert len(found) == 3 * count
     assert all(len(axes.images) == 1 for axes in found)
     titles = [axes.get_title() for axes in found if axes.get_title()]
     assert titles == ["no filter", *(f"σ = {i}" for i in range(1, count))]
@@ -817,10 +821,11 @@ def test_a_gallery_has_a_clean_and_an_attacked_image_a_strength(count, channels)
 def test_a_gallery_says_what_is_predicted_and_whether_it_is_right():
     figure = gallery(3)
     labels = [axes.get_xlabel() for axes in panels(figure)]
-    assert labels == ["7 (25%) ✓"] * 3 + ["7 (25%) ✓", "3 (25%) ✗", "3 (25%) ✗"]
+    assert labels[:6] == ["7 (25%) ✓"] * 3 + ["7 (25%) ✓", "3 (25%) ✗", "3 (25%) ✗"]
     assert [axes.get_ylabel() for axes in panels(figure) if axes.get_ylabel()] == [
         "clean",
         "attacked,\nε = 0.1",
+        "difference",
     ]
     assert figure.get_suptitle() == "fgsm on mlp, digits, gaussian: test image 12, a 7"
 
@@ -831,8 +836,40 @@ def test_a_gallery_says_what_is_predicted_and_whether_it_is_right():
 def test_a_gallery_shows_all_images_on_one_grey_scale(lowest, highest, limits):
     images = np.full((2, 3, 1, 8, 8), 0.5, np.float32)
     images[0, 0, 0, 0, 0], images[1, 2, 0, 0, 0] = lowest, highest
-    for axes in panels(gallery(images=images)):
+    for axes in panels(gallery(images=images))[:6]:
         assert axes.images[0].get_clim() == pytest.approx(limits)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gallery_s_differences_are_around_mid_grey_on_one_scale(channels):
+    images = np.full((2, 2, channels, 8, 8), 0.5, np.float32)
+    # Without a filter up in the first channel and down in the last; a filter leaves half of it.
+    images[1, 0, 0, 2, 3], images[1, 0, -1, 5, 6] = 0.9, 0.1
+    images[1, 1, 0, 2, 3] = 0.7
+    bare, filtered = panels(gallery(2, images=images))[4:]
+    assert [axes.get_xlabel() for axes in (bare, filtered)] == ["ℓ∞ 0.4", "ℓ∞ 0.2"]
+    shown = []
+    for axes in (bare, filtered):
+        picture = axes.images[0]
+        drawn_values = np.asarray(picture.get_array())
+        if channels == 1:
+            low, high = picture.get_clim()
+            drawn_values = ((drawn_values - low) / (high - low))[..., None]
+        shown.append(drawn_values)
+    assert shown[0].shape == (8, 8, channels)
+    assert shown[0][2, 3, 0] == pytest.approx(1)
+    assert shown[0][5, 6, -1] == pytest.approx(0)
+    assert shown[1][2, 3, 0] == pytest.approx(0.75)
+    # Elsewhere, and in the channels that nobody touched, nothing.
+    for values, touched in zip(shown, (2, 1), strict=True):
+        assert (np.abs(values - 0.5) > 1e-6).sum() == touched
+
+
+def test_a_gallery_in_colour_shows_the_colours():
+    images = np.zeros((2, 1, 3, 8, 8), np.float32)
+    images[:, :, 0] = 1
+    for axes in panels(gallery(1, images=images))[:2]:
+        assert np.asarray(axes.images[0].get_array())[0, 0].tolist() == [1, 0, 0]
 
 
 def bits(text):
@@ -893,7 +930,8 @@ def attacked(tmp_path, clean_file):
         sets.append(str(tmp_path / f"{budget}.safetensors"))
         write_image_set(sets[-1], ImageSet(noisy, clean.labels, norms), {})
         ledgers.append(str(tmp_path / f"{budget}.parquet"))
-        write_ledger(ledgers[-1], {"correct": right, "correct_clean": bits("1" * 10)}, {})
+        columns = {"index": np.arange(10), "correct": right, "correct_clean": bits("1" * 10)}
+        write_ledger(ledgers[-1], columns, {})
     return {"adversarial": sets, "ledgers": ledgers}
 
 
@@ -903,6 +941,7 @@ def test_the_stage_puts_the_chosen_image_through_each_filter_and_asks_the_model(
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
+        "fooling": False,
         "filters": filters(0.5, 1),
     }
     path = str(tmp_path / "gallery.safetensors")
@@ -915,8 +954,8 @@ def test_the_stage_puts_the_chosen_image_through_each_filter_and_asks_the_model(
     )
     names = ("images", "predictions", "probabilities", "index", "label")
     found = read_tensors(path, names, CPU)
-    assert found["index"] == 5
-    assert found["label"] == trained.labels[5]
+    assert found["index"].tolist() == [5, 5]
+    assert found["label"].tolist() == [trained.labels[5]] * 2
     assert found["images"].shape == (2, 3, 1, 8, 8)
     clean = read_clean(clean_file, CPU).images[5]
     noisy = read_image_set(attacked["adversarial"][1], CPU).images[5]
@@ -991,7 +1030,7 @@ def test_a_constant_image_has_its_mean_at_frequency_zero_and_nothing_else():
 @pytest.fixture
 def spectrum(tmp_path, clean_file, attacked, make_job):
     path = tmp_path / "spectrum.csv"
-    settings = {"budgets": ["eps~0", "eps~0.5"], "filters": filters(0.5, 1)}
+    settings = {"budgets": ["eps~0", "eps~0.5"], "fooling": False, "filters": filters(0.5, 1)}
     make_spectrum(
         make_job(settings),
         test=str(clean_file),
@@ -1049,6 +1088,215 @@ def test_of_many_perturbations_the_weakest_a_middle_and_the_strongest_are_drawn(
     )
     top = panels(draw_spectrum(curves, ""))[0]
     assert list(drawn(top))[1:] == [f"perturbation, ε = {eps}" for eps in ("0.1", "0.5", "0.9")]
+
+
+def write_rows(path, images, labels, index, target):
+    """Write a set of rows, as the stage attack does."""
+    rows = {"index": torch.tensor(index), "target": torch.tensor(target)}
+    measures = {name: torch.zeros(len(images)) for name in ImageSet.MEASURES}
+    write_image_set(path, ImageSet(images, labels, measures, rows), {})
+    return str(path)
+
+
+def spectra_of(tmp_path, clean_file, make_job, path, *, fooling):
+    """The curves that the stage writes of one set."""
+    written = tmp_path / "curves.csv"
+    level = "confidence~0.9" if fooling else "gamma~0.1"
+    settings = {"budgets": [level], "fooling": fooling, "filters": filters(1)}
+    make_spectrum(
+        make_job(settings), test=str(clean_file), adversarial=[path], spectrum=str(written)
+    )
+    return read_table(str(written))
+
+
+def amplitudes(curves, curve):
+    return curves[curves["curve"] == curve]["amplitude"].tolist()
+
+
+def test_the_perturbation_of_a_row_is_from_the_image_that_it_is_of(tmp_path, clean_file, make_job):
+    clean = read_clean(clean_file, CPU)
+    index, delta = [4, 4, 9, 350], 0.25
+    path = tmp_path / "rows.safetensors"
+    write_rows(path, clean.images[index] + delta, clean.labels[index], index, [0, 1, 2, 3])
+    curves = spectra_of(tmp_path, clean_file, make_job, str(path), fooling=False)
+    # A shift by the same grey everywhere: of N pixels, delta √N at frequency 0.
+    assert amplitudes(curves, "perturbation") == pytest.approx([8 * delta, 0, 0, 0, 0], abs=1e-5)
+
+
+def test_fooling_images_have_spectra_of_their_own_and_no_perturbation(
+    tmp_path, clean_file, make_job
+):
+    # More of them than there are test images, none of which they are.
+    images = torch.rand(400, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "made.safetensors"
+    labels = torch.arange(400) % 10
+    write_rows(path, images, labels, list(range(400)), labels.tolist())
+    curves = spectra_of(tmp_path, clean_file, make_job, str(path), fooling=True)
+    assert list(curves["curve"].unique()) == ["images", "fooling", "filter"]
+    assert set(curves[curves["curve"] == "fooling"]["level"]) == {"confidence~0.9"}
+    expected = radial_spectrum(images)[1].tolist()
+    assert amplitudes(curves, "fooling") == pytest.approx(expected, rel=1e-5)
+    top, *_ = panels(draw_spectrum(curves, ""))
+    assert list(drawn(top)) == ["clean images", "fooling images, confidence = 0.9"]
+
+
+def test_spectra_of_an_attack_that_changes_nothing_are_those_of_the_images(spectrum):
+    curves = read_table(str(spectrum))
+    curves = curves[curves["level"] != "eps~0.5"]
+    top, *_ = panels(draw_spectrum(curves, ""))
+    assert list(drawn(top)) == ["clean images"]
+
+
+# --- Convergence
+
+
+def effort(threat="blind", name="none", strength="fixed", **found):
+    return {**EFFORT, "cell": {"threat": threat, "filter": name, "strength": strength}, **found}
+
+
+def test_convergence_is_a_line_of_losses_for_each_thing_that_is_attacked():
+    efforts = [
+        effort(),
+        effort("aware", "gaussian", "sigma~1.5", losses=[1, 2, 4], errors=[0, 1]),
+        effort("aware", "fix", "fixed", steps=[1, 3], losses=[5, 6]),
+        # Without losses there is nothing to draw.
+        {key: value for key, value in effort().items() if key not in ("losses", "steps")},
+        effort(losses=[], steps=[]),
+    ]
+    figure = loss_by_step(efforts, "pgd on mlp, digits")
+    (axes,) = panels(figure)
+    assert drawn(axes) == {
+        "the bare model: 50.0% → 62.5%": ([1, 2, 3], [0.25, 0.5, 0.75]),
+        "gaussian σ = 1.5: 0.0% → 100.0%": ([1, 2, 3], [1, 2, 4]),
+        "fix: 50.0% → 62.5%": ([1, 3], [5, 6]),
+    }
+    assert axes.get_legend().get_title().get_text() == "success, steps 3 → 6"
+    assert figure.get_suptitle() == "pgd on mlp, digits: convergence at ε = 0.5"
+
+
+@pytest.mark.parametrize("efforts", [[], [{"cell": {}}]], ids=["noise", "not traced"])
+def test_an_attack_whose_loss_is_not_followed_says_so(efforts):
+    figure = loss_by_step(efforts, "a title")
+    assert figure.axes == []
+    assert "no loss that is followed" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize(("count", "has_legend"), [(LEGEND, True), (LEGEND + 1, False)])
+def test_a_legend_of_too_many_lines_is_left_out(count, has_legend):
+    efforts = [effort("aware", "gaussian", f"sigma~{i + 1}") for i in range(count)]
+    (axes,) = panels(loss_by_step(efforts, ""))
+    assert len(axes.lines) == count
+    assert (axes.get_legend() is not None) == has_legend
+
+
+# --- Fooling images
+
+
+def test_fooling_images_are_a_row_each_and_bold_where_they_are_accepted():
+    predictions = np.array([[3, 3, 3], [5, 7, 5]])
+    probabilities = np.array([[0.95, 0.9, 0.89], [1, 1, 0.5]], np.float32)
+    images = np.random.default_rng(0).random((2, 3, 1, 8, 8), dtype=np.float32)
+    figure = draw_fooling(
+        images,
+        predictions,
+        probabilities,
+        targets=np.array([3, 7]),
+        budget="confidence~0.9",
+        strengths=["fixed", "sigma~1", "sigma~2"],
+        title="fooling on mlp, digits, gaussian",
+    )
+    found = panels(figure)
+    labels = [axes.get_xlabel() for axes in found]
+    assert labels == ["3 (95%)", "3 (90%)", "3 (89%)", "5 (100%)", "7 (100%)", "5 (50%)"]
+    weights = [axes.xaxis.label.get_fontweight() for axes in found]
+    # Named as the target, with the confidence that was asked for.
+    assert [weight == "bold" for weight in weights] == [True, True, False, False, True, False]
+    assert [axes.get_title() for axes in found[:3]] == ["no filter", "σ = 1", "σ = 2"]
+    rows = [axes.get_ylabel() for axes in found if axes.get_ylabel()]
+    assert rows == ["made for 3", "made for 7"]
+    assert "confidence = 0.9 or more" in figure.get_supxlabel()
+    for axes, image in zip(found, images.reshape(6, 8, 8), strict=True):
+        assert np.array_equal(axes.images[0].get_array(), image)
+
+
+def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest_confidence(
+    tmp_path, trained, clean_file, checkpoint, make_job
+):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0, 0, 2, 2, 7])
+    sets, paths = [], []
+    for level in ("confidence~0.5", "confidence~0.9"):
+        sets.append(torch.rand(5, 1, 8, 8, generator=generator))
+        path = tmp_path / f"{level}.safetensors"
+        paths.append(write_rows(path, sets[-1], labels, list(range(5)), labels.tolist()))
+    settings = {
+        "model": trained.settings,
+        "budgets": ["confidence~0.5", "confidence~0.9"],
+        "fooling": True,
+        "filters": filters(1),
+    }
+    written = str(tmp_path / "gallery.safetensors")
+    make_gallery(
+        make_job(settings),
+        test=str(clean_file),
+        checkpoint=str(checkpoint),
+        adversarial=paths,
+        # Fooling images are chosen without a look at what became of them.
+        ledgers=[],
+        gallery=written,
+    )
+    found = read_tensors(written, ("images", "predictions", "index", "label"), CPU)
+    assert found["index"].tolist() == [0, 2, 4]
+    assert found["label"].tolist() == [0, 2, 7]
+    assert torch.equal(found["images"][:, 0], sets[1][[0, 2, 4]])
+    smooth = Gaussian(sigma=1)(sets[1][[0, 2, 4]])
+    torch.testing.assert_close(found["images"][:, 1], smooth)
+    assert torch.equal(found["predictions"][:, 1], trained.model(smooth).argmax(1))
+
+    table(attack="fooling").to_csv(tmp_path / "cells.csv", index=False)
+    draw_filters(
+        make_job({"norm": None, "filters": ["gaussian"]}, **{**FGSM, "attack": "fooling"}),
+        cells=str(tmp_path / "cells.csv"),
+        checks=checks_file(tmp_path),
+        images=[written],
+        accuracy=[str(tmp_path / "accuracy.svg")],
+        gallery=[str(tmp_path / "gallery.svg")],
+    )
+    drawn_gallery = (tmp_path / "gallery.svg").read_text(encoding="utf-8")
+    assert drawn_gallery.count("made for") == 3
+
+
+def test_the_gallery_of_rows_shows_the_image_that_the_row_is_of(
+    tmp_path, trained, clean_file, checkpoint, make_job
+):
+    clean = read_clean(clean_file, CPU)
+    index, target = [4, 4, 9, 9], [0, 1, 0, 1]
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "rows.safetensors"
+    write_rows(path, images, clean.labels[index], index, target)
+    ledger = str(tmp_path / "rows.parquet")
+    columns = {"index": np.array(index), "correct": bits("1100"), "correct_clean": bits("1111")}
+    write_ledger(ledger, columns, {})
+    settings = {
+        "model": trained.settings,
+        "budgets": ["gamma~0.1"],
+        "fooling": False,
+        "filters": filters(1),
+    }
+    written = str(tmp_path / "gallery.safetensors")
+    make_gallery(
+        make_job(settings),
+        test=str(clean_file),
+        checkpoint=str(checkpoint),
+        adversarial=[str(path)],
+        ledgers=[ledger],
+        gallery=written,
+    )
+    found = read_tensors(written, ("images", "index", "label"), CPU)
+    # The first that is fooled is the third row, of image 9.
+    assert found["index"].tolist() == [9, 9]
+    assert torch.equal(found["images"][:, 0], torch.stack([clean.images[9], images[2]]))
+    assert found["label"].tolist() == [int(clean.labels[9])] * 2
 
 
 # --- Drawing into files
@@ -1143,6 +1391,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
+        "fooling": False,
         "filters": filters(0.5, 1),
     }
     images = str(tmp_path / "gallery.safetensors")
@@ -1154,10 +1403,26 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
         gallery=images,
     )
     tables = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "fallen", "worst_case")}
-    return {**tables, "images": [images], "curves": str(spectrum)}
+    efforts = tmp_path / "efforts.json"
+    write_json(efforts, EFFORT)
+    return {
+        **tables,
+        "images": [images],
+        "curves": str(spectrum),
+        "efforts": [str(efforts)],
+    }
 
 
-OF_ATTACK = ("accuracy", "success", "spectrum", "threats", "smallest")
+EFFORT = {
+    "cell": {"threat": "blind", "filter": "none", "strength": "fixed"},
+    "budget": "eps~0.5",
+    "effort": "steps",
+    "tried": [3, 6],
+    "errors": [0.5, 0.625],
+    "steps": [1, 2, 3],
+    "losses": [0.25, 0.5, 0.75],
+}
+OF_ATTACK = ("accuracy", "success", "spectrum", "threats", "smallest", "convergence")
 OF_MODEL = ("attacks", "worst")
 
 
@@ -1166,7 +1431,7 @@ def draw_all(files, out, make_job, checks):
     job = make_job({"norm": "linf", "filters": ["gaussian"]}, **FGSM)
     draw_attack(
         job,
-        **{name: files[name] for name in ("cells", "fallen", "curves")},
+        **{name: files[name] for name in ("cells", "fallen", "curves", "efforts")},
         checks=checks,
         **{name: str(out / f"{name}.svg") for name in OF_ATTACK},
     )
@@ -1236,3 +1501,18 @@ def test_the_figures_that_a_failed_check_concerns_say_so(
     monkeypatch.setattr("epsigma.stages.draw._save", save)
     draw_all(files, tmp_path, make_job, checks_file(tmp_path, failure))
     assert {name for name, is_said in said.items() if is_said} == doubted
+
+
+def test_a_model_that_nothing_bounded_attacks_has_figures_that_say_so(tmp_path, make_job):
+    cells = table(attack="fgsm")
+    cells.to_csv(tmp_path / "cells.csv", index=False)
+    as_worst_case(cells.assign(norm="linf"))[:0].to_csv(tmp_path / "worst_case.csv", index=False)
+    draw_model(
+        make_job({"norms": {"fgsm": None}}, dataset="digits", model="mlp"),
+        cells=str(tmp_path / "cells.csv"),
+        worst_case=str(tmp_path / "worst_case.csv"),
+        checks=checks_file(tmp_path),
+        **{name: str(tmp_path / f"{name}.svg") for name in OF_MODEL},
+    )
+    for name in OF_MODEL:
+        assert "no cells" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")

@@ -212,7 +212,11 @@ def test_an_altered_byte_is_refused_by_name_and_remedy_if_it_is_noticed(tmp_path
 @pytest.mark.parametrize(
     ("kind", "read", "said"),
     [
-        ("data", lambda path: read_image_set(path, CPU), "no tensor linf, l2, l0, outside"),
+        (
+            "data",
+            lambda path: read_image_set(path, CPU),
+            "no tensor linf, l2, l0, changed, outside",
+        ),
         ("data", lambda path: read_tensors(path, ("norms",), CPU), "no tensor norms"),
         ("images", read_classes, "classes"),
         ("ledger", lambda path: read_ledger(path, ["correct", "margin"]), "no column margin"),
@@ -397,10 +401,11 @@ def test_perturbations_are_measured_example_by_example(monkeypatch):
     delta[3, 0, 0, 0] = -0.7
     delta[3, 0, 1, 1] = 0.6
     found = measure(clean + delta, clean)
-    assert list(found) == ["linf", "l2", "l0", "outside"]
+    assert list(found) == ["linf", "l2", "l0", "changed", "outside"]
     assert found["linf"].tolist() == pytest.approx([0, 0.4, 0.5, 0.7])
     assert found["l2"].tolist() == pytest.approx([0, 0.5, 2**0.5, 0.85**0.5])
     assert found["l0"].tolist() == [0, 1, 4, 2]
+    assert found["changed"].tolist() == [0, 2 / 8, 1, 2 / 8]
     # Below 0, and above 1.
     assert found["outside"].tolist() == pytest.approx([0, 0.3, 0, 0.2])
     assert all(value.dtype == torch.float32 for value in found.values())

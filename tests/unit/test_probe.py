@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from epsigma.attacks import ATTACKS
@@ -12,7 +14,7 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
 from epsigma.models.mlp import MLP
-from epsigma.stages.probe import probe_attack, probe_filter, probe_model, response_error
+from epsigma.stages.probe import Trace, probe_attack, probe_filter, probe_model, response_error
 from epsigma.tensors import write_tensors
 from torch import nn
 
@@ -269,22 +271,24 @@ def test_of_what_has_no_response_or_a_border_that_has_a_say_no_spectrum_is_asked
 # --- Attacks
 
 
-def about(kind, eps, **parameters):
+def about(kind, budget, **parameters):
     """What the rules say of an attack: how to make it, and what its kind is."""
     entry = ATTACKS[kind]
     defaults = {
         name: schema["default"] for name, schema in entry.parameters.items() if "default" in schema
     }
-    attack = {
-        "implementation": entry.implementation,
-        "parameters": {**defaults, **parameters, "eps": eps},
-    }
+    parameters = {**defaults, **parameters, entry.swept: budget}
+    # Not hyper-parameters of the implementation, but what there is to make.
+    given = {name: parameters.pop(name) for name in ("targets", "examples") if name in parameters}
+    given |= {"fooling": parameters.pop("images")} if entry.family == "fooling" else {}
+    attack = {"implementation": entry.implementation, "parameters": parameters, **given}
     return {
         "attack": attack | ({"random": True} if entry.random else {}),
         "norm": entry.norm,
         "family": entry.family,
         "swept": entry.swept,
         "effort": entry.effort,
+        "traced": entry.traced,
     }
 
 
@@ -299,8 +303,9 @@ def ask_attack(tmp_path, clean_file, checkpoint, make_job):
     return ask
 
 
-ALWAYS = {"cell", "n", "chance"}
-TRIED = {"budget", "effort", "tried", "errors"}
+ALWAYS = {"cell", "n", "chance", "budget"}
+TRIED = {"effort", "tried", "errors", "sizes"}
+TRACED = {"steps", "losses"}
 
 
 @pytest.mark.parametrize(
@@ -310,9 +315,9 @@ TRIED = {"budget", "effort", "tried", "errors"}
         (
             "pgd",
             {"steps": 5},
-            {"unbounded_accuracy", "half_accuracy", "lost_gradients", *TRIED},
+            {"unbounded_accuracy", "half_accuracy", "lost_gradients", *TRIED, *TRACED},
         ),
-        ("pgd_l2", {"steps": 5}, {"unbounded_accuracy", "lost_gradients", *TRIED}),
+        ("pgd_l2", {"steps": 5}, {"unbounded_accuracy", "lost_gradients", *TRIED, *TRACED}),
         ("square", {"queries": 10}, TRIED),
     ],
 )
@@ -320,6 +325,137 @@ def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, 
     found = ask_attack(about(kind, 0.1, **parameters))
     assert set(found) == ALWAYS | expected
     assert (found["cell"], found["n"], found["chance"]) == ({"dataset": "digits"}, 360, 0.1)
+
+
+SEARCH = {"steps": 30, "search_steps": 3, "learning_rate": 0.1, "initial_c": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "budget", "parameters", "n", "expected"),
+    [
+        # Its budget is a number of features: there is nothing to set free.
+        ("jsma", 0.1, {"examples": 2}, 18, set()),
+        (
+            "carlini_wagner",
+            0,
+            {**SEARCH, "examples": 6},
+            6,
+            {"unbounded_accuracy", *TRIED, *TRACED},
+        ),
+        (
+            "carlini_wagner",
+            0,
+            {**SEARCH, "examples": 2, "targets": [3, 5]},
+            4,
+            {"unbounded_accuracy", *TRIED, *TRACED},
+        ),
+        ("fooling", 0.9, {"images": 2, "steps": 30}, 20, {*TRIED, *TRACED}),
+        (
+            "fooling_evolution",
+            0.9,
+            {"images": 1, "generations": 20},
+            10,
+            {*TRIED, *TRACED},
+        ),
+    ],
+)
+def test_an_attack_without_a_ball_is_asked_row_by_row_what_its_kind_can_say(
+    ask_attack, kind, budget, parameters, n, expected
+):
+    found = ask_attack(about(kind, budget, **parameters))
+    assert set(found) == ALWAYS | expected
+    assert (found["n"], found["budget"]) == (n, f"{ATTACKS[kind].swept}~{budget:g}")
+
+
+@pytest.mark.parametrize("targets", ["untargeted", "all", [2, 7]])
+def test_an_attack_that_is_longer_at_work_reaches_more_or_comes_nearer(ask_attack, targets):
+    long = {**SEARCH, "steps": 20, "search_steps": 6, "initial_c": 10.0}
+    found = ask_attack(about("carlini_wagner", 0, **long, examples=4, targets=targets))
+    assert found["tried"] == [20, 40]
+    assert 0.5 < found["errors"][0] <= found["errors"][1]
+    assert found["errors"][0] < 1 or 0 < found["sizes"][1] < found["sizes"][0]
+    assert found["unbounded_accuracy"] == pytest.approx(1 - found["errors"][0])
+
+
+def test_where_nothing_is_reached_nothing_has_a_size(ask_attack):
+    how = about("carlini_wagner", 1e6, **{**SEARCH, "steps": 2, "search_steps": 1}, examples=3)
+    found = ask_attack(how)
+    # No such lead of the logits is found; what is right when clean stays so.
+    assert (found["errors"], found["sizes"]) == ([0, 0], [None, None])
+    assert found["unbounded_accuracy"] == 1
+
+
+def test_an_attack_without_bounds_need_not_be_able_to_try_longer(ask_attack):
+    how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"effort": None, "traced": False}
+    found = ask_attack(how)
+    assert set(found) == ALWAYS | {"unbounded_accuracy"}
+    assert found["unbounded_accuracy"] == 0
+
+
+def test_a_fooling_image_succeeds_at_the_confidence_only(ask_attack):
+    # In few steps many are named, and fewer with confidence.
+    low, high = (
+        ask_attack(about("fooling", confidence, images=3, steps=12)) for confidence in (0.5, 0.9999)
+    )
+    assert low["errors"][0] > high["errors"][0] + 0.3
+    assert high["errors"][0] < high["errors"][1]
+    assert high["sizes"] == [None, None]
+
+
+def test_a_loss_is_followed_step_by_step(ask_attack):
+    found = ask_attack(about("pgd", 0.1, steps=7, random_start=False))
+    assert found["steps"] == list(range(1, 8))
+    assert found["losses"] == sorted(found["losses"])
+    assert found["losses"][0] < found["losses"][-1] / 2
+
+
+def test_the_rows_of_a_probe_are_one_batch_with_one_loss_curve(ask_attack, monkeypatch):
+    monkeypatch.setattr("epsigma.stages.probe.IMAGES", 20)
+    monkeypatch.setattr("epsigma.stages.attack.BATCH", 20)
+    how = about("carlini_wagner", 0, **{**SEARCH, "search_steps": 1}, targets="all")
+    found = ask_attack(how)
+    assert found["n"] == 20
+    # Two batches would have had twice as many steps.
+    assert found["steps"][-1] <= 30
+
+
+def test_an_aware_probe_of_fooling_images_is_of_what_the_filter_makes_of_them(ask_attack):
+    how = about("fooling", 0.9, images=2, steps=40)
+    bare, blank = ask_attack(how), ask_attack(how, **aware(Blank, "exact"))
+    assert bare["errors"][1] > 0.5
+    assert blank["errors"] == [0, 0]
+    assert len(blank["losses"]) == 40
+
+
+# --- Loss curves
+
+
+@pytest.mark.parametrize(
+    ("count", "points", "steps"),
+    [
+        (0, 400, []),
+        (1, 400, [1]),
+        (3, 400, [1, 2, 3]),
+        (5, 5, [1, 2, 3, 4, 5]),
+        (9, 5, [1, 3, 5, 7, 9]),
+        (10, 2, [1, 10]),
+    ],
+)
+def test_a_loss_curve_is_thinned_evenly_and_keeps_both_ends(count, points, steps):
+    trace = Trace()
+    for i in range(count):
+        trace(torch.tensor([i - 1.0, i + 1.0]))
+    assert trace.thinned(points) == (steps, [step - 1.0 for step in steps])
+
+
+def test_a_long_loss_curve_has_so_many_points_at_most():
+    trace = Trace()
+    for i in range(9001):
+        trace(torch.tensor([float(i)]))
+    steps, losses = trace.thinned(400)
+    assert len(steps) == len(losses) == 400
+    gaps = {after - before for before, after in pairwise(steps)}
+    assert gaps == {22, 23}
 
 
 def test_few_of_many_images_are_enough(ask_attack, monkeypatch):

@@ -142,6 +142,59 @@ def test_a_digest_is_of_names_too(package):
     assert digest(package, "copy") != digest(package, "whole")
 
 
+SUBPACKAGE = {
+    "__init__": "from .one import ONE\n",
+    "one": "from . import two\nfrom ..whole import ONE\n\nONE = ONE + two.TWO\n",
+    "two": "from ..sibling import one\n\nTWO = 2 * one()\n",
+}
+
+
+@pytest.mark.parametrize("start", ["sub", "sub.one"])
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        pytest.param("sub/two", "2 *", "3 *", id="`from . import module`"),
+        pytest.param("whole", "ONE = 1", "ONE = 2", id="`from ..module import name`"),
+        pytest.param("sibling", "return 1", "return 2", id="of a module so imported"),
+    ],
+)
+def test_relative_imports_are_followed(package, start, module, old, new):
+    (package / "sub").mkdir()
+    for name, source in SUBPACKAGE.items():
+        (package / "sub" / f"{name}.py").write_text(source)
+    before = digest(package, start)
+    edit(package, module, old, new)
+    assert digest(package, start) != before
+
+
+def test_what_the_user_s_module_imports_from_the_working_directory_is_part_of_it(
+    package, monkeypatch
+):
+    names = [f"{part}_{uuid.uuid4().hex}" for part in ("nets", "layers")]
+    sources = (f"import json\nfrom {names[1]} import WIDTH\n", "WIDTH = 3\n")
+    folder = package.parent
+    for name, source in zip(names, sources, strict=True):
+        (folder / f"{name}.py").write_text(source)
+
+    def both():
+        code_digest.cache_clear()
+        return code_digest(names[0])
+
+    def widen(width):
+        (folder / f"{names[1]}.py").write_text(f"WIDTH = {width}\n")
+
+    monkeypatch.chdir(folder)
+    inside = both()
+    widen(4)
+    assert both() != inside
+    # From elsewhere it is somebody else's package, such as torch.
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    outside = both()
+    widen(5)
+    assert both() == outside
+
+
 def test_digesting_imports_nothing(package):
     before = set(sys.modules)
     digest(package)
@@ -163,7 +216,7 @@ def test_a_plot_s_code_is_no_part_of_what_trains_and_attacks():
             name = pending.pop()
             if name not in seen:
                 seen.add(name)
-                pending += provenance._imports(provenance._parse(name), "epsigma")
+                pending += provenance._imports(provenance._parse(name), name)
         assert not {name for name in seen if name.startswith("epsigma.figures")}
 
 

@@ -12,8 +12,10 @@ from epsigma.stages.statistics import (
     Attack,
     Place,
     Scored,
+    acceptances,
     clean_accuracy,
     compare_cells,
+    distortions,
     make_headline,
     make_statistics,
     paired_interval,
@@ -47,12 +49,19 @@ def bits(text):
     return np.array([bit == "1" for bit in text])
 
 
-def scored(text, margin=None):
+def of(fooled, margin, label=None):
+    """What became of the first examples of a test set."""
+    index = np.arange(len(fooled), dtype=np.int32)
+    label = np.zeros(len(fooled), np.int16) if label is None else np.array(label, np.int16)
+    return Scored(fooled, np.asarray(margin, np.float32), index, label)
+
+
+def scored(text, margin=None, label=None):
     """What became of examples: 1 is fooled. Margins, if they matter."""
     fooled = bits(text)
     if margin is None:
         margin = np.where(fooled, -1, 1)
-    return Scored(fooled, np.asarray(margin, np.float32))
+    return of(fooled, margin, label)
 
 
 def compared(this, other):
@@ -98,7 +107,7 @@ def test_pairs_count_the_examples_that_only_one_of_two_cells_misclassifies(
 def test_the_p_value_is_mcnemar_s_exact_one(pairs):
     this, other = (np.array(side) for side in zip(*pairs, strict=True))
     margin = np.zeros(len(pairs), np.float32)
-    row = compared(Scored(this, margin), Scored(other, margin))
+    row = compared(of(this, margin), of(other, margin))
     table = [[int((this == i)[other == j].sum()) for j in (True, False)] for i in (True, False)]
     assert row["p_value"] == pytest.approx(mcnemar(table, exact=True).pvalue)
     assert row["difference"] == pytest.approx(this.mean() - other.mean())
@@ -286,8 +295,9 @@ def test_each_comparison_is_with_the_cell_that_it_names():
 
 
 def test_each_class_has_its_accuracy_and_its_interval():
-    grid = {at(): scored("011000"), at(name="gaussian"): scored("000011")}
-    table = per_class(grid, np.array([3, 7, 3, 7, 7, 7], np.int16))
+    label = [3, 7, 3, 7, 7, 7]
+    unfiltered, filtered = (scored(text, label=label) for text in ("011000", "000011"))
+    table = per_class({at(): unfiltered, at(name="gaussian"): filtered})
     expected = [("none", 3, 2, 1), ("none", 7, 4, 3), ("gaussian", 3, 2, 2), ("gaussian", 7, 4, 2)]
     for row, (name, label, n, right) in zip(table.to_dict("records"), expected, strict=True):
         assert (row["filter"], row["label"], row["n"]) == (name, label, n)
@@ -392,7 +402,7 @@ def test_what_only_an_attack_without_gradients_finds_is_counted(cells, missed):
 def curve(cells):
     """The smallest budgets of a curve: its row, and its shares by budget."""
     grid = {at(budget=budget): scored(fooled) for budget, fooled in cells.items()}
-    medians, shares = smallest_budgets(grid)
+    medians, shares = smallest_budgets(grid, ATTACKS)
     (row,) = medians.to_dict("records")
     return row, dict(zip(shares["budget"], shares["fallen"], strict=True))
 
@@ -446,7 +456,7 @@ def test_each_curve_has_its_own_smallest_budgets():
         for strength in ("sigma~1", "sigma~2")
     ]
     grid = {place: scored("1" * i + "0" * (8 - i)) for i, place in enumerate(places)}
-    medians, shares = smallest_budgets(grid)
+    medians, shares = smallest_budgets(grid, ATTACKS)
     names = ["threat", "attack", "filter", "strength"]
     expected = [
         [place.threat, place.attack, "gaussian", float(place.strength[-1])] for place in places
@@ -570,6 +580,183 @@ def test_strengths_of_another_filter_are_not_taken_for_those_of_this_one():
     assert by_filter["gaussian", BLIND]["clean"] == pytest.approx(0.9)
 
 
+# --- Examples of which there are several rows, or not all
+
+
+def rows(index, correct, margin, label=None):
+    """A ledger."""
+    return {
+        "index": np.array(index, np.int32),
+        "correct": np.array(correct, bool),
+        "margin": np.array(margin, np.float32),
+        "label": np.array(index if label is None else label, np.int16),
+    }
+
+
+def test_an_example_is_fooled_if_one_of_its_rows_is_and_has_the_smallest_margin():
+    found = Scored.of(rows([1, 1, 4, 4, 6], [1, 0, 1, 1, 0], [3, -2, 5, 4, -1], [7, 7, 2, 2, 9]))
+    assert found.fooled.tolist() == [True, False, True]
+    assert found.margin.tolist() == [-2, 4, -1]
+    assert found.index.tolist() == [1, 4, 6]
+    assert found.label.tolist() == [7, 2, 9]
+
+
+def test_some_examples_of_a_cell_are_those_with_all_that_is_known_of_them():
+    every = Scored.of(rows([1, 4, 6, 8], [1, 0, 0, 1], [3, -2, -1, 5]))
+    some = every.among(np.array([4, 8, 9], np.int32))
+    assert some.index.tolist() == some.label.tolist() == [4, 8]
+    assert some.fooled.tolist() == [True, False]
+    assert some.margin.tolist() == [-2, 5]
+    assert every.among(every.index) is every
+
+
+def some(text, index):
+    """What became of some examples: 1 is fooled."""
+    fooled = bits(text)
+    margin = np.where(fooled, -1, 1).astype(np.float32)
+    at_index = np.array(index, np.int32)
+    return Scored(fooled, margin, at_index, at_index.astype(np.int16))
+
+
+@pytest.mark.parametrize(
+    ("this", "other", "n", "only_this", "only_other"),
+    [
+        # A prefix against all.
+        (some("110", [0, 1, 2]), some("10111", range(5)), 3, 1, 1),
+        (some("10111", range(5)), some("110", [0, 1, 2]), 3, 1, 1),
+        # One that has no row of some examples, against a prefix; as many, but others.
+        (some("101", [1, 3, 4]), some("0110", range(4)), 2, 0, 0),
+        (some("111", [1, 3, 4]), some("000", [0, 1, 3]), 2, 2, 0),
+    ],
+)
+def test_cells_are_compared_on_the_examples_that_both_have(this, other, n, only_this, only_other):
+    row = compared(this, other)
+    assert (row["n"], row["only_this"], row["only_other"]) == (n, only_this, only_other)
+    assert row["largest_change"] == (2 if only_this or only_other else 0)
+
+
+def test_cells_that_have_no_example_in_common_are_not_compared():
+    grid = {at(name="gaussian"): some("11", [0, 1]), at(): some("00", [2, 3])}
+    assert compare_cells(grid, {}, ATTACKS).empty
+
+
+def test_the_worst_case_is_over_the_examples_that_all_attacks_have_in_common():
+    grid = {
+        at(attack="fgsm"): some("100010", range(6)),
+        at(attack="pgd"): some("010", [0, 1, 2]),
+        at(attack="square"): some("0011", [1, 2, 3, 5]),
+    }
+    row = worst(grid, threat=BLIND)[0]
+    # Of examples 1 and 2: pgd fools the first; the search neither.
+    assert (row["attacks"], row["n"], row["accuracy"]) == (3, 2, 0.5)
+    assert row["gradient_free_only"] == 0
+
+
+NORMLESS = {
+    "cw": Attack("iterative", None, minimises="l2"),
+    "cw_targeted": Attack("iterative", None, minimises="l2", targeted=True),
+    "fooling": Attack("fooling", None),
+    "jsma": Attack("iterative", "l0", minimises="l0", targeted=True),
+    "sign_noise_l0": Attack("noise", "l0"),
+}
+
+
+def norm_of(attack):
+    return {"fooling": "confidence", "jsma": "gamma", "sign_noise_l0": "gamma"}.get(attack, "kappa")
+
+
+def free(attack, budget, name="none", threat=BLIND):
+    return replace(at(threat, attack, budget, name), budget=f"{norm_of(attack)}~{spell(budget)}")
+
+
+def test_attacks_without_a_norm_are_never_compared_with_each_other():
+    places = [
+        free(attack, budget, name, threat)
+        for attack in NORMLESS
+        for budget in (0, 0.5)
+        for name, threat in (("none", BLIND), ("gaussian", BLIND), ("gaussian", AWARE))
+    ]
+    clean = {("none", "fixed"): scored("00"), ("gaussian", "sigma~1"): scored("00")}
+    grid = {place: scored("10") for place in places}
+    found = compare_cells(grid, clean, NORMLESS)
+    for attack in NORMLESS:
+        mine = found[found["attack"] == attack]
+        by_kind = mine.groupby("against")["other"].agg(set).to_dict()
+        expected = {"none": {attack}, "blind": {attack}}
+        # A larger confidence is another question, not a larger budget.
+        if attack != "fooling":
+            expected["smaller_budget"] = {f"{norm_of(attack)}~0"}
+        if attack in ("jsma", "sign_noise_l0"):
+            # A margin of 0 is no budget of 0, with which nothing is attacked.
+            expected["clean"] = {np.nan}
+        if attack == "jsma":
+            expected["noise"] = {"sign_noise_l0"}
+        by_kind = {key: {x or np.nan for x in value} for key, value in by_kind.items()}
+        assert by_kind == expected
+    assert set(worst_cases(grid, NORMLESS)["norm"]) == {"l0"}
+    medians, shares = smallest_budgets(grid, NORMLESS)
+    assert set(medians["attack"]) == set(shares["attack"]) == {"jsma", "sign_noise_l0"}
+
+
+# --- Distortion and acceptance
+
+
+LEDGERS = {
+    free("cw", 0): {
+        **rows([0, 1, 2, 3], [0, 0, 0, 1], [-1, -1, -1, 1]),
+        "correct_clean": np.array([1, 1, 0, 1], bool),
+        "l2": np.array([1, 3, 100, 5], np.float32),
+        "changed": np.array([0.1, 0.3, 1, 0.5], np.float32),
+    },
+    free("fooling", 0.9): {
+        **rows([0, 1, 2, 3], [0, 1, 0, 0], [-1, -1, -1, 1], [0, 0, 1, 1]),
+        "target": np.array([0, 0, 1, 1], np.int16),
+        "reached": np.array([1, 0, 1, 1], bool),
+        "probability": np.array([1, 0.5, 0.75, 1], np.float32),
+    },
+}
+
+
+def test_a_cell_of_an_attack_that_minimises_has_its_cost_and_its_success_with_its_interval():
+    (row,) = distortions(LEDGERS, NORMLESS).to_dict("records")
+    assert (row["attack"], row["budget_name"], row["budget"]) == ("cw", "kappa", 0)
+    assert (row["n"], row["n_reached"], row["targeted"]) == (3, 2, False)
+    assert (row["l2"], row["l2_all"]) == (2, 3)
+    assert row["success"] == pytest.approx(2 / 3)
+    assert (row["success_low"], row["success_high"]) == pytest.approx(wilson(2, 3), abs=1e-9)
+
+
+def test_a_class_of_fooling_images_has_its_acceptance_with_its_interval():
+    first, second = acceptances(LEDGERS, NORMLESS).to_dict("records")
+    assert (first["budget_name"], first["budget"]) == ("confidence", 0.9)
+    assert (first["target"], first["accepted"], second["accepted"]) == (0, 0.5, 1)
+    assert (first["n_accepted"], first["n_named"], first["confidence"]) == (1, 1, 0.75)
+    assert (first["accepted_low"], first["accepted_high"]) == pytest.approx(wilson(1, 2), abs=1e-9)
+
+
+@pytest.mark.parametrize("table", [distortions, acceptances])
+def test_a_table_of_nothing_has_the_columns_of_a_table_of_something(table):
+    assert list(table({}, NORMLESS).columns) == list(table(LEDGERS, NORMLESS).columns)
+
+
+def test_of_examples_that_are_all_wrong_when_clean_there_is_no_success():
+    place, columns = next(iter(LEDGERS.items()))
+    columns = {**columns, "correct_clean": np.zeros(4, bool)}
+    (row,) = distortions({place: columns}, NORMLESS).to_dict("records")
+    assert row["n"] == 0
+    assert all(math.isnan(row[f"success{bound}"]) for bound in ("", "_low", "_high"))
+
+
+def test_a_headline_of_nothing_has_the_columns_of_a_headline_of_something():
+    something = list(headline(BOTH)[0])
+    nothing = make_headline(
+        pd.DataFrame(BOTH)[:0], clean_accuracy({("d", "m", 0): {("none", "fixed"): scored("01")}})
+    )
+    assert list(nothing.columns) == something
+    # Nor has one of cells without a filter a row.
+    assert headline([cell(0.2)]) == []
+
+
 # --- The stage
 
 
@@ -600,6 +787,7 @@ class Written:
 
 def ledger(path, fooled, about):
     columns = {
+        "index": np.arange(len(fooled), dtype=np.int32),
         "label": (np.arange(len(fooled)) % CLASSES).astype(np.int16),
         "correct": ~fooled,
         "margin": np.where(fooled, -1, 1).astype(np.float32),
@@ -633,6 +821,7 @@ def written(tmp_path):
 
 
 TABLES = ("paired", "classes", "worst_case", "smallest", "fallen", "headline")
+TABLES += ("distortion", "fooling", "clean_cells")
 
 
 def run(files, tmp_path, make_job):
@@ -713,3 +902,44 @@ def test_a_ledger_that_does_not_say_whose_it_is_is_named(written, tmp_path, make
     with pytest.raises(ValueError, match=r"mine\.parquet cannot be read"):
         run({**written.files, "ledgers": [str(path)]}, tmp_path, make_job)
     assert not (tmp_path / "tables").exists()
+
+
+def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
+    about = {"dataset": "digits", "model": "mlp", "seed": "0"}
+    clean = [
+        ledger(tmp_path / f"{name}.parquet", bits("0001"), {**about, "filter": name, "strength": s})
+        for name, s in (("none", "fixed"), ("gaussian", "sigma~1"))
+    ]
+    places = {
+        replace(place, filter=name, strength=strength): columns
+        for place, columns in LEDGERS.items()
+        for name, strength in (("none", "fixed"), ("gaussian", "sigma~1"))
+    }
+    ledgers, cells = [], []
+    for i, (place, columns) in enumerate(places.items()):
+        ledgers.append(str(tmp_path / f"{i}.parquet"))
+        write_ledger(ledgers[-1], columns, {"cell": json.dumps({**about, **vars(place)})})
+        cells.append({**about, **place.columns, "n": 4, "accuracy": columns["correct"].mean()})
+    pd.DataFrame(cells).to_csv(tmp_path / "cells.csv", index=False)
+    attacks = {name: vars(attack) for name, attack in NORMLESS.items()}
+    outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
+    for chosen, with_rows in (
+        ("cw", {"paired", "classes", "distortion", "clean_cells", "headline"}),
+        ("fooling", {"paired", "classes", "fooling", "clean_cells"}),
+    ):
+        table = pd.DataFrame(cells)
+        table[table["attack"] == chosen].to_csv(tmp_path / "cells.csv", index=False)
+        make_statistics(
+            make_job({"attacks": attacks}),
+            cells=str(tmp_path / "cells.csv"),
+            ledgers=[
+                path for path, place in zip(ledgers, places, strict=True) if place.attack == chosen
+            ],
+            clean=clean,
+            **outputs,
+        )
+        tables = {name: read_table(path) for name, path in outputs.items()}
+        assert {name for name, table in tables.items() if len(table)} == with_rows
+        assert all("dataset" in table for table in tables.values())
+        # Clean images have rates whatever is attacked.
+        assert tables["clean_cells"]["accuracy"].tolist() == [0.75, 0.75]

@@ -37,6 +37,8 @@ COLUMNS = [
     "linf_max",
     "l2_max",
     "outside_max",
+    "changed_max",
+    "confidence",
 ]
 
 
@@ -65,6 +67,8 @@ def row(n=100, n_correct=50, n_correct_clean=80, n_fooled=30, **other):
         "linf_max": 0.1,
         "l2_max": 2.9,
         "outside_max": 0.0,
+        "changed_max": 0.0,
+        "confidence": 0.9,
         "made_by": {"code": "0"},
         **other,
     }

@@ -70,9 +70,9 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             id="a filter that is not applied",
         ),
         pytest.param(
-            "models/mlp.py",
-            "self.layers(images)",
-            "self.layers(images).softmax(1)",
+            "classifier.py",
+            "return model.eval()",
+            "return nn.Sequential(model, nn.Softmax(1)).eval()",
             {"logits"},
             id="softmax instead of logits",
         ),
@@ -102,9 +102,9 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
         ),
         pytest.param(
             "attacks/pgd.py",
-            "for _ in range(steps):\n            gradient, _",
-            "for _ in range(1):\n            gradient, _",
-            {"iterative", "unbounded"},
+            "for _ in range(steps):\n            gradient, logits",
+            "for _ in range(1):\n            gradient, logits",
+            {"iterative"},
             id="an attack that stops too early",
         ),
         pytest.param(

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -16,8 +17,8 @@ BUDGETS, STRENGTHS = 2, 3
 FILTERED = BUDGETS * STRENGTHS
 CELLS = FILTERED + BUDGETS + FILTERED
 JUDGED = {"check": 1, "gate": 1}
-DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1}
-TABLES = {"collect": 1, "statistics": 1, **JUDGED, **DRAWINGS}
+DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
+TABLES = {"collect": 1, "statistics": 1, "reference": 1, **JUDGED, **DRAWINGS}
 PROBES = {"probe_attack": 1 + STRENGTHS}
 ALL_PROBES = {**PROBES, "probe_model": 1, "probe_filter": 1 + STRENGTHS}
 AFTER_CELLS = {"gallery": 2, "spectrum": 1, **TABLES}
@@ -143,7 +144,7 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
         ),
         pytest.param(
             lambda study: study["attacks"][0].update(threats=["blind"]),
-            {"collect": 1, "statistics": 1, **JUDGED, **DRAWINGS},
+            TABLES,
             id="asking for less redoes no cell",
         ),
         pytest.param(
@@ -160,13 +161,14 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
                 **TABLES,
                 "draw_attack": 2,
                 "draw_filters": 2,
+                "card": 2,
             },
             id="another attack runs its cells only",
         ),
         pytest.param(
             lambda study: study["attacks"][0].update(eot_samples=3),
-            {},
-            id="draws of a random filter are none of the others' business",
+            {"card": 1, "gate": 1},
+            id="draws of a random filter are none of the others' business, but are on the card",
         ),
         pytest.param(
             lambda study: study.update(strict=False),
@@ -219,8 +221,8 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ("models/mlp.py", "nn.ReLU()", "nn.GELU()", {"train": 1, **AFTER_TRAINING}),
         (
             "stages/evaluate.py",
-            'columns["correct"].sum()',
-            'columns["correct"][1:].sum()',
+            "int(correct.sum())",
+            "int(correct[1:].sum())",
             {**CLEAN, "evaluate": CELLS, "gallery": 2, **TABLES},
         ),
         (
@@ -234,7 +236,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "stages/statistics.py",
             "np.logical_or.accumulate",
             "np.logical_and.accumulate",
-            {"statistics": 1, **JUDGED, **DRAWINGS},
+            {"statistics": 1, "reference": 1, **JUDGED, **DRAWINGS},
         ),
         ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
         ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
@@ -317,6 +319,74 @@ def test_another_model_leaves_the_first_alone(finished: Workdir) -> None:
     jobs = [job for job in finished.scheduled() if job.rule in cells]
     assert len(jobs) == 1 + (1 + STRENGTHS) + BUDGETS + FILTERED + FILTERED + CELLS
     assert {job.wildcards["model"] for job in jobs} == {"wide"}
+
+
+NETS = """
+from torch import nn
+
+from layers import WIDTH
+
+
+def small(shape, classes, *, bias):
+    pixels = shape[0] * shape[1] * shape[2]
+    hidden = nn.Linear(pixels, WIDTH, bias=bias)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(WIDTH, classes))
+"""
+OWN = {
+    "kind": "factory",
+    "name": "own",
+    "factory": "nets:small",
+    "parameters": {"bias": True},
+    "training": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01},
+}
+METRICS = "results/digits/own/seed~0/metrics/blind/fgsm/eps~0.1/gaussian/sigma~1.json"
+OF_A_CELL = {"train": 1, "evaluate_clean": 1, "attack": 1, "filter": 1, "evaluate": 1}
+
+
+def test_a_model_of_the_user_s_own_runs_and_reruns_when_its_code_changes(workdir: Workdir) -> None:
+    workdir.configure(changed(lambda study: study.update(models=[OWN])))
+    (workdir.directory / "nets.py").write_text(NETS)
+    layers = workdir.directory / "layers.py"
+    layers.write_text("WIDTH = 24\n")
+    workdir.run(METRICS)
+    assert workdir.scheduled(METRICS) == []
+    layers.write_text("# A comment.\nWIDTH = 24\n")
+    assert workdir.scheduled(METRICS) == []
+    layers.write_text("WIDTH = 16\n")
+    assert count(workdir.scheduled(METRICS)) == OF_A_CELL
+    # The DAG reads the module and does not import it.
+    layers.write_text("WIDTH = 24\nraise ImportError\n")
+    assert count(workdir.scheduled(METRICS)) == OF_A_CELL
+    layers.unlink()
+    (workdir.directory / "nets.py").unlink()
+    refused = workdir.snakemake("--dry-run", METRICS)
+    assert refused.returncode != 0
+    assert "models[0] (own).factory: there is no source of nets" in refused.stderr
+
+
+def test_weights_of_the_user_s_own_are_not_trained_and_rerun_when_replaced(
+    finished: Workdir,
+) -> None:
+    mlp = finished.directory / "results/digits/mlp/seed~0/checkpoint.ckpt"
+    own = {"kind": "mlp", "name": "own", "hidden": 16, "checkpoint": "w.ckpt"}
+    finished.configure(changed(lambda study: study.update(models=[own])))
+    refused = finished.snakemake("--dry-run", METRICS)
+    assert refused.returncode != 0
+    assert "models[0] (own).checkpoint: w.ckpt does not exist" in refused.stderr
+    weights = finished.directory / "w.ckpt"
+    shutil.copyfile(mlp, weights)
+    finished.run(METRICS)
+    trained = finished.directory / METRICS.replace("/own/", "/mlp/")
+    figures = [
+        json.loads((finished.directory / METRICS).read_text()),
+        json.loads(trained.read_text()),
+    ]
+    assert figures[0]["accuracy"] == figures[1]["accuracy"] > 0.3
+    own["training"] = {"epochs": 7}
+    finished.configure(changed(lambda study: study.update(models=[own])))
+    assert finished.scheduled(METRICS) == []
+    weights.write_bytes(weights.read_bytes() + b"\n")
+    assert count(finished.scheduled(METRICS)) == OF_A_CELL
 
 
 def test_the_copied_project_is_the_one_that_runs(finished: Workdir, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_a_killed_run_continues_and_ends_with_the_same_tables(
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
+    # It must not come to its end meanwhile.
+    os.killpg(run.pid, signal.SIGSTOP)
     refused = unlock(workdir)
     assert refused.returncode != 0
     assert str(run.pid) in refused.stderr

@@ -14,6 +14,13 @@ from epsigma.tensors import batches
 # What torch.load raises for a file that is damaged or holds more than tensors and plain values.
 UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError)
 
+# Images on which a model is tried before it is trained.
+TRIED = 16
+
+
+class ModelError(ValueError):
+    """A model, or weights, that cannot be used; the message says why, and what to do."""
+
 
 def build(
     implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
@@ -30,6 +37,51 @@ def build(
     if not isinstance(model, nn.Module):
         raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
     return model
+
+
+@torch.no_grad()
+def check_outputs(model: nn.Module, images: Tensor, classes: int) -> None:
+    """Hold what a model makes of a few images, in eval mode, against what a classifier owes.
+
+    Args:
+        model: each of its modules is left in the mode that it was in.
+        images: (N, C, H, W) in [0, 1], real ones.
+        classes: K.
+
+    Raises:
+        ModelError: if it raises, or its outputs are not finite logits (N, K) in floating point:
+            rows that are non-negative and sum to one are probabilities.
+    """
+    few = images[:TRIED]
+    expected = (len(few), classes)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        logits = model(few)
+    except Exception as error:
+        raise ModelError(
+            f"asked about images {tuple(few.shape)}, it raised {type(error).__name__}: {error}; "
+            "make the model for images of this shape"
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(
+            f"asked about images {tuple(few.shape)}, it returned {shape}, not a tensor {expected}; "
+            "return one logit for each image and class"
+        )
+    if not logits.is_floating_point() or not logits.isfinite().all():
+        raise ModelError(
+            f"its outputs are not finite numbers, but {logits.dtype} such as "
+            f"{logits.flatten()[:3].tolist()}; look for overflows and damaged weights"
+        )
+    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
+        raise ModelError(
+            "its outputs are probabilities (no row has a negative number, and each sums to one), "
+            "whose gradients vanish; return logits, without the softmax at the end"
+        )
 
 
 def load_classifier(
@@ -62,7 +114,9 @@ def load_classifier(
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise damaged(checkpoint, error) from error
-    return model.to(device).eval().requires_grad_(False)
+    # With the weights in this order, convolutions and their gradients take a fifth to a third less.
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval().requires_grad_(False)
 
 
 def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,21 +5,24 @@ Imports neither torch nor numpy.
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from jsonschema import Draft202012Validator, TypeChecker, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, TypeChecker, ValidationError
 from jsonschema.validators import extend
 
 from epsigma.attacks import ATTACKS
 from epsigma.datasets import DATASETS
+from epsigma.datasets.source import is_inner
 from epsigma.filters import FILTERS
-from epsigma.grid import AWARE, NO_FILTER, THREATS, Level, levels, source_of, spell
-from epsigma.kinds import AttackKind, FilterKind, Kind, Schema
+from epsigma.grid import AWARE, NAME, NO_FILTER, THREATS, Level, levels, source_of, spell
+from epsigma.kinds import AttackKind, DatasetKind, FilterKind, Kind, Schema, find
 from epsigma.models import MODELS
+from epsigma.provenance import code_digest
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 REGISTRIES: dict[str, Mapping[str, Kind]] = {
@@ -32,8 +35,8 @@ RESERVED = {"filters": NO_FILTER}
 # The keys of a block that are not its kind's hyper-parameters.
 GENERAL = {
     "datasets": ("kind", "name"),
-    "models": ("kind", "name", "training"),
-    "attacks": ("kind", "name", "threats", "eot_samples"),
+    "models": ("kind", "name", "training", "checkpoint"),
+    "attacks": ("kind", "name", "threats", "eot_samples", "examples"),
     "filters": ("kind", "name", "threats"),
 }
 
@@ -43,10 +46,17 @@ def _is_integer(checker: TypeChecker, value: Any) -> bool:
 
 
 # JSON takes 64.0 for an integer; layers and loops don't.
-VALIDATOR: Callable[[Schema], Any] = extend(  # type: ignore[no-untyped-call]
+VALIDATOR: Callable[..., Any] = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )
+
+FORMATS = FormatChecker(())
+
+
+@FORMATS.checks("inner_path")
+def _is_inner_path(value: object) -> bool:
+    return not isinstance(value, str) or is_inner(value)
 
 
 class ConfigurationError(ValueError):
@@ -72,11 +82,21 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         for section in REGISTRIES:
             faults += _check_blocks(section, checked[section])
     if not faults:
-        faults += [*_check_threats(checked), *_check_transfers(checked)]
+        faults += [*_check_threats(checked), *_check_transfers(checked), *_check_models(checked)]
     if faults:
         lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigurationError(f"the configuration cannot be run:{lines}")
     return checked
+
+
+def general_keys(section: str) -> dict[str, Schema]:
+    """Describe the keys that a section's blocks have, whatever their kind: their schemas."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    found: dict[str, Schema] = {}
+    for part in schema["properties"][section]["items"]["allOf"]:
+        name = part.get("$ref", "").rpartition("/")[2]
+        found |= (schema["$defs"][name] if name else part)["properties"]
+    return found
 
 
 def block_schema(kind: Kind) -> Schema:
@@ -85,7 +105,7 @@ def block_schema(kind: Kind) -> Schema:
     for name, schema in kind.parameters.items():
         if name == kind.swept:
             properties[name] = {
-                "description": f"swept: {schema['description']}",
+                "description": f"swept: {schema.get('description', name)}",
                 "type": "array",
                 "minItems": 1,
                 "uniqueItems": True,
@@ -116,7 +136,7 @@ def _not_finite(value: Any, at: str = "") -> Iterator[str]:
 
 def _check(value: Any, schema: Schema, at: str = "") -> Iterator[str]:
     """Fill defaults into `value` and report its faults, each with its key."""
-    validator = VALIDATOR(schema)
+    validator = VALIDATOR(schema, format_checker=FORMATS)
     _fill_defaults(value, schema, schema)
     for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path))):
         yield _explain(error, at)
@@ -144,13 +164,25 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
     registry = REGISTRIES[section]
     names: dict[str, int] = {}
     for index, block in enumerate(blocks):
-        kind = registry.get(block["kind"])
-        block.setdefault("name", block["kind"])
+        block.setdefault("name", block["kind"].rpartition(":")[2].lower())
         at = f"{section}[{index}] ({block['name']})"
+        try:
+            kind = find(registry, block["kind"])
+        except Exception as error:  # A module of the user's own may raise anything.
+            yield f"{at}.kind: {block['kind']!r} is no entry of a registry: {_reason(error)}"
+            continue
         if kind is None or block["kind"] == RESERVED.get(section):
             allowed = ", ".join(name for name in registry if name != RESERVED.get(section))
-            yield f"{at}.kind: there is no {block['kind']!r} here; allowed: {allowed}"
+            yield (
+                f"{at}.kind: there is no {block['kind']!r} here; allowed: {allowed}, or "
+                "package.module:ENTRY of your own"
+            )
             continue
+        if not re.fullmatch(NAME, block["name"]):
+            yield (
+                f"{at}.name: {block['name']!r}, the kind's, does not match {NAME}; give the block "
+                "a `name`"
+            )
         if block["name"] == RESERVED.get(section):
             yield f"{at}.name: {block['name']!r} is taken; choose another"
         if block["name"] in names:
@@ -188,7 +220,7 @@ def _check_threats(study: dict[str, Any]) -> Iterator[str]:
     if not any(AWARE in attack["threats"] for attack in study["attacks"]):
         return
     for index, filter_ in enumerate(study["filters"]):
-        kind = FILTERS[filter_["kind"]]
+        kind = find(FILTERS, filter_["kind"])
         if AWARE in filter_["threats"] and kind.gradient is None:
             yield (
                 f"filters[{index}] ({filter_['name']}).threats: the kind {filter_['kind']!r} is "
@@ -205,14 +237,13 @@ def _check_transfers(study: dict[str, Any]) -> Iterator[str]:
         if transfer["kind"] != "transfer":
             continue
         at = f"attacks[{index}] ({transfer['name']})"
-        source = attacks.get(transfer["attack"], transfer)
-        if source["kind"] == "transfer" or ATTACKS[source["kind"]].swept != "eps":
-            allowed = [
-                name
-                for name, attack in attacks.items()
-                if attack["kind"] != "transfer" and ATTACKS[attack["kind"]].swept == "eps"
-            ]
-            yield f"{at}.attack: {transfer['attack']!r} is not allowed; allowed: {_listed(allowed)}"
+        sources = []
+        for name, attack in attacks.items():
+            kind = find(ATTACKS, attack["kind"])
+            if kind.family != "transfer" and kind.swept == "eps" and not kind.targeted:
+                sources.append(name)
+        if transfer["attack"] not in sources:
+            yield f"{at}.attack: {transfer['attack']!r} is not allowed; allowed: {_listed(sources)}"
         if transfer["source_model"] not in (None, *models):
             yield (
                 f"{at}.source_model: there is no model {transfer['source_model']!r}; allowed: "
@@ -227,6 +258,54 @@ def _check_transfers(study: dict[str, Any]) -> Iterator[str]:
                 f"{at}: the source is the model that is attacked; name another source_model or "
                 "source_seed"
             )
+
+
+def _check_models(study: dict[str, Any]) -> Iterator[str]:
+    """Look for the user's own code and weights, and refuse weights that no seed can change."""
+    fixed = {model["name"] for model in study["models"] if model["checkpoint"] is not None}
+    for index, model in enumerate(study["models"]):
+        at = f"models[{index}] ({model['name']})"
+        if "factory" in model:
+            yield from _check_factory(model["factory"], f"{at}.factory")
+        if model["name"] not in fixed:
+            continue
+        path = Path(model["checkpoint"])
+        if not path.is_file():
+            wrong = "is no file" if path.exists() else "does not exist"
+            yield (
+                f"{at}.checkpoint: {path} {wrong}; name the file of the weights, relative to the "
+                f"working directory ({Path.cwd()})"
+            )
+        if len(study["seeds"]) > 1:
+            yield (
+                f"{at}.checkpoint: these weights are the same from every seed, and "
+                f"{len(study['seeds'])} seeds would count them as {len(study['seeds'])} models; "
+                f"set seeds: [{study['seeds'][0]}], or train the model here"
+            )
+    for index, attack in enumerate(study["attacks"]):
+        if attack["kind"] != "transfer" or attack["source_seed"] in (None, *study["seeds"][:1]):
+            continue
+        source = attack["source_model"]
+        for model in sorted(fixed if source is None else fixed & {source}):
+            yield (
+                f"attacks[{index}] ({attack['name']}).source_seed: the weights of {model} are "
+                "those of its checkpoint, whatever the seed; leave source_seed out, and name "
+                "another source_model"
+            )
+
+
+def _check_factory(factory: str, at: str) -> Iterator[str]:
+    """Look for the source of the user's function, without importing it."""
+    module = factory.partition(":")[0]
+    try:
+        code_digest(module)
+    except ModuleNotFoundError as error:
+        yield (
+            f"{at}: {error}, neither in the working directory ({Path.cwd()}) nor on Python's path; "
+            "write it there, or correct the name"
+        )
+    except SyntaxError as error:
+        yield f"{at}: {error.filename}, line {error.lineno}, is no Python: {error.msg}"
 
 
 def _explain(error: ValidationError, at: str) -> str:
@@ -261,9 +340,25 @@ def _explain(error: ValidationError, at: str) -> str:
             return f"{key}: {value!r} is too small; it is greater than {limit}"
         case "exclusiveMaximum":
             return f"{key}: {value!r} is too large; it is less than {limit}"
+        case "format":
+            return f"{key}: {value!r} is not a path within data_dir: relative, and without `..`"
         case "pattern":
-            return f"{key}: {value!r} does not match {limit}"
+            examples = cast(Schema, error.schema).get("examples", ())
+            return f"{key}: {value!r} does not match {limit}" + "".join(
+                f"; write it like {example}" for example in examples
+            )
+        case "not":
+            return f"{key}: {value!r} is not allowed"
+        case "anyOf":
+            meant = cast(Schema, error.schema).get("description", error.message)
+            return f"{key}: {value!r} is not allowed; it is {meant}"
     return f"{key}: {error.message}"
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong; of what a module raises itself, which kind of error it was."""
+    known = isinstance(error, ImportError | TypeError | ValueError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _as_number(value: Any) -> str:
@@ -299,7 +394,7 @@ def settings(
         ValueError: if there is no such block, or the level is not spelt as it should be.
     """
     found = block(study, section, name)
-    kind = REGISTRIES[section][found["kind"]]
+    kind = find(REGISTRIES[section], found["kind"])
     parameters = {key: found[key] for key in kind.parameters if key != kind.swept}
     if level is not None:
         parsed = Level.parse(level)
@@ -329,17 +424,27 @@ def block(study: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
     raise ValueError(f"there is no {name!r} among the {section} of the configuration: {allowed}")
 
 
+def own_data(study: Mapping[str, Any], name: str) -> str | None:
+    """Find the path, relative to `data_dir`, of the user's own data that a data set is read from.
+
+    None if what it is read from is known, and checked.
+    """
+    found = block(study, "datasets", name)
+    kind: DatasetKind = find(DATASETS, found["kind"])
+    return found[kind.source] if kind.source else None
+
+
 def block_levels(study: Mapping[str, Any], section: str, name: str) -> list[str]:
     """List the levels of a block as paths spell them, in ascending order."""
     found = block(study, section, name)
-    unordered = levels(found, REGISTRIES[section][found["kind"]].swept)
+    unordered = levels(found, find(REGISTRIES[section], found["kind"]).swept)
     return [str(level) for level in sorted(unordered, key=lambda level: level.value or 0)]
 
 
 def attack_kind(study: Mapping[str, Any], name: str) -> AttackKind:
     """Find the registry's entry of an attack; a transfer has the norm of what it takes over."""
     found = block(study, "attacks", name)
-    kind = ATTACKS[found["kind"]]
+    kind: AttackKind = find(ATTACKS, found["kind"])
     if kind.family == "transfer":
         return replace(kind, norm=attack_kind(study, found["attack"]).norm)
     return kind
@@ -347,28 +452,46 @@ def attack_kind(study: Mapping[str, Any], name: str) -> AttackKind:
 
 def filter_kind(study: Mapping[str, Any], name: str) -> FilterKind:
     """Find the registry's entry of a filter."""
-    return FILTERS[block(study, "filters", name)["kind"]]
+    kind: FilterKind = find(FILTERS, block(study, "filters", name)["kind"])
+    return kind
 
 
 def attack_settings(study: Mapping[str, Any], name: str, level: str) -> dict[str, Any]:
-    """Say how to make an attack, as `settings` does.
+    """Say how to make an attack, as `settings` does, and what it attacks.
 
-    A transfer's parameters are `attack`, how to make what it takes over, and the budget: on which
-    model is not its business.
+    The latter for `epsigma.stages.attack.rows_of`: `examples` and `targets`, or, of images that
+    it makes itself, `fooling`. A transfer's parameters are `attack`, how to make what it takes
+    over, and the budget: on which model is not its business.
     """
     own = settings(study, "attacks", name, level)
-    if block(study, "attacks", name)["kind"] != "transfer":
+    found, kind = block(study, "attacks", name), attack_kind(study, name)
+    if kind.family == "fooling":
+        return {**own, "fooling": own["parameters"].pop("images")}
+    if kind.targeted:
+        own["targets"] = own["parameters"].pop("targets")
+    if found["examples"] is not None:
+        own["examples"] = found["examples"]
+    if kind.family != "transfer":
         return own
     source = settings(study, "attacks", own["parameters"]["attack"])
     parameters = {"attack": source, **Level.parse(level).parameters}
     random = {"random": True} if source.pop("random", False) else {}
-    return {"implementation": own["implementation"], "parameters": parameters, **random}
+    return {**own, "parameters": parameters, **random}
+
+
+def model_modules(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the modules of a model: also the user's own, of a factory."""
+    found = block(study, "models", name)
+    modules = [find(MODELS, found["kind"]).module]
+    if "factory" in found:
+        modules.append(found["factory"].partition(":")[0])
+    return modules
 
 
 def attack_modules(study: Mapping[str, Any], name: str) -> list[str]:
     """Name the modules of an attack, and of what it takes over if it is a transfer."""
     found = block(study, "attacks", name)
-    modules = [ATTACKS[found["kind"]].module]
-    if found["kind"] == "transfer":
+    modules = [find(ATTACKS, found["kind"]).module]
+    if attack_kind(study, name).family == "transfer":
         modules += attack_modules(study, found["attack"])
     return modules

@@ -105,6 +105,7 @@ def cells(config: dict[str, Any]) -> Iterator[Cell]:
     """
     from epsigma.attacks import ATTACKS
     from epsigma.filters import FILTERS
+    from epsigma.kinds import find
 
     for dataset in config["datasets"]:
         for model in config["models"]:
@@ -115,8 +116,8 @@ def cells(config: dict[str, Any]) -> Iterator[Cell]:
                             continue
                         for filter_ in filters_of(config, threat, attack):
                             for budget, strength in product(
-                                levels(attack, ATTACKS[attack["kind"]].swept),
-                                levels(filter_, FILTERS[filter_["kind"]].swept),
+                                levels(attack, find(ATTACKS, attack["kind"]).swept),
+                                levels(filter_, find(FILTERS, filter_["kind"]).swept),
                             ):
                                 yield Cell(
                                     dataset["name"],

@@ -34,13 +34,32 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class DatasetKind(Kind):
+    """A kind of data set.
+
+    Args:
+        source: the parameter that is a path of a user's own file or folder, relative to
+            `data_dir`, whose changes are watched; None if what is read is known and checked.
+    """
+
+    source: str | None = None
+
+
+@dataclass(frozen=True)
 class AttackKind(Kind):
     """A kind of attack.
 
     Args:
-        norm: what bounds the perturbation, `linf` or `l2`, by the swept hyper-parameter.
+        norm: what bounds the perturbation by the swept hyper-parameter: `linf`, `l2`, or `l0`, the
+            share of the features that change; None if nothing does.
         family: `single_step` and `iterative` follow the gradient, `gradient_free` asks for logits
-            only, `noise` does not look at the model, `transfer` was made on another.
+            only, `noise` does not look at the model, `transfer` was made on another, `fooling`
+            makes images of its own, that show nothing.
+        minimises: the norm that it keeps as small as it can, `l2` or `l0`; None if it spends what
+            the budget allows.
+        targeted: whether it can aim at a class: it then takes `targets`, a class an example, and
+            the configuration's `targets` says which.
+        traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
         effort: the hyper-parameter that says how long it tries, such as `steps`; None if it
             cannot try longer.
@@ -49,6 +68,9 @@ class AttackKind(Kind):
 
     norm: str | None = None
     family: str = "iterative"
+    minimises: str | None = None
+    targeted: bool = False
+    traced: bool = False
     random: bool = False
     effort: str | None = None
     threats: tuple[str, ...] = THREATS
@@ -56,7 +78,8 @@ class AttackKind(Kind):
     @property
     def looks(self) -> bool:
         """Whether it looks at the model that it is scored on."""
-        return self.family not in ("noise", "transfer")
+        is_idle = self.family == "fooling" and self.effort is None
+        return self.family not in ("noise", "transfer") and not is_idle
 
 
 @dataclass(frozen=True)
@@ -74,6 +97,25 @@ class FilterKind(Kind):
     gradient: str | None = None
     random: bool = False
     passes_all: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find(registry: Mapping[str, Any], name: str) -> Any:
+    """Find the entry of a registry, or, as `package.module:ENTRY`, one that lives elsewhere.
+
+    Returns:
+        None if the registry has no such name.
+
+    Raises:
+        ImportError: if there is no such module, or no such name in it.
+        TypeError: if what is named there is no entry as this registry has them.
+    """
+    if ":" not in name:
+        return registry.get(name)
+    found = load(name)
+    wanted = type(next(iter(registry.values())))
+    if type(found) is not wanted:
+        raise TypeError(f"{name} is {found!r}, which is no {wanted.__name__} of epsigma.kinds")
+    return found
 
 
 def load(implementation: str) -> Callable[..., Any]:

@@ -18,10 +18,11 @@ _RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "py
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Digest what the modules, and the modules of the same package that they import, do.
+    """Digest what the modules, and those that they import of the same package, do.
 
     It changes when code changes; comments, docstrings, layout and timestamps do not count.
-    Nothing is imported. Imports are followed where they are written out, also inside functions.
+    Nothing is imported. Imports are followed where they are written out, also inside functions,
+    and also to the user's own modules in the working directory.
 
     Args:
         modules: full names, such as `epsigma.attacks.fgsm`.
@@ -38,7 +39,7 @@ def code_digest(*modules: str) -> str:
         name = pending.pop()
         if name not in found:
             tree = _parse(name)
-            pending += _imports(tree, name.partition(".")[0])
+            pending += _imports(tree, name)
             found[name] = ast.dump(_without_docstrings(tree))
     return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()[:16]
 
@@ -93,18 +94,35 @@ def _parse(module: str) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
 
 
-def _imports(tree: ast.Module, package: str) -> Iterable[str]:
-    """Name the modules of `package` that a module imports."""
+def _imports(tree: ast.Module, module: str) -> Iterable[str]:
+    """Name the modules of the same package, or of the working directory, that `module` imports."""
+    package = module.partition(".")[0]
     for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
             # `from package import x`: x may be a module of the package or a name in it.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            origin = _origin(node, module)
+            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
         for name in names:
-            if name.partition(".")[0] == package and _source(name):
+            top = name.partition(".")[0]
+            if (top == package or _is_the_user_s(top)) and _source(name):
                 yield name
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    """Name in full what a `from … import` takes from; dots lead up from where `module` lies."""
+    if not node.level:
+        return node.module or ""
+    source = _source(module)
+    parts = module.split(".")
+    inside = len(parts) - node.level + (source is not None and source.name == "__init__.py")
+    return ".".join([*parts[: max(inside, 0)], *([node.module] if node.module else [])])
+
+
+def _is_the_user_s(package: str) -> bool:
+    return Path(f"{package}.py").is_file() or Path(package, "__init__.py").is_file()
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -24,13 +24,17 @@ class ImageSet:
         labels: (N,) int64, the true classes.
         measures: of each example's unfiltered perturbation, what `measure` returns; None for clean
             images.
+        rows: which example each row is of, and what was aimed at; None if row i is the test set's
+            image i, and nothing was.
     """
 
     images: Tensor
     labels: Tensor
     measures: dict[str, Tensor] | None = None
+    rows: dict[str, Tensor] | None = None
 
-    MEASURES = ("linf", "l2", "l0", "outside")
+    MEASURES = ("linf", "l2", "l0", "changed", "outside")
+    ROWS = ("index", "target")
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -45,8 +49,8 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
 
 def write_image_set(path: str | Path, images: ImageSet, metadata: dict[str, str]) -> None:
     """Write an adversarial or a filtered set."""
-    tensors = {"images": images.images, "labels": images.labels, **(images.measures or {})}
-    write_tensors(path, tensors, metadata)
+    tensors = {"images": images.images, "labels": images.labels}
+    write_tensors(path, tensors | (images.measures or {}) | (images.rows or {}), metadata)
 
 
 def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
@@ -60,6 +64,7 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
         images=tensors["images"],
         labels=tensors["labels"],
         measures={name: tensors[name] for name in ImageSet.MEASURES},
+        rows={name: tensors[name] for name in ImageSet.ROWS} if "index" in tensors else None,
     )
 
 
@@ -109,16 +114,19 @@ def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
 
     Returns:
         (N,) float32 by name: `linf` = max |δ|, `l2` = √Σδ², `l0` = number of pixels (each of all
-        its channels) that changed, `outside` = how far the perturbed values leave [0, 1].
+        its channels) that changed, `changed` = share of the features (values) that changed,
+        `outside` = how far the perturbed values leave [0, 1].
     """
     parts = []
     for one, other in batches(perturbed, clean):
         delta = one - other
+        differs = delta != 0
         parts.append(
             (
                 torch.maximum(*_reach(delta)),
                 torch.linalg.vector_norm(delta.flatten(1), dim=1),
-                (delta != 0).any(1).flatten(1).sum(1).float(),
+                differs.any(1).flatten(1).sum(1).float(),
+                differs.flatten(1).sum(1) / differs[0].numel(),
                 _outside(one),
             )
         )

@@ -8,7 +8,7 @@ rule probe_model:
     log:
         "logs/{dataset}/{model}/seed~{seed}/probes/model.log",
     params:
-        settings=evaluate_settings,
+        settings=probe_model_settings,
         code=probe_model_code,
     run:
         from epsigma.stages.probe import probe_model
@@ -87,7 +87,9 @@ rule gate:
     """Stop, after everything else is written, if a check failed."""
     input:
         rules.statistics.output,
+        rules.reference.output,
         figures(),
+        cards(),
         checks="results/tables/checks.csv",
     output:
         verdict="results/tables/verdict.txt",

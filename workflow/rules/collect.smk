@@ -42,6 +42,19 @@ rule statistics:
             labels={"table": "smallest budgets"},
         ),
         fallen="results/tables/fallen.csv",
+        distortion=report(
+            "results/tables/distortion.csv",
+            caption="../report/distortion.rst",
+            category="Tables",
+            labels={"table": "attacks that aim, or perturb little"},
+        ),
+        fooling=report(
+            "results/tables/fooling.csv",
+            caption="../report/fooling.rst",
+            category="Tables",
+            labels={"table": "fooling images"},
+        ),
+        clean_cells="results/tables/clean.csv",
         headline=report(
             "results/tables/headline.csv",
             caption="../report/headline.rst",
@@ -57,6 +70,30 @@ rule statistics:
         from epsigma.stages.statistics import make_statistics
 
         make_statistics(job(wildcards, params, log), **input, **output)
+
+
+rule reference:
+    """Set the study's figures beside the published ones."""
+    input:
+        cells="results/tables/cells.csv",
+        clean="results/tables/clean.csv",
+        distortion="results/tables/distortion.csv",
+    output:
+        reference=report(
+            "results/tables/reference.csv",
+            caption="../report/reference.rst",
+            category="Tables",
+            labels={"table": "beside published figures"},
+        ),
+    log:
+        "logs/tables/reference.log",
+    params:
+        settings=reference_settings(),
+        code=code_digest("epsigma.stages.collect"),
+    run:
+        from epsigma.stages.collect import set_beside_published
+
+        set_beside_published(job(wildcards, params, log), **input, **output)
 
 
 rule configuration:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
@@ -16,12 +17,14 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 # Cells wait less for the scheduler, which computes in the same interpreter: a tenth off a sweep.
 sys.setswitchinterval(0.0005)
 
-sys.path.insert(0, f"{workflow.basedir}/workflow")
+# The package, and before what is installed the user's own modules: models of the kind `factory`.
+sys.path[:0] = [f"{workflow.basedir}/workflow", os.getcwd()]
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from epsigma import configuration, grid
+from epsigma.datasets.source import fingerprint, locate
 from epsigma.provenance import code_digest
 from epsigma.stages.job import Job
 

@@ -43,6 +43,7 @@ rule draw_attack:
         fallen="results/tables/fallen.csv",
         checks="results/tables/checks.csv",
         curves=first_seed("results/{dataset}/{model}/seed~{seed}/spectrum/blind/{attack}.csv"),
+        efforts=probes_of_attack,
     output:
         accuracy=report(
             "results/figures/{dataset}/{model}/{attack}/accuracy.svg",
@@ -74,6 +75,12 @@ rule draw_attack:
             category="Figures: {dataset}, {model}",
             labels={"attack": "{attack}", "filter": "all", "figure": "smallest budgets"},
         ),
+        convergence=report(
+            "results/figures/{dataset}/{model}/{attack}/convergence.svg",
+            caption="../report/convergence.rst",
+            category="Figures: {dataset}, {model}",
+            labels={"attack": "{attack}", "filter": "all", "figure": "convergence"},
+        ),
         png=multiext(
             "results/figures/{dataset}/{model}/{attack}/",
             "accuracy.png",
@@ -81,6 +88,7 @@ rule draw_attack:
             "spectrum.png",
             "threats.png",
             "smallest.png",
+            "convergence.png",
         ),
     log:
         "logs/figures/{dataset}/{model}/{attack}.log",
@@ -97,7 +105,35 @@ rule draw_attack:
             spectrum=output.spectrum,
             threats=output.threats,
             smallest=output.smallest,
+            convergence=output.convergence,
         )
+
+
+rule card:
+    """Write an attack's card: all that a reviewer would ask of it, on a page."""
+    input:
+        cells="results/tables/cells.csv",
+        distortion="results/tables/distortion.csv",
+        fooling="results/tables/fooling.csv",
+        checks="results/tables/checks.csv",
+        convergence="results/figures/{dataset}/{model}/{attack}/convergence.svg",
+        efforts=probes_of_attack,
+    output:
+        card=report(
+            "results/cards/{dataset}/{model}/{attack}.html",
+            caption="../report/card.rst",
+            category="Attack cards",
+            labels={"data set": "{dataset}", "model": "{model}", "attack": "{attack}"},
+        ),
+    log:
+        "logs/cards/{dataset}/{model}/{attack}.log",
+    params:
+        settings=card_settings,
+        code=card_code,
+    run:
+        from epsigma.stages.card import make_card
+
+        make_card(job(wildcards, params, log), **input, **output)
 
 
 rule draw_filters:

@@ -1,6 +1,15 @@
 # Which files a rule reads or a study asks for, where a pattern alone does not say it.
 
 
+def own_data(wildcards):
+    """The user's own file or folder that a data set is read from; none if it is a known one."""
+    path = configuration.own_data(STUDY, wildcards.dataset)
+    try:
+        return [str(locate(Path(STUDY["data_dir"]), path))] if path else []
+    except (OSError, ValueError) as error:
+        raise WorkflowError(f"the data set {wildcards.dataset}: {error}") from None
+
+
 def temp_unless(kept, path):
     """Mark a set as temporary, to be removed as soon as it is scored, unless it is to be kept."""
     return path if kept else temp(path)
@@ -9,6 +18,12 @@ def temp_unless(kept, path):
 def if_kept(kept, **outputs):
     """Name outputs of a rule that are only made if they are to be kept."""
     return outputs if kept else {}
+
+
+def own_weights(wildcards):
+    """The user's own weights of a model, if it has some."""
+    path = configuration.block(STUDY, "models", wildcards.model)["checkpoint"]
+    return {} if path is None else {"weights": path}
 
 
 def source_checkpoint(wildcards):
@@ -68,20 +83,35 @@ def conformance_probes():
     ]
 
 
-def attack_probes():
-    """What was measured of every attack that looks at what it attacks, on each such target."""
+def attack_probes(**of):
+    """What was measured of attacks that look at what they attack, on each such target."""
     targets = {
         rules.probe_attack.output.facts.format(**cell.wildcards): None
         for cell in CELLS
         if configuration.attack_kind(STUDY, cell.attack).looks
         and (cell.threat == grid.AWARE or cell.filter == grid.NO_FILTER)
+        and of.items() <= cell.wildcards.items()
     }
     return list(targets)
+
+
+def probes_of_attack(wildcards):
+    """What was measured of an attack on a model of the first seed."""
+    return attack_probes(**wildcards, seed=str(STUDY["seeds"][0]))
 
 
 def first_seed(path):
     """Fill in the first seed: what shows single images or spectra shows its."""
     return path.replace("{seed}", str(STUDY["seeds"][0]))
+
+
+def cards():
+    """The cards of all attacks on all models."""
+    of_attacks = {(cell.dataset, cell.model, cell.attack): None for cell in CELLS}
+    return [
+        rules.card.output.card.format(dataset=dataset, model=model, attack=attack)
+        for dataset, model, attack in of_attacks
+    ]
 
 
 def figures():

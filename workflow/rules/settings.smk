@@ -14,20 +14,44 @@ def dataset_code(wildcards):
     return code_digest("epsigma.stages.dataset", module_of("datasets", wildcards.dataset))
 
 
+def own_data_fingerprints():
+    """What tells one state of the user's own data from another, by the data set's name.
+
+    Asked at once, not by the rule: of a file that exists already, Snakemake would keep quiet about
+    a source that must not be read. One that is missing is only an error if it is needed.
+    """
+    found = {}
+    for name in names_of("datasets"):
+        path = configuration.own_data(STUDY, name)
+        try:
+            found[name] = path and fingerprint(Path(STUDY["data_dir"]), path)
+        except FileNotFoundError:
+            found[name] = None
+        except (OSError, ValueError) as error:
+            raise WorkflowError(f"the data set {name}: {error}") from None
+    return found
+
+
+OWN_DATA = own_data_fingerprints()
+
+
+def own_data_fingerprint(wildcards):
+    return OWN_DATA[wildcards.dataset]
+
+
 def model_settings(wildcards):
     return configuration.settings(STUDY, "models", wildcards.model)
 
 
 def train_settings(wildcards):
-    return {
-        "model": model_settings(wildcards),
-        "training": configuration.block(STUDY, "models", wildcards.model)["training"],
-        "seed": int(wildcards.seed),
-    }
+    model = configuration.block(STUDY, "models", wildcards.model)
+    # Weights from a file are not trained: how they would be changes nothing.
+    how = "training" if model["checkpoint"] is None else "checkpoint"
+    return {"model": model_settings(wildcards), how: model[how], "seed": int(wildcards.seed)}
 
 
 def train_code(wildcards):
-    return code_digest("epsigma.stages.train", module_of("models", wildcards.model))
+    return code_digest("epsigma.stages.train", *configuration.model_modules(STUDY, wildcards.model))
 
 
 def source_of(wildcards):
@@ -49,7 +73,7 @@ def attack_code(wildcards, *filters):
     return code_digest(
         "epsigma.stages.attack",
         *configuration.attack_modules(STUDY, wildcards.attack),
-        module_of("models", model),
+        *configuration.model_modules(STUDY, model),
         *filters,
     )
 
@@ -78,11 +102,20 @@ def filter_code(wildcards):
 
 
 def evaluate_settings(wildcards):
+    kind = configuration.attack_kind(STUDY, wildcards.attack)
+    is_fooling = kind.family == "fooling"
+    confidence = {"confidence": grid.Level.parse(wildcards.budget).value} if is_fooling else {}
+    return {"model": model_settings(wildcards), **confidence}
+
+
+def probe_model_settings(wildcards):
     return {"model": model_settings(wildcards)}
 
 
 def evaluate_code(wildcards):
-    return code_digest("epsigma.stages.evaluate", module_of("models", wildcards.model))
+    return code_digest(
+        "epsigma.stages.evaluate", *configuration.model_modules(STUDY, wildcards.model)
+    )
 
 
 def clean_settings(wildcards):
@@ -92,7 +125,7 @@ def clean_settings(wildcards):
 def clean_code(wildcards):
     return code_digest(
         "epsigma.stages.evaluate",
-        module_of("models", wildcards.model),
+        *configuration.model_modules(STUDY, wildcards.model),
         module_of("filters", wildcards.filter),
     )
 
@@ -114,6 +147,7 @@ def gallery_settings(wildcards):
     return {
         "model": model_settings(wildcards),
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
+        "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
         "filters": filters_at_all_strengths([grid.NO_FILTER, wildcards.filter]),
     }
 
@@ -122,13 +156,14 @@ def gallery_code(wildcards):
     return code_digest(
         "epsigma.stages.gallery",
         module_of("filters", wildcards.filter),
-        module_of("models", wildcards.model),
+        *configuration.model_modules(STUDY, wildcards.model),
     )
 
 
 def spectrum_settings(wildcards):
     return {
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
+        "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
         "filters": filters_at_all_strengths(FILTERS),
     }
 
@@ -138,7 +173,7 @@ def spectrum_code(wildcards):
 
 
 def probe_model_code(wildcards):
-    return code_digest("epsigma.stages.probe", module_of("models", wildcards.model))
+    return code_digest("epsigma.stages.probe", *configuration.model_modules(STUDY, wildcards.model))
 
 
 def probe_filter_settings(wildcards):
@@ -162,6 +197,7 @@ def probe_attack_settings(wildcards):
         "family": kind.family,
         "swept": kind.swept,
         "effort": kind.effort,
+        "traced": kind.traced,
     }
 
 
@@ -169,7 +205,7 @@ def probe_attack_code(wildcards):
     return code_digest(
         "epsigma.stages.probe",
         *configuration.attack_modules(STUDY, wildcards.attack),
-        module_of("models", wildcards.model),
+        *configuration.model_modules(STUDY, wildcards.model),
         module_of("filters", wildcards.filter),
     )
 
@@ -189,9 +225,47 @@ def statistics_settings():
     about = {}
     for name in names_of("attacks"):
         kind = configuration.attack_kind(STUDY, name)
-        source = configuration.block(STUDY, "attacks", name).get("attack")
-        about[name] = {"family": kind.family, "norm": kind.norm, "source": source}
+        block = configuration.block(STUDY, "attacks", name)
+        about[name] = {
+            "family": kind.family,
+            "norm": kind.norm,
+            "source": block.get("attack"),
+            "minimises": kind.minimises,
+            "effort": kind.effort,
+            "targeted": block.get("targets", "untargeted") != "untargeted",
+        }
     return {"attacks": about}
+
+
+def card_settings(wildcards):
+    kind = configuration.attack_kind(STUDY, wildcards.attack)
+    described = {**configuration.general_keys("attacks"), **kind.parameters}
+    return {
+        "block": configuration.block(STUDY, "attacks", wildcards.attack),
+        "implementation": kind.implementation,
+        "descriptions": {name: about.get("description", "") for name, about in described.items()},
+    }
+
+
+def card_code(wildcards):
+    modules = configuration.attack_modules(STUDY, wildcards.attack)
+    return code_digest("epsigma.stages.card", *modules)
+
+
+def reference_settings():
+    return {
+        **{
+            section: {block["name"]: block["kind"] for block in STUDY[section]}
+            for section in ("datasets", "models")
+        },
+        "attacks": {
+            name: {
+                "kind": configuration.block(STUDY, "attacks", name)["kind"],
+                **configuration.settings(STUDY, "attacks", name)["parameters"],
+            }
+            for name in names_of("attacks")
+        },
+    }
 
 
 def draw_settings(wildcards):

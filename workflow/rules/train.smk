@@ -1,6 +1,7 @@
 rule train:
-    """Train a model on a data set, from a seed."""
+    """Train a model on a data set, from a seed, or take the user's own weights."""
     input:
+        unpack(own_weights),
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",

@@ -7,9 +7,12 @@ of its file changes.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
+# As in workflow/rules/common.smk: the package, and the user's own modules.
+sys.path.insert(0, os.getcwd())
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from epsigma.kinds import load

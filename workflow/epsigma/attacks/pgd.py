@@ -116,6 +116,7 @@ def ascend(
     restarts: int = 1,
     early_stop: bool = False,
     loss: str = "cross_entropy",
+    on_step: Callable[[Tensor], None] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Ascend the loss, each step projected onto the ball, then onto the pixel range.
@@ -133,6 +134,7 @@ def ascend(
             each example the first misclassified result counts, else the one of the largest loss.
         early_stop: an example that is misclassified is left alone from then on.
         loss: a key of `LOSSES`.
+        on_step: called at each step with the losses (M,) of the examples that are worked on.
         generator: draws the starts; torch's global one if None.
 
     Returns:
@@ -163,9 +165,8 @@ def ascend(
         todo = height < torch.inf
         if not todo.any():
             break
-        _climb(
-            model, x, images, labels, ball, eps, steps, alpha, loss, todo if early_stop else None
-        )
+        left = todo if early_stop else None
+        _climb(model, x, images, labels, ball, eps, steps, alpha, loss, left, on_step)
         if runs == 1:
             return x
         reached = _height(model, x, labels, loss)
@@ -186,12 +187,15 @@ def _climb(
     alpha: float,
     loss: str,
     todo: Tensor | None,
+    on_step: Callable[[Tensor], None] | None,
 ) -> None:
     """Ascend from x, in place. With `todo` (N,), only what it marks, until it is misclassified."""
     if todo is None:
         project = ball.projection(images, eps)
         for _ in range(steps):
-            gradient, _ = input_gradient(model, x, labels, loss)
+            gradient, logits = input_gradient(model, x, labels, loss)
+            if on_step:
+                on_step(LOSSES[loss](logits, labels))
             project(x.add_(ball.direction(gradient), alpha=alpha))
             # Its memory is the next step's.
             del gradient
@@ -204,6 +208,8 @@ def _climb(
         at = at[right]
         if not len(at):
             return
+        if on_step:
+            on_step(LOSSES[loss](logits[right], true[right]))
         project = ball.projection(origin[right], eps)
         x[at] = project(here[right].add_(ball.direction(gradient[right]), alpha=alpha))
 

@@ -25,6 +25,8 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.white_box,
     attacks.aware,
     attacks.unbounded,
+    attacks.accepted,
     attacks.converged,
+    attacks.levelled,
     attacks.gradient_free,
 )

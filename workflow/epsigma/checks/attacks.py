@@ -20,9 +20,14 @@ from epsigma.grid import AWARE, NO_FILTER
 
 # Rounding of float32, in the units of the pixel range; relative for the l2 norm.
 ROUNDING = 1e-6
+# The column of `cells.csv` that a norm's budget bounds.
+BOUNDED = {"linf": "linf_max", "l2": "l2_max", "l0": "changed_max"}
 RELATIVE = 1e-5
-# What trying twice as long may change of the error rate.
+# What trying twice as long may change of the success rate, and of the mean l2 norm, as a share.
 CONVERGED = 0.01
+SHORTER = 0.02
+# How much of its rise a loss may still make in the last tenth of the steps.
+LEVEL = 0.05
 # Examples that only a gradient-free attack fools, as a share of all.
 MISSED = 0.005
 # Accuracy that an attack without bounds may leave.
@@ -34,7 +39,7 @@ def in_ball(evidence: Evidence) -> Iterator[Verdict]:
     for subject, curve in curves(evidence.cells):
         bound = evidence.attacks[subject["attack"]]["norm"]
         if bound is not None:
-            over = (curve[f"{bound}_max"] - curve["budget"] * (1 + RELATIVE)).max()
+            over = (curve[BOUNDED[bound]] - curve["budget"] * (1 + RELATIVE)).max()
             yield Verdict(
                 "in_ball",
                 subject,
@@ -78,7 +83,8 @@ def monotone(evidence: Evidence) -> Iterator[Verdict]:
     That of a single step may be, and any that meets a filter it does not know.
     """
     for subject, curve in _compared(evidence, "smaller_budget"):
-        climbs = evidence.attacks[subject["attack"]]["family"] == "iterative"
+        about = evidence.attacks[subject["attack"]]
+        climbs = about["family"] == "iterative" and about["norm"] is not None
         is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
         yield _not_below(
             "monotone",
@@ -107,12 +113,15 @@ def white_box(evidence: Evidence) -> Iterator[Verdict]:
 def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
-    A gradient-free attack may: it stops at the first success, which a random filter can undo.
+    Two may: a gradient-free attack, which stops at the first success, that a random filter can
+    undo; and a single step along a gradient that is a stand-in's (BPDA), and holds nearby only.
     """
     for subject, curve in _compared(evidence, "blind"):
-        free = evidence.attacks[subject["attack"]]["family"] == "gradient_free"
-        random = evidence.filters.get(subject["filter"], {}).get("random")
-        otherwise = WARN if free and random else FAIL
+        family = evidence.attacks[subject["attack"]]["family"]
+        about = evidence.filters.get(subject["filter"], {})
+        undone = family == "gradient_free" and about.get("random")
+        approximate = family == "single_step" and about.get("gradient") == "bpda"
+        otherwise = WARN if undone or approximate else FAIL
         yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")
 
 
@@ -143,6 +152,28 @@ def unbounded(evidence: Evidence) -> Iterator[Verdict]:
             )
 
 
+def accepted(evidence: Evidence) -> Iterator[Verdict]:
+    """Images that are made to be accepted are: by what they were made on, with the confidence.
+
+    Noise that nobody works on, the control, is left out.
+    """
+    for subject, curve in curves(evidence.cells):
+        about = evidence.attacks[subject["attack"]]
+        is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
+        if about["family"] != "fooling" or not about["effort"] or not is_white_box:
+            continue
+        least = float(curve["attack_success"].min())
+        yield Verdict(
+            "accepted",
+            subject,
+            judged(least >= 1, WARN),
+            least,
+            1,
+            f"Of the fooling images {least:.1%} are accepted by what they were made on, with the "
+            "confidence asked for.",
+        )
+
+
 def converged(evidence: Evidence) -> Iterator[Verdict]:
     """Trying twice as long changes little."""
     for found in evidence.efforts:
@@ -154,9 +185,45 @@ def converged(evidence: Evidence) -> Iterator[Verdict]:
                 judged(abs(twice - once) <= CONVERGED, WARN),
                 twice - once,
                 CONVERGED,
-                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the error rate "
-                f"is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}.",
+                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the success "
+                f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}.",
             )
+        shortens = evidence.attacks[found["cell"]["attack"]].get("minimises") == "l2"
+        if shortens and all(found["sizes"]):
+            once, twice = found["sizes"]
+            yield Verdict(
+                "converged_size",
+                found["cell"],
+                judged(1 - twice / once <= SHORTER, WARN),
+                1 - twice / once,
+                SHORTER,
+                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the mean l2 "
+                f"norm is {once:.4g}, with {found['tried'][1]} it is {twice:.4g}.",
+            )
+
+
+def levelled(evidence: Evidence) -> Iterator[Verdict]:
+    """The loss that an iterative attack ascends has stopped rising when it ends.
+
+    Not that of a search for the smallest perturbation, which starts over again and again.
+    """
+    for found in evidence.efforts:
+        about = evidence.attacks[found["cell"]["attack"]]
+        losses = found.get("losses")
+        if not losses or about["norm"] is None or about["family"] != "iterative":
+            continue
+        rise = max(losses) - losses[0]
+        late = losses[-1] - losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else rise
+        share = late / rise if rise > 0 else 0.0
+        yield Verdict(
+            "levelled",
+            found["cell"],
+            judged(share <= LEVEL, WARN),
+            share,
+            LEVEL,
+            f"Of the rise of the loss at {found['budget']}, {share:.1%} is in the last tenth of "
+            "the steps.",
+        )
 
 
 def gradient_free(evidence: Evidence) -> Iterator[Verdict]:

@@ -84,3 +84,42 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
         train=Images(whole.images[train], whole.labels[train]),
         test=Images(whole.images[test], whole.labels[test]),
     )
+
+
+def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
+    """Split off a fraction for the test (rounded to whole images), each class in proportion.
+
+    Raises:
+        ValueError: if there are not enough images for every class to be on both sides.
+    """
+    n = len(whole.labels)
+    numbers, counts = np.unique(whole.labels, return_counts=True)
+    test_size = round(n * fraction)
+    if counts.min() < 2:
+        raise ValueError(
+            f"there is one image of the class {numbers[counts.argmin()]}: a split needs two of each"
+        )
+    if not len(numbers) <= test_size <= n - len(numbers):
+        raise ValueError(
+            f"test_fraction: {fraction} of {n} images leaves {n - test_size} to train on and "
+            f"{test_size} for the test, of {len(numbers)} classes: each side needs one of each"
+        )
+    return stratified_split(whole, test_size=test_size, seed=seed)
+
+
+def learnable(data: Dataset) -> Dataset:
+    """Return a data set of somebody's own making, if a classifier can be trained on it.
+
+    Raises:
+        ValueError: if it has fewer than two classes, or one without training images.
+    """
+    numbers = np.unique(data.train.labels)
+    if len(numbers) < data.classes:
+        empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])
+        raise ValueError(
+            f"labels go up to {data.classes - 1}, and no training image has the label {empty}: "
+            "number the classes 0, 1, 2 ... without a gap"
+        )
+    if data.classes < 2:
+        raise ValueError("there is one class; a classifier needs two")
+    return data

@@ -33,7 +33,7 @@ def accuracy_by_budget(cells: pd.DataFrame) -> Figure:
             f"{rate:.1%}", (budget, rate), (4, 6), textcoords="offset points", fontsize="small"
         )
     axes.set_xlabel(style.budget_label(cells))
-    style.percent(axes, "accuracy")
+    style.percent(axes, style.accuracy_label(cells))
     axes.set_title(_title(cells, "accuracy without a filter"))
     return figure
 
@@ -73,7 +73,7 @@ def accuracy_by_strength(cells: pd.DataFrame, filter_name: str) -> Figure:
         )
     style.label_strength(axes, filtered)
     style.label_apart(axes, strengths)
-    style.percent(axes, "accuracy")
+    style.percent(axes, style.accuracy_label(cells))
     style.legend_right(axes)
     axes.set_title(_title(cells, f"accuracy through {filter_name}"))
     return figure

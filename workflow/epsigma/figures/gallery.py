@@ -25,7 +25,7 @@ def draw_gallery(
     strengths: Sequence[str],
     title: str,
 ) -> Figure:
-    """Draw one image, clean (above) and attacked (below), through each filter.
+    """Draw one image, clean and attacked, through each filter, and below them their difference.
 
     Args:
         images: (2, K, C, H, W), of one channel or three.
@@ -38,50 +38,59 @@ def draw_gallery(
         title: over all.
     """
     low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
+    differences = images[1] - images[0]
+    # On its own scale, around mid-grey; in colour, each channel by itself.
+    reach = float(np.abs(differences).max()) or 1.0
     count = images.shape[1]
     columns = min(COLUMNS, count)
     bands = -(-count // columns)
     figure = Figure(
-        layout="constrained", figsize=(max(1.15 * columns + 0.6, 6.0), 2.9 * bands + 0.9)
+        layout="constrained", figsize=(max(1.15 * columns + 0.6, 6.0), 4.3 * bands + 0.9)
     )
-    grid = figure.subplots(2 * bands, columns, squeeze=False)
+    grid = figure.subplots(3 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
-    rows = ("clean", f"attacked,\n{_named(budget)}")
+    rows = ("clean", f"attacked,\n{named(budget)}")
     for k in range(count):
-        for row, name in enumerate(rows):
-            axes = grid[2 * (k // columns) + row, k % columns]
-            axes.set_visible(True)
-            _show(axes, images[row, k], low, high)
+        column = grid[3 * (k // columns) :, k % columns]
+        for row in range(2):
+            show(column[row], images[row, k], low, high)
             prediction, probability = predictions[row, k], probabilities[row, k]
             right = prediction == label
-            axes.set_xlabel(
+            column[row].set_xlabel(
                 f"{prediction} ({probability:.0%}) {'✓' if right else '✗'}",
                 fontweight="normal" if right else "bold",
             )
-            if row == 0:
-                axes.set_title(_named(strengths[k]), fontsize="medium")
-            if k % columns == 0:
+        show(column[2], differences[k], -reach, reach)
+        column[2].set_xlabel(f"ℓ∞ {np.abs(differences[k]).max():.2g}")
+        column[0].set_title(named(strengths[k]), fontsize="medium")
+        if k % columns == 0:
+            for axes, name in zip(column, (*rows, "difference"), strict=False):
                 axes.set_ylabel(name)
     figure.suptitle(f"{title}: test image {index}, a {label}")
     figure.supxlabel(
-        f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}",
+        f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}\n"
+        f"(of differences −{reach:.2g} and {reach:.2g})",
         fontsize="medium",
     )
     return figure
 
 
-def _show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None:
+def show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None:
+    """Draw an image (C, H, W), of one channel or three, from `low` (black) to `high` (white)."""
     if len(image) == 1:
         axes.imshow(image[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     else:
-        axes.imshow(np.moveaxis((image - low) / (high - low), 0, -1), interpolation="nearest")
+        colours = ((image - low) / (high - low)).clip(0, 1)
+        axes.imshow(np.moveaxis(colours, 0, -1), interpolation="nearest")
+    axes.set_visible(True)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _named(level: str) -> str:
+def named(level: str) -> str:
+    """Say what a level is, as figures do; of a filter without one, that there is none."""
     parsed = Level.parse(level)
     return "no filter" if parsed.name is None else style.level_label(parsed.name, parsed.value)

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.grid import Level
 
-# Budgets whose perturbation is drawn, and panels a row of responses.
+# What an attack makes: its curves in the table, and what a legend calls them.
+MADE = {"perturbation": "perturbation", "fooling": "fooling images"}
+# Budgets of which that is drawn, and panels a row of responses.
 BUDGETS = 3
 COLUMNS = 2
 
@@ -42,18 +44,16 @@ def _spectra(axes: Axes, curves: pd.DataFrame) -> None:
     axes.plot(
         images["frequency"], images["amplitude"], color="black", linewidth=2, label="clean images"
     )
-    perturbations = curves[(curves["curve"] == "perturbation") & (curves["amplitude"] > 0)]
-    levels = sorted(
-        perturbations["level"].unique(), key=lambda level: Level.parse(level).value or 0
-    )
+    made = curves[curves["curve"].isin(MADE) & (curves["amplitude"] > 0)]
+    levels = sorted(made["level"].unique(), key=lambda level: Level.parse(level).value or 0)
     chosen = list(dict.fromkeys([*levels[:1], *levels[len(levels) // 2 :][:1], *levels[-1:]]))
     for level, look in zip(chosen, style.sequence(len(chosen)), strict=True):
-        at = perturbations[perturbations["level"] == level]
+        at = made[made["level"] == level]
         axes.plot(
             at["frequency"],
             at["amplitude"],
             **_solid(look),
-            label=f"perturbation, {_label(level)}",
+            label=f"{MADE[at['curve'].iloc[0]]}, {_label(level)}",
         )
     axes.set_yscale("log")
     axes.set_ylabel("mean amplitude |F|")

@@ -21,12 +21,15 @@ AXES = {
     "std": "standard deviation of the noise (pixel range is 0 to 1)",
     "bits": "bits that are kept of each value",
     "size": "side of the window (pixels)",
+    "gamma": "Υ, largest share of the features changed",
+    "kappa": "κ, logit margin asked for",
+    "confidence": "softmax probability asked for",
 }
-NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
 COUNTS = ("bits", "size")
-SYMBOLS = {"eps": "ε", "sigma": "σ"}
+SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 
@@ -55,7 +58,7 @@ def sequence(n: int) -> list[dict[str, Any]]:
     Order shows in lightness, so it survives grey print and colour-blindness; neighbours differ in
     marker and dash.
     """
-    colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n > 1 else [1.0])
+    colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n != 1 else [1.0])
     return [
         {"color": colour, "marker": marker, "dashes": dashes}
         for colour, marker, dashes in zip(colours, cycle(_MARKERS), cycle(_DASHES), strict=False)
@@ -76,7 +79,10 @@ def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
     """
     name = cells["strength_name"].iloc[0]
     axes.set_xlabel(axis_label(name))
-    if name in COUNTS:
+    only = cells["strength"].unique()
+    if len(only) == 1:
+        axes.set_xticks(only)
+    elif name in COUNTS:
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
 
 
@@ -88,6 +94,16 @@ def budget_label(cells: pd.DataFrame) -> str:
     """
     first = cells.iloc[0]
     return axis_label(first["budget_name"], first["norm"])
+
+
+def accuracy_label(cells: pd.DataFrame) -> str:
+    """Say what the accuracy of an attack's cells is: fooling images have no class to be right of.
+
+    Args:
+        cells: rows with `budget_name`, of one attack.
+    """
+    is_fooling = cells["budget_name"].iloc[0] == "confidence"
+    return "fooling images not accepted" if is_fooling else "accuracy"
 
 
 def apart_from(strengths: list[float]) -> float:
@@ -135,18 +151,21 @@ def percent(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
-def legend_right(axes: Axes, *entries: Any) -> None:
+def legend_right(axes: Axes, *entries: Any, title: str | None = None) -> None:
     """Put the legend beside the axes, where it hides nothing.
 
     Args:
         axes: whose legend.
         entries: handles and labels; those of the axes if left out.
+        title: of the legend.
     """
-    axes.legend(*entries, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0)
+    axes.legend(
+        *entries, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0, title=title
+    )
 
 
-def nothing() -> Figure:
-    """Say, in place of a figure, that a study leaves out all that it would show."""
+def nothing(why: str = "The study has no cells for this figure.") -> Figure:
+    """Say, in place of a figure, why there is nothing to show."""
     figure = Figure(layout="constrained", figsize=(5.2, 1.2))
-    figure.suptitle("The study has no cells for this figure.")
+    figure.suptitle(why)
     return figure

@@ -59,7 +59,7 @@ def blind_and_aware(cells: pd.DataFrame) -> Figure:
             _name_gap(axes, rates[BLIND]["rate"], rates[AWARE]["rate"])
         axes.set_title(name)
         style.label_strength(axes, filtered)
-        style.percent(axes, "accuracy")
+        style.percent(axes, style.accuracy_label(cells))
     # A threat may be missing from some of the panels.
     legend = {
         label: handle

@@ -43,7 +43,7 @@ def _cutoff(of: str) -> Schema:
 
 def _dc(default: str) -> Schema:
     return {
-        "description": "what is done with each image's mean",
+        "description": "what is done with the mean of each channel of an image",
         "enum": ["drop", "keep"],
         "default": default,
     }

@@ -1,6 +1,7 @@
 """Stage attack: make adversarial sets."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,21 @@ from torch import Tensor, nn
 from epsigma.classifier import load_classifier
 from epsigma.device import resolve
 from epsigma.kinds import load
+from epsigma.rows import Rows, attacked_rows, fooling_rows
 from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
-from epsigma.tensors import ImageSet, batches, measure, read_clean, write_image_set
+from epsigma.tensors import (
+    BATCH,
+    ImageSet,
+    measure,
+    read_classes,
+    read_clean,
+    write_image_set,
+)
 from epsigma.threats import defended
+
+# Measures that need a clean image to compare with.
+NORMS = tuple(name for name in ImageSet.MEASURES if name != "outside")
 
 
 def attack(
@@ -24,12 +36,13 @@ def attack(
     adversarial: str | None = None,
     filtered: str | None = None,
 ) -> None:
-    """Attack every test image, in the test set's order.
+    """Attack the test images, in the test set's order.
 
     Args:
         job: its settings are `model` and `attack`, each `implementation` and `parameters` (and
-            `random`); for an aware attacker also `filter`, like them, its `gradient`, and the
-            `eot_samples` of a random one. Blind, the bare classifier is attacked.
+            `random`), of the attack also what `rows_of` wants; for an aware attacker also
+            `filter`, like them, its `gradient`, and the `eot_samples` of a random one. Blind, the
+            bare classifier is attacked.
         test: clean test images.
         checkpoint: of the classifier.
         adversarial: the set to write; None if only what the filter makes of it is wanted.
@@ -41,21 +54,78 @@ def attack(
         generator = seeded(job, device, "attack")
         model: nn.Module = load_classifier(checkpoint, job.settings["model"], device)
         model = target(job.settings, model, generator)
-        craft = attacker(job.settings["attack"], generator)
-        images = torch.empty_like(clean.images)
-        for batch, labels, out in batches(clean.images, clean.labels, images):
-            out.copy_(craft(model, batch, labels))
-        measures = measure(images, clean.images)
+        rows = rows_of(job.settings["attack"], clean.labels, read_classes(test))
+        images, measures = make_set(job.settings["attack"], generator, model, clean.images, rows)
         means = {name: round(value.mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(images), means)
+        found = ImageSet(images, rows.labels, measures, rows.columns)
         if adversarial is not None:
-            found = ImageSet(images, clean.labels, measures)
             write_image_set(adversarial, found, job.metadata)
         if filtered is not None:
             # The attacker has no say in what the filter draws.
             module = build(job.settings["filter"], seeded(job, device, "filter"))
-            behind = ImageSet(apply(module, images), clean.labels, measures)
-            write_image_set(filtered, behind, job.metadata)
+            write_image_set(filtered, replace(found, images=apply(module, images)), job.metadata)
+
+
+def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
+    """Say what an attack attacks.
+
+    Args:
+        settings: of the attack; `fooling` (images a class) if it makes images of its own, else
+            `examples` (how many of the first test images; all, if None) and `targets`, if it can
+            aim.
+        labels: (N,) int64, of the test images.
+        classes: how many there are.
+
+    Raises:
+        ValueError: if there are fewer test images, or no such targets.
+    """
+    if "fooling" in settings:
+        return fooling_rows(classes, settings["fooling"], labels.device)
+    return attacked_rows(
+        labels,
+        classes,
+        examples=settings.get("examples"),
+        targets=settings.get("targets", "untargeted"),
+    )
+
+
+def make_set(
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    model: nn.Module,
+    clean: Tensor,
+    rows: Rows,
+    **changed: Any,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run an attack, batch by batch.
+
+    Args:
+        settings: of the attack.
+        generator: what it draws from.
+        model: what is attacked.
+        clean: (N, C, H, W), the test images.
+        rows: (M) what of them to attack, or what images to make.
+        changed: hyper-parameters that are not those of the settings.
+
+    Returns:
+        (M, C, H, W), and what `measure` says of each row; of fooling images, which have no clean
+        counterpart, only how far they leave the pixel range, and NaN else.
+    """
+    craft = attacker(settings, generator)
+    is_fooling = "fooling" in settings
+    images = clean.new_empty(len(rows.index), *clean.shape[1:])
+    measures = []
+    for start in range(0, len(images), BATCH):
+        part, out = rows[start : start + BATCH], images[start : start + BATCH]
+        given = clean if is_fooling else part.of(clean)
+        aim = {} if part.targets is None or is_fooling else {"targets": part.targets}
+        out.copy_(craft(model, given, part.labels, **aim, **changed))
+        measures.append(measure(out, out if is_fooling else given))
+    joined = {name: torch.cat([part[name] for part in measures]) for name in ImageSet.MEASURES}
+    if is_fooling:
+        joined |= {name: torch.full_like(joined[name], torch.nan) for name in NORMS}
+    return images, joined
 
 
 def attacker(settings: dict[str, Any], generator: torch.Generator) -> Callable[..., Tensor]:

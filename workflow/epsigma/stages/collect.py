@@ -8,6 +8,7 @@ import yaml
 from statsmodels.stats.proportion import proportion_confint
 
 from epsigma.files import read_json, whole, write_text
+from epsigma.reference import Study, scoreboard
 from epsigma.stages.job import Job
 
 CONFIDENCE = 0.95
@@ -37,6 +38,8 @@ COLUMNS = [
     "linf_max",
     "l2_max",
     "outside_max",
+    "changed_max",
+    "confidence",
 ]
 
 
@@ -59,6 +62,30 @@ def read_table(path: str) -> pd.DataFrame:
     """Read a table of ours: an empty field is no value, and a name is text, even `null`."""
     text = dict.fromkeys(("dataset", "model", "attack", "filter"), str)
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
+
+
+def set_beside_published(
+    job: Job, *, cells: str, clean: str, distortion: str, reference: str
+) -> None:
+    """Write the scoreboard.
+
+    Args:
+        job: its settings are the kinds of the `datasets` and `models` by name, and of the
+            `attacks` by name, kind and hyper-parameters.
+        cells: `cells.csv`.
+        clean: `clean.csv`.
+        distortion: `distortion.csv`.
+        reference: CSV to write, see `epsigma.reference.scoreboard`.
+    """
+    with job.logged():
+        study = Study(
+            clean=read_table(clean),
+            cells=read_table(cells),
+            distortion=read_table(distortion),
+            **job.settings,
+        )
+        with whole(reference) as temporary:
+            scoreboard(study).to_csv(temporary, index=False, float_format="%.6g")
 
 
 def write_configuration(job: Job, *, configuration: str) -> None:

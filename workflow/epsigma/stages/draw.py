@@ -12,17 +12,19 @@ from safetensors import safe_open
 
 from epsigma.checks.verdict import concerns
 from epsigma.figures import style
+from epsigma.figures.convergence import loss_by_step
 from epsigma.figures.curves import (
     accuracy_by_budget,
     accuracy_by_strength,
     accuracy_of_attacks,
     success_by_budget,
 )
+from epsigma.figures.fooling import draw_fooling
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
 from epsigma.figures.threats import blind_and_aware, fallen_by_budget, worst_case_by_strength
-from epsigma.files import whole
-from epsigma.grid import BLIND, NO_FILTER
+from epsigma.files import read_json, whole
+from epsigma.grid import BLIND, NO_FILTER, Level
 from epsigma.stages.collect import read_table
 from epsigma.stages.job import Job
 
@@ -38,11 +40,13 @@ def draw_attack(
     fallen: str,
     checks: str,
     curves: str,
+    efforts: Sequence[str],
     accuracy: str,
     success: str,
     spectrum: str,
     threats: str,
     smallest: str,
+    convergence: str,
 ) -> None:
     """Draw the figures of an attack.
 
@@ -52,11 +56,13 @@ def draw_attack(
         fallen: `fallen.csv`.
         checks: `checks.csv`.
         curves: CSV of `epsigma.stages.spectrum`.
+        efforts: JSON files of `epsigma.stages.probe.probe_attack`, of one seed.
         accuracy: SVG file to write, with a PNG beside it, like the others.
         success: SVG file to write.
         spectrum: SVG file to write.
         threats: SVG file to write.
         smallest: SVG file to write.
+        convergence: SVG file to write.
     """
     with job.logged(), style.theme():
         every = select(cells, checks, job)
@@ -66,6 +72,7 @@ def draw_attack(
         _save(blind_and_aware(every), threats)
         _save(fallen_by_budget(select(fallen, checks, job)), smallest)
         _save(draw_spectrum(read_table(curves), _title(job)), spectrum)
+        _save(loss_by_step([read_json(path) for path in efforts], _title(job)), convergence)
 
 
 def draw_model(
@@ -86,6 +93,11 @@ def draw_model(
         table = select(cells, checks, job)
         table = table.assign(norm=table["attack"].map(norms))
         unfiltered = table[(table["filter"] == NO_FILTER) & table["norm"].notna()]
+        if unfiltered.empty:
+            # Nothing bounds the perturbation of any attack: there are no curves over a budget.
+            for path in (attacks, worst):
+                _save(style.nothing(), path)
+            return
         _save(accuracy_of_attacks(unfiltered), attacks)
         norm = Counter(filter(None, norms.values())).most_common(1)[0][0]
         rows = select(worst_case, checks, job)
@@ -126,16 +138,17 @@ def draw_filters(
 def _gallery(images: str, title: str) -> Figure:
     with safe_open(images, framework="np") as file:
         about = file.metadata()
-        return draw_gallery(
-            file.get_tensor("images"),
-            file.get_tensor("predictions"),
-            file.get_tensor("probabilities"),
-            label=int(file.get_tensor("label")),
-            index=int(file.get_tensor("index")),
-            budget=about["budget"],
-            strengths=json.loads(about["strengths"]),
-            title=title,
-        )
+        names = ("images", "predictions", "probabilities")
+        shown = [file.get_tensor(name) for name in names]
+        index, labels = file.get_tensor("index"), file.get_tensor("label")
+    where: dict[str, Any] = {
+        "budget": about["budget"],
+        "strengths": json.loads(about["strengths"]),
+        "title": title,
+    }
+    if Level.parse(about["budget"]).name == "confidence":
+        return draw_fooling(*shown, targets=labels, **where)
+    return draw_gallery(*shown, label=int(labels[0]), index=int(index[0]), **where)
 
 
 def select(table: str, checks: str, job: Job) -> pd.DataFrame:

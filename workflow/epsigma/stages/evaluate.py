@@ -45,28 +45,44 @@ def evaluate(
     """Score a cell.
 
     Args:
-        job: its settings are the `model`.
+        job: its settings are the `model`, and the `confidence` at which a fooling image counts.
         images: the cell's filtered (or, without a filter, adversarial) set.
         checkpoint: of the classifier.
         clean: the ledger of `evaluate_clean`, without a filter.
         metrics: JSON to write, see `summarise`.
-        ledger: Parquet to write: the columns of `score`, `correct_clean`, and the measures of
-            the unfiltered perturbation.
+        ledger: Parquet to write: the columns of `score`, `correct_clean`, the measures of the
+            unfiltered perturbation, and of a set that was aimed at classes `target` and
+            `reached`, whether the model names it. Of fooling images, which are of no class, the
+            label is the target, and one is `correct` unless the model names the target with the
+            confidence that was asked for.
 
     Raises:
-        ValueError: if the set's labels are not the test set's, in its order.
+        ValueError: if the set's labels are not the test set's.
     """
     with job.logged() as log:
         given = read_image_set(images, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         columns = score(model, given.images, given.labels)
         before = read_ledger(clean, ["label", "correct"])
-        if not np.array_equal(before["label"], columns["label"]):
-            raise ValueError(
-                f"the labels of {images} are not the test set's in its order: delete it and run "
-                "again"
-            )
-        columns["correct_clean"] = before["correct"]
+        confidence = job.settings.get("confidence")
+        if given.rows is not None:
+            columns["index"] = given.rows["index"].numpy().astype(np.int32)
+            if (given.rows["target"] >= 0).all():
+                columns["target"] = given.rows["target"].numpy().astype(np.int16)
+                columns["reached"] = columns["prediction"] == columns["target"]
+        if confidence is not None:
+            columns["correct"] = ~(columns["reached"] & (columns["probability"] >= confidence))
+            columns["correct_clean"] = np.ones_like(columns["correct"])
+        else:
+            # All of the test set, unless the set says which.
+            at = np.arange(len(before["label"])) if given.rows is None else columns["index"]
+            known = at.max(initial=0) < len(before["label"])
+            if not known or not np.array_equal(before["label"][at], columns["label"]):
+                raise ValueError(
+                    f"the labels of {images} are not the test set's in its order: delete it and "
+                    "run again"
+                )
+            columns["correct_clean"] = before["correct"][at]
         columns |= {name: value.cpu().numpy() for name, value in (given.measures or {}).items()}
         figures = summarise(columns)
         write_ledger(ledger, columns, job.metadata)
@@ -104,18 +120,34 @@ def score(model: nn.Module, images: Tensor, labels: Tensor) -> Columns:
     }
 
 
+def by_example(columns: Columns, name: str = "correct") -> NDArray[np.bool_]:
+    """Reduce rows to examples: what holds of all rows of an example, in the examples' order.
+
+    An attack that aims at several classes has several rows an example, and has fooled the model if
+    one of them does: the worst case is per example.
+    """
+    index, first = np.unique(columns["index"], return_index=True)
+    values: NDArray[np.bool_] = columns[name]
+    if len(index) == len(values):
+        return values
+    return np.logical_and.reduceat(values, first)
+
+
 def summarise(columns: Columns) -> dict[str, float | int | None]:
     """Condense a ledger to a cell's figures.
 
     Returns:
         `n`; `n_correct` and `accuracy`, over all examples; `n_correct_clean`, the examples that
         the model, unfiltered, gets right when clean; `n_fooled` of these and `attack_success`,
-        their share (None if there are none); means over all examples of `linf`, `l2`, `l0`, and
-        the largest `linf`, `l2` and `outside`, as `linf_max` and so on.
+        their share (None if there are none); means over all rows of `linf`, `l2`, `l0`, and
+        the largest `linf`, `l2`, `outside` and `changed`, as `linf_max` and so on (None of
+        fooling images, which have no clean counterpart); and the mean `confidence`, softmax
+        probability of the predicted class, over all rows. See `by_example` for several rows an
+        example.
     """
-    n, right = len(columns["correct"]), columns["correct_clean"]
-    n_correct, n_correct_clean = int(columns["correct"].sum()), int(right.sum())
-    n_fooled = int((right & ~columns["correct"]).sum())
+    correct, right = by_example(columns), by_example(columns, "correct_clean")
+    n, n_correct, n_correct_clean = len(correct), int(correct.sum()), int(right.sum())
+    n_fooled = int((right & ~correct).sum())
     return {
         "n": n,
         "n_correct": n_correct,
@@ -123,9 +155,17 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         "n_correct_clean": n_correct_clean,
         "n_fooled": n_fooled,
         "attack_success": n_fooled / n_correct_clean if n_correct_clean else None,
-        **{name: float(columns[name].mean(dtype=np.float64)) for name in ("linf", "l2", "l0")},
-        **{f"{name}_max": float(columns[name].max()) for name in ("linf", "l2", "outside")},
+        **{name: _known(columns[name].mean(dtype=np.float64)) for name in ("linf", "l2", "l0")},
+        **{
+            f"{name}_max": _known(columns[name].max())
+            for name in ("linf", "l2", "outside", "changed")
+        },
+        "confidence": float(columns["probability"].mean(dtype=np.float64)),
     }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _identity(cell: dict[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Stage gallery: one test image, clean and attacked, through a filter at every strength."""
+"""Stage gallery: a few images through a filter at every strength, and what the model says."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
@@ -25,41 +26,40 @@ def make_gallery(
     ledgers: Sequence[str],
     gallery: str,
 ) -> None:
-    """Put one image through a filter at every strength, and ask the model each time.
+    """Put images through a filter at every strength, and ask the model each time.
+
+    One test image, clean and attacked; or, of fooling images, one of each class.
 
     Args:
-        job: its settings are the `model`, the `budgets` (as paths spell them) and the `filters`,
-            each `strength` (as paths spell it), `implementation` and `parameters`.
+        job: its settings are the `model`, the `budgets` (as paths spell them), whether the attack
+            is `fooling`, and the `filters`, each `strength` (as paths spell it), `implementation`
+            and `parameters`.
         test: clean test images.
         checkpoint: of the classifier.
         adversarial: the adversarial set of each budget.
         ledgers: the unfiltered ledger of each budget.
-        gallery: safetensors to write: `images` (2, K, C, H, W) float32, clean and attacked, through
-            each of K filters; `predictions` int64 and `probabilities` float32, (2, K); `index` and
-            `label` of the image. Metadata: `budget`, and `strengths` as a JSON list.
+        gallery: safetensors to write: `images` (R, K, C, H, W) float32, R images, such as clean and
+            attacked, through each of K filters; `predictions` int64 and `probabilities` float32,
+            (R, K); `index` and `label`, (R,), of the images. Metadata: `budget`, and `strengths`
+            as a JSON list.
     """
     with job.logged() as log:
-        columns = [read_ledger(path, ["correct", "correct_clean"]) for path in ledgers]
-        level, index = choose(
-            [column["correct"] for column in columns], columns[0]["correct_clean"]
-        )
-        clean = read_clean(test, CPU)
-        attacked = read_image_set(adversarial[level], CPU).images[index]
-        pair = torch.stack([clean.images[index], attacked])
+        pick = _of_each_class if job.settings["fooling"] else _clean_and_attacked
+        level, index, shown, labels = pick(test, adversarial, ledgers)
         filters = job.settings["filters"]
         generator = seeded(job, CPU, "filter")
-        shown = torch.stack([apply(build(entry, generator), pair) for entry in filters], dim=1)
+        images = torch.stack([apply(build(entry, generator), shown) for entry in filters], dim=1)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        predictions, probabilities = most_probable(predict(model, shown.flatten(0, 1)))
+        predictions, probabilities = most_probable(predict(model, images.flatten(0, 1)))
         budget = job.settings["budgets"][level]
         write_tensors(
             gallery,
             {
-                "images": shown,
-                "predictions": predictions.view(2, -1),
-                "probabilities": probabilities.view(2, -1),
-                "index": torch.tensor(index),
-                "label": clean.labels[index],
+                "images": images,
+                "predictions": predictions.view(len(shown), -1),
+                "probabilities": probabilities.view(len(shown), -1),
+                "index": index,
+                "label": labels,
             },
             {
                 **job.metadata,
@@ -67,7 +67,34 @@ def make_gallery(
                 "strengths": json.dumps([entry["strength"] for entry in filters]),
             },
         )
-        log.info("image %d at %s", index, budget)
+        log.info("images %s at %s", index.tolist(), budget)
+
+
+def _clean_and_attacked(
+    test: str, adversarial: Sequence[str], ledgers: Sequence[str]
+) -> tuple[int, Tensor, Tensor, Tensor]:
+    """Pick an image, clean and attacked: which budget, then index, images and label of each."""
+    columns = [read_ledger(path, ["index", "correct", "correct_clean"]) for path in ledgers]
+    level, row = choose([column["correct"] for column in columns], columns[0]["correct_clean"])
+    index = int(columns[level]["index"][row])
+    clean = read_clean(test, CPU)
+    attacked = read_image_set(adversarial[level], CPU).images[row]
+    return (
+        level,
+        torch.tensor([index, index]),
+        torch.stack([clean.images[index], attacked]),
+        clean.labels[[index, index]],
+    )
+
+
+def _of_each_class(
+    test: str, adversarial: Sequence[str], ledgers: Sequence[str]
+) -> tuple[int, Tensor, Tensor, Tensor]:
+    """Pick the first fooling image of each class, at the largest confidence."""
+    made = read_image_set(adversarial[-1], CPU)
+    classes = torch.unique(made.labels)
+    first = (made.labels[None] == classes[:, None]).int().argmax(1)
+    return len(adversarial) - 1, first, made.images[first], made.labels[first]
 
 
 def choose(

@@ -1,27 +1,34 @@
 """Stage probe: measure what the checks ask of models, filters and attacks."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.gradient import input_gradient
-from epsigma.classifier import load_classifier, predict
+from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import write_json
 from epsigma.filters.filter import Filter
 from epsigma.grid import Level
-from epsigma.stages.attack import attacker, target
+from epsigma.stages.attack import make_set, rows_of, target
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
-from epsigma.tensors import read_clean
+from epsigma.tensors import read_classes, read_clean
 
-# Images that probes look at, from the start of the test set.
+# Images that probes look at, from the start of the test set, and rows of an attack on them.
 IMAGES = 500
 # By what images are multiplied, so that their values are not those of 8 bits.
 DIMMED = 0.97
 # Draws of a random filter.
 DRAWS = 400
+# Steps of a loss curve that are kept.
+POINTS = 400
+# Budgets that bound nothing, of images of d values.
+LIMITS: dict[str, Callable[[int], float]] = {"linf": lambda d: 1.0, "l2": lambda d: d**0.5}
 # Shorter gradients than this (largest component) are as good as none.
 VANISHING = 1e-12
 
@@ -140,50 +147,87 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
 
     Args:
         job: its settings are those of `epsigma.stages.attack.attack` at a budget in the middle
-            of the grid, and `norm`, `family`, `swept` and `effort` of the attack's kind.
+            of the grid, and `norm`, `family`, `swept`, `effort` and `traced` of the attack's kind.
         test: clean test images.
         checkpoint: of the classifier.
-        facts: JSON to write: `n`, `chance`; of an iterative attack `unbounded_accuracy` and, in
-            ℓ∞, `half_accuracy` (at ε = 0.5); of one that can try longer `budget`, `effort`,
-            `tried` and `errors`, the error rates with its effort and twice that; of one that
-            follows gradients `lost_gradients`, the share of zero, vanishing or infinite ones.
+        facts: JSON to write: `n`, `chance`, `budget`; of an iterative attack `unbounded_accuracy`
+            (unless it is one of the features' number) and, in ℓ∞, `half_accuracy` (at ε = 0.5); of
+            one that can try longer `effort`, `tried`, and with its effort and twice that `errors`,
+            the rates at which it gets what it wants, and `sizes`, the mean ℓ2 norms where it does
+            (null if nowhere, and of fooling images); of one that is traced `losses`, the mean loss
+            over the rows that it still works on, at `steps`; of one that follows the gradient of a
+            `loss` `lost_gradients`, the share of zero, vanishing or infinite ones.
     """
     with job.logged():
         clean = read_clean(test, CPU)
-        images, labels = clean.images[:IMAGES], clean.labels[:IMAGES]
-        settings = job.settings
+        settings, how = job.settings, dict(job.settings["attack"])
+        if "fooling" not in how:
+            how["examples"] = min(how.get("examples") or IMAGES, IMAGES, len(clean.labels))
+        rows = rows_of(how, clean.labels, read_classes(test))
+        if "fooling" not in how:
+            # Of one that aims at several classes, too: in one batch, which has one loss curve.
+            rows = rows[:IMAGES]
         generator = seeded(job, CPU, "attack")
         bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
         model = target(settings, bare, generator)
-        parameters = settings["attack"]["parameters"]
-        craft = attacker(settings["attack"], generator)
+        parameters, swept, effort = how["parameters"], settings["swept"], settings["effort"]
 
-        def error(**changed: Any) -> float:
-            attacked = craft(model, images, labels, **changed)
-            return float((predict(model, attacked).argmax(1) != labels).float().mean())
+        def rate(**changed: Any) -> tuple[float, float | None]:
+            """How often the attack gets what it wants, and the mean ℓ2 norm where it does."""
+            made, measures = make_set(how, generator, model, clean.images, rows, **changed)
+            prediction, probability = most_probable(predict(model, made))
+            aimed = rows.targets
+            reached = prediction != rows.labels if aimed is None else prediction == aimed
+            if "fooling" in how:
+                reached &= probability >= parameters[swept]
+            size = float(measures["l2"][reached].mean())
+            return float(reached.float().mean()), None if math.isnan(size) else size
 
         found: dict[str, Any] = {
             "cell": job.cell,
-            "n": len(labels),
-            "chance": 1 / int(clean.labels.max() + 1),
+            "n": len(rows.index),
+            "chance": 1 / read_classes(test),
+            "budget": str(Level(swept, parameters[swept])),
         }
-        swept, effort = settings["swept"], settings["effort"]
-        if settings["family"] == "iterative":
-            diagonal = float(images[0].numel()) ** 0.5
-            limit = 1.0 if settings["norm"] == "linf" else diagonal
-            found["unbounded_accuracy"] = 1 - error(**{swept: limit})
-            if settings["norm"] == "linf":
-                found["half_accuracy"] = 1 - error(**{swept: 0.5})
         if effort:
-            tried = [parameters[effort], 2 * parameters[effort]]
-            found["budget"] = str(Level(swept, parameters[swept]))
-            found["effort"], found["tried"] = effort, tried
-            found["errors"] = [error(**{effort: much}) for much in tried]
-        if settings["family"] in ("single_step", "iterative"):
-            gradient, _ = input_gradient(model, images, labels, parameters["loss"])
+            trace = Trace()
+            traced = {"on_step": trace} if settings["traced"] else {}
+            once = rate(**traced)
+            twice = rate(**{effort: 2 * parameters[effort]})
+            found["effort"], found["tried"] = effort, [parameters[effort], 2 * parameters[effort]]
+            found["errors"], found["sizes"] = zip(once, twice, strict=True)
+            if traced:
+                found["steps"], found["losses"] = trace.thinned(POINTS)
+        if settings["family"] == "iterative" and settings["norm"] in LIMITS:
+            limit = LIMITS[settings["norm"]](clean.images[0].numel())
+            found["unbounded_accuracy"] = 1 - rate(**{swept: limit})[0]
+            if settings["norm"] == "linf":
+                found["half_accuracy"] = 1 - rate(**{swept: 0.5})[0]
+        elif settings["family"] == "iterative" and settings["norm"] is None:
+            found["unbounded_accuracy"] = 1 - (found["errors"][0] if effort else rate()[0])
+        if "loss" in parameters:
+            given, labels = rows.of(clean.images), rows.labels
+            gradient, _ = input_gradient(model, given, labels, parameters["loss"])
             size = gradient.flatten(1).abs().amax(1)
             found["lost_gradients"] = float((~(size > VANISHING) | size.isinf()).float().mean())
         write_json(facts, found)
+
+
+class Trace:
+    """Keeps the mean loss of each step, of the rows that an attack still works on."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def __call__(self, losses: Tensor) -> None:
+        """Note a step: `losses` (M,), of the rows still worked on."""
+        self.losses.append(float(losses.mean()))
+
+    def thinned(self, points: int) -> tuple[list[int], list[float]]:
+        """Return steps, from 1, and their losses; so many at most, evenly spread, the last too."""
+        count = len(self.losses)
+        kept = sorted({round(at) for at in np.linspace(0, count - 1, min(points, count))})
+        return [at + 1 for at in kept], [self.losses[at] for at in kept]
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

@@ -20,20 +20,29 @@ FREQUENCIES = torch.linspace(0, 0.5, 251, dtype=torch.float64)
 def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
     """Write the amplitude spectra of images and perturbations, and the filters' responses.
 
+    Fooling images have no clean counterpart that they were perturbed from: their own spectra are
+    written instead.
+
     Args:
-        job: its settings are the `budgets` (as paths spell them) and the `filters`, each `filter`
-            (its name), `strength` (as paths spell it), `implementation` and `parameters`.
+        job: its settings are the `budgets` (as paths spell them), whether the attack is `fooling`,
+            and the `filters`, each `filter` (its name), `strength` (as paths spell it),
+            `implementation` and `parameters`.
         test: clean test images.
         adversarial: the adversarial set of each budget.
-        spectrum: CSV to write: `curve` (images, perturbation or filter), `name` (of the filter),
-            `level` (budget or strength), `frequency` (cycles per pixel), `amplitude`. A filter
-            that has no response (one that is not linear) has no rows.
+        spectrum: CSV to write: `curve` (images, perturbation, fooling or filter), `name` (of the
+            filter), `level` (budget or strength), `frequency` (cycles per pixel), `amplitude`. A
+            filter that has no response (one that is not linear) has no rows.
     """
     with job.logged():
         clean = read_clean(test, CPU).images
         curves = [_curve("images", "", "", *radial_spectrum(clean))]
         for budget, path in zip(job.settings["budgets"], adversarial, strict=True):
-            perturbation = read_image_set(path, CPU).images.sub_(clean)
+            made = read_image_set(path, CPU)
+            if job.settings["fooling"]:
+                curves.append(_curve("fooling", "", budget, *radial_spectrum(made.images)))
+                continue
+            rows = slice(len(made.images)) if made.rows is None else made.rows["index"]
+            perturbation = made.images.sub_(clean[rows])
             curves.append(_curve("perturbation", "", budget, *radial_spectrum(perturbation)))
         for entry in job.settings["filters"]:
             response = build(entry).response(FREQUENCIES)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,23 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 from statsmodels.stats.proportion import proportion_confint
 
+from epsigma.distortion import MEASURES, acceptance
+from epsigma.distortion import distortion as condense
 from epsigma.files import read_cell, read_ledger, whole
 from epsigma.grid import AWARE, BLIND, FIXED, NO_FILTER, Level
 from epsigma.stages.collect import CONFIDENCE, read_table
 from epsigma.stages.job import Job
 
 GRADIENT = ("single_step", "iterative")
+FOOLING = "fooling"
+# The counts that rates are made of, and which of them tables keep.
+COUNTS = {
+    "accuracy": "n_correct",
+    "fallen": "n_fallen",
+    "success": "n_reached",
+    "accepted": "n_accepted",
+}
+KEPT = ("success", "accepted")
 
 Bools = NDArray[np.bool_]
 
@@ -60,11 +72,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Attack:
-    """What the statistics know of an attack: `family`, `norm`, and the `source` of a transfer."""
+    """What the statistics know of an attack: fields of its kind, and the `source` of a transfer.
+
+    `targeted` says whether it aims at classes.
+    """
 
     family: str
     norm: str | None
     source: str | None = None
+    minimises: str | None = None
+    targeted: bool = False
+    effort: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +90,41 @@ class Scored:
     """What became of the examples of a cell.
 
     Args:
-        fooled: (N,), which are misclassified.
-        margin: (N,), logit of the label minus the largest other.
+        fooled: (N,), which are misclassified, aimed at any class.
+        margin: (N,), logit of the label minus the largest other; the smallest of the classes
+            that were aimed at.
+        index: (N,), which of the test set's they are, ascending.
+        label: (N,), the true classes.
     """
 
     fooled: Bools
     margin: NDArray[np.float32]
+    index: NDArray[np.int32]
+    label: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[Any]]) -> "Scored":
+        """Reduce a ledger's rows to examples."""
+        index, first = np.unique(columns["index"], return_index=True)
+        fooled, margin = ~columns["correct"], columns["margin"]
+        if len(index) < len(fooled):
+            fooled = np.logical_or.reduceat(fooled, first)
+            margin = np.minimum.reduceat(margin, first)
+        return cls(fooled, margin, index, columns["label"][first])
+
+    def among(self, index: NDArray[np.int32]) -> "Scored":
+        """Leave out the examples that are not listed."""
+        if len(index) == len(self.index):
+            return self
+        here = np.isin(self.index, index)
+        return Scored(self.fooled[here], self.margin[here], self.index[here], self.label[here])
 
 
 # The cells of one data set, model and seed, and the clean images by filter and strength.
 Grid = dict[Place, Scored]
 Clean = dict[tuple[str, str], Scored]
+# The ledgers of cells, whole.
+Ledgers = dict[Place, dict[str, NDArray[Any]]]
 
 
 def make_statistics(
@@ -96,6 +138,9 @@ def make_statistics(
     worst_case: str,
     smallest: str,
     fallen: str,
+    distortion: str,
+    fooling: str,
+    clean_cells: str,
     headline: str,
 ) -> None:
     """Write the tables that compare cells example by example.
@@ -110,39 +155,53 @@ def make_statistics(
         worst_case: CSV to write, see `worst_cases`.
         smallest: CSV to write, see `smallest_budgets`.
         fallen: CSV to write, see `smallest_budgets`.
+        distortion: CSV to write, see `distortions`.
+        fooling: CSV to write, see `acceptances`.
+        clean_cells: CSV to write, see `clean_accuracy`.
         headline: CSV to write, see `make_headline`.
     """
     with job.logged() as log:
         attacks = {name: Attack(**about) for name, about in job.settings["attacks"].items()}
         grids: dict[tuple[str, str, int], Grid] = defaultdict(dict)
-        labels: dict[tuple[str, str, int], NDArray[np.int16]] = {}
+        aimed: dict[tuple[str, str, int], Ledgers] = defaultdict(dict)
+        names = ["index", "label", "correct", "margin"]
         for path in ledgers:
-            cell, columns = read_cell(path), read_ledger(path, ["label", "correct", "margin"])
+            cell = read_cell(path)
             key = _of(cell)
             place = Place(*(cell[name] for name in Place.__dataclass_fields__))
-            grids[key][place] = Scored(~columns["correct"], columns["margin"])
-            labels[key] = columns["label"]
+            about = attacks[place.attack]
+            whole_ledger = about.targeted or about.minimises or about.family == FOOLING
+            columns = read_ledger(path, None if whole_ledger else names)
+            grids[key][place] = Scored.of(columns)
+            if whole_ledger:
+                aimed[key][place] = columns
         unattacked: dict[tuple[str, str, int], Clean] = defaultdict(dict)
         for path in clean:
-            cell, columns = read_cell(path), read_ledger(path, ["correct", "margin"])
-            scored = Scored(~columns["correct"], columns["margin"])
-            unattacked[_of(cell)][cell["filter"], cell["strength"]] = scored
+            cell, columns = read_cell(path), read_ledger(path, names)
+            unattacked[_of(cell)][cell["filter"], cell["strength"]] = Scored.of(columns)
         tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
         for key, grid in grids.items():
-            first, rest = smallest_budgets(grid)
+            first, rest = smallest_budgets(grid, attacks)
             for path, table in (
                 (paired, compare_cells(grid, unattacked[key], attacks)),
-                (classes, per_class(grid, labels[key])),
+                (classes, per_class(grid)),
                 (worst_case, worst_cases(grid, attacks)),
                 (smallest, first),
                 (fallen, rest),
+                (distortion, distortions(aimed[key], attacks)),
+                (fooling, acceptances(aimed[key], attacks)),
             ):
                 for position, name in enumerate(("dataset", "model", "seed")):
                     table.insert(position, name, key[position])
                 tables[path].append(table)
         for path, parts in tables.items():
             _write(path, pd.concat(parts, ignore_index=True))
-        _write(headline, make_headline(read_table(cells), clean_accuracy(unattacked)))
+        table = read_table(cells)
+        # Fooling images are of no class: what a filter keeps is no accuracy.
+        on_images = table["attack"].map(lambda name: attacks[name].family != FOOLING)
+        unharmed = clean_accuracy(unattacked)
+        _write(clean_cells, unharmed)
+        _write(headline, make_headline(table[on_images], unharmed))
         log.info("%d cells", sum(map(len, grids.values())))
 
 
@@ -164,7 +223,10 @@ def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.Da
         two-sided).
     """
     rows = []
-    smaller = _next_smaller(grid)
+    smaller = _next_smaller(
+        # A fooling image is judged by its own budget, the confidence.
+        {at: found for at, found in grid.items() if attacks[at.attack].family != FOOLING}
+    )
     for place, this in grid.items():
         counterparts = [
             (against, there.attack, grid[there])
@@ -173,20 +235,13 @@ def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.Da
         if place in smaller:
             before = smaller[place]
             counterparts.append(("smaller_budget", before.budget, grid[before]))
-        if place.budget != FIXED and place.eps == 0:
+        if attacks[place.attack].norm and place.budget != FIXED and place.eps == 0:
             counterparts.append(("clean", "", clean[place.filter, place.strength]))
         for against, name, other in counterparts:
-            rows.append(
-                {
-                    **place.columns,
-                    "against": against,
-                    "other": name,
-                    "n": len(this.fooled),
-                    "only_this": int((this.fooled & ~other.fooled).sum()),
-                    "only_other": int((other.fooled & ~this.fooled).sum()),
-                    "largest_change": float(np.abs(this.margin - other.margin).max()),
-                }
-            )
+            found = _compared(this, other)
+            # Of attacks on different examples there may be nothing to compare.
+            if found["n"]:
+                rows.append({**place.columns, "against": against, "other": name, **found})
     columns = [*Place("", "", FIXED, "", FIXED).columns, "against", "other", "n"]
     table = pd.DataFrame(rows, columns=[*columns, "only_this", "only_other", "largest_change"])
     more, less = table["only_this"].to_numpy(float), table["only_other"].to_numpy(float)
@@ -197,6 +252,20 @@ def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.Da
     discordant = more + less
     table["p_value"] = np.minimum(1, 2 * binom.cdf(np.minimum(more, less), discordant, 0.5))
     return table
+
+
+def _compared(this: Scored, other: Scored) -> dict[str, Any]:
+    """Compare two cells on the examples that both have."""
+    if not np.array_equal(this.index, other.index):
+        index = np.intersect1d(this.index, other.index)
+        this, other = this.among(index), other.among(index)
+    change = np.abs(this.margin - other.margin)
+    return {
+        "n": len(change),
+        "only_this": int((this.fooled & ~other.fooled).sum()),
+        "only_other": int((other.fooled & ~this.fooled).sum()),
+        "largest_change": float(change.max(initial=0)),
+    }
 
 
 def paired_interval(
@@ -233,7 +302,7 @@ def _counterparts(
     if place.threat == AWARE and twin in grid:
         yield "blind", twin
     for name, attack in attacks.items():
-        if attack.norm != own.norm or name == place.attack:
+        if own.norm is None or attack.norm != own.norm or name == place.attack:
             continue
         same = replace(place, attack=name)
         # Through a filter that neither knows, a single step can be the better guess.
@@ -268,23 +337,22 @@ def _curves(grid: Grid) -> dict[Place, list[Place]]:
     return {curve: sorted(places, key=lambda place: place.eps) for curve, places in curves.items()}
 
 
-def per_class(grid: Grid, labels: NDArray[np.int16]) -> pd.DataFrame:
+def per_class(grid: Grid) -> pd.DataFrame:
     """Score each cell class by class.
 
     Returns:
         The cell; `label`, `n`, `accuracy` and its Wilson interval (`accuracy_low`,
         `accuracy_high`).
     """
-    classes, counts = np.unique(labels, return_counts=True)
     rows = [
         {
             **place.columns,
             "label": label,
             "n": n,
-            "n_correct": int((~scored.fooled[labels == label]).sum()),
+            "n_correct": int((~scored.fooled[scored.label == label]).sum()),
         }
         for place, scored in grid.items()
-        for label, n in zip(classes, counts, strict=True)
+        for label, n in zip(*np.unique(scored.label, return_counts=True), strict=True)
     ]
     return _with_rates(pd.DataFrame(rows))
 
@@ -292,8 +360,8 @@ def per_class(grid: Grid, labels: NDArray[np.int16]) -> pd.DataFrame:
 def worst_cases(grid: Grid, attacks: dict[str, Attack]) -> pd.DataFrame:
     """Score each filter against the best of all attacks of a norm and budget, example by example.
 
-    The mean over examples of the worst over attacks. An aware attacker may also do what a blind
-    one does, so the aware worst case is over both.
+    The mean over examples (those that all of them attacked) of the worst over attacks. An aware
+    attacker may also do what a blind one does, so the aware worst case is over both.
 
     Returns:
         `threat`, `norm`, `budget_name`, `budget`, `filter`, `strength_name`, `strength`,
@@ -315,16 +383,16 @@ def worst_cases(grid: Grid, attacks: dict[str, Attack]) -> pd.DataFrame:
             and not any(p.threat == AWARE for p in places)
         ):
             continue
-        fooled = np.logical_or.reduce([grid[place].fooled for place in places])
+        index = reduce(np.intersect1d, [grid[place].index for place in places])
+        found = {place: grid[place].among(index).fooled for place in places}
+        fooled = np.logical_or.reduce(list(found.values()))
         by_family = {
-            kind: [
-                grid[place].fooled for place in places if attacks[place.attack].family in families
-            ]
+            kind: [found[place] for place in places if attacks[place.attack].family in families]
             for kind, families in (("gradient", GRADIENT), ("free", ("gradient_free",)))
         }
         missed = None
         if all(by_family.values()):
-            followed, free = (np.logical_or.reduce(found) for found in by_family.values())
+            followed, free = (np.logical_or.reduce(these) for these in by_family.values())
             missed = int((free & ~followed).sum())
         where = Place(threat, "", budget, filter_name, strength).columns
         del where["attack"], where["threat"]
@@ -339,14 +407,17 @@ def worst_cases(grid: Grid, attacks: dict[str, Attack]) -> pd.DataFrame:
                 "gradient_free_only": missed,
             }
         )
-    table = _with_rates(pd.DataFrame(rows))
+    columns = ["threat", "norm", "budget_name", "budget", "filter", "strength_name", "strength"]
+    columns += ["attacks", "n", "n_correct", "gradient_free_only"]
+    table = _with_rates(pd.DataFrame(rows, columns=columns))
     table["gradient_free_only"] = table.pop("gradient_free_only").astype("Int64")
     return table
 
 
-def smallest_budgets(grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
+def smallest_budgets(grid: Grid, attacks: dict[str, Attack]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the smallest budget of the grid at which each example is misclassified.
 
+    Of attacks whose budget bounds the perturbation.
     An example that is right at every budget is censored: its budget is above the largest. One that
     is wrong at the smallest may have been so below it.
 
@@ -357,7 +428,8 @@ def smallest_budgets(grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
         smallest budget is at most that, with its Wilson interval.
     """
     medians, shares = [], []
-    for curve, places in _curves(grid).items():
+    bounded = {place: found for place, found in grid.items() if attacks[place.attack].norm}
+    for curve, places in _curves(bounded).items():
         fallen = np.logical_or.accumulate([grid[place].fooled for place in places])
         smallest = np.where(fallen, [[place.eps] for place in places], np.inf).min(0)
         # A budget of the grid, at which half of the examples or more have fallen.
@@ -377,7 +449,47 @@ def smallest_budgets(grid: Grid) -> tuple[pd.DataFrame, pd.DataFrame]:
             {**where, "budget": place.eps, "n": len(smallest), "n_fallen": int(row.sum())}
             for place, row in zip(places, fallen, strict=True)
         ]
-    return pd.DataFrame(medians), _with_rates(pd.DataFrame(shares), "fallen")
+    names = ["threat", "attack", "budget_name", "filter", "strength_name", "strength"]
+    return (
+        pd.DataFrame(medians, columns=[*names, "n", "n_censored", "largest", "median"]),
+        _with_rates(pd.DataFrame(shares, columns=[*names, "budget", "n", "n_fallen"]), "fallen"),
+    )
+
+
+def distortions(ledgers: Ledgers, attacks: dict[str, Attack]) -> pd.DataFrame:
+    """Say what attacks come to that aim at classes, or keep their perturbation small.
+
+    Returns:
+        A row a cell: where it is; what `epsigma.distortion.distortion` says of it; and `success`,
+        n_reached / n, with its Wilson interval.
+    """
+    rows = [
+        {**place.columns, "targeted": attacks[place.attack].targeted, **condense(columns)}
+        for place, columns in ledgers.items()
+        if attacks[place.attack].family != FOOLING
+    ]
+    nowhere = Place("", "", FIXED, "", FIXED).columns
+    columns = [*nowhere, "targeted", "n", "n_reached", "n_worst"]
+    columns += [f"{name}{of}" for name in MEASURES for of in ("", "_all", "_best", "_worst")]
+    return _with_rates(pd.DataFrame(rows, columns=columns), "success")
+
+
+def acceptances(ledgers: Ledgers, attacks: dict[str, Attack]) -> pd.DataFrame:
+    """Say how many fooling images of each class the model accepts.
+
+    Returns:
+        A row a cell and class: where it is; what `epsigma.distortion.acceptance` says of it; and
+        `accepted`, n_accepted / n, with its Wilson interval.
+    """
+    rows = [
+        {**place.columns, **found}
+        for place, columns in ledgers.items()
+        if attacks[place.attack].family == FOOLING
+        for found in acceptance(columns)
+    ]
+    nowhere = Place("", "", FIXED, "", FIXED).columns
+    columns = [*nowhere, "target", "n", "n_accepted", "n_named", "confidence"]
+    return _with_rates(pd.DataFrame(rows, columns=columns), "accepted")
 
 
 def clean_accuracy(clean: dict[tuple[str, str, int], Clean]) -> pd.DataFrame:
@@ -418,7 +530,8 @@ def make_headline(cells: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
         under which the strength is the best: the paper chooses by `blind`), `strength_name`,
         `strength`; `n`, and with Wilson intervals `none` (accuracy without a filter), `blind`,
         `aware`, `clean_none` and `clean` (on clean images, without and through the filter), and
-        `clean_cost`, the difference of these two. Seeds are pooled.
+        `clean_cost`, the difference of these two; empty where there is no such cell. Seeds are
+        pooled.
     """
     cells = _pooled(cells, ["threat", "attack", "budget_name", "budget"])
     clean = _pooled(clean, [])
@@ -463,10 +576,10 @@ def make_headline(cells: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
                         },
                     }
                 )
-    table = pd.DataFrame(rows)
-    for rate in (BLIND, AWARE):
-        if rate not in table:
-            table[rate] = table[f"{rate}_low"] = table[f"{rate}_high"] = np.nan
+    columns = [*groups, "filter", "best_for", "strength_name", "strength", "n"]
+    for rate in ("none", BLIND, AWARE, "clean_none", "clean"):
+        columns += [f"{rate}{bound}" for bound in ("", "_low", "_high")]
+    table = pd.DataFrame(rows, columns=columns)
     table["clean_cost"] = table["clean_none"] - table["clean"]
     return table
 
@@ -486,9 +599,12 @@ def _equal(values: pd.Series, value: float) -> pd.Series:
 
 def _with_rates(table: pd.DataFrame, rate: str = "accuracy") -> pd.DataFrame:
     """Make a rate with its Wilson interval out of a count."""
-    count = table.pop("n_fallen" if rate == "fallen" else "n_correct")
-    table[rate] = count / table["n"]
-    low, high = proportion_confint(count, table["n"], 1 - CONFIDENCE, method="wilson")
+    name = COUNTS[rate]
+    count = table[name].astype(float) if rate in KEPT else table.pop(name).astype(float)
+    # Of no trials there is no rate.
+    trials = table["n"].astype(float).where(table["n"] > 0)
+    table[rate] = count / trials
+    low, high = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
     table[f"{rate}_low"], table[f"{rate}_high"] = low, high
     return table
 

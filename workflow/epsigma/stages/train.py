@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from epsigma.classifier import build
+from epsigma.classifier import ModelError, build, check_outputs
 from epsigma.device import resolve
 from epsigma.files import whole
 from epsigma.stages.job import Job
 from epsigma.tensors import ImageSet, read_classes, read_clean
+from epsigma.weights import fit_weights, read_weights
 
 VALIDATION_BATCH = 1000
+CURVE = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"]
 
 
 class Batches(Dataset[tuple[Tensor, Tensor]]):
@@ -43,7 +45,8 @@ class Classifier(pl.LightningModule):
     """A model in training: Adam on the cross-entropy, loss and accuracy of each epoch kept.
 
     Args:
-        model: from images to logits.
+        model: from images to logits; its method `constrain`, if it has one, is called after each
+            step.
         about: plain values for the checkpoint's `hyper_parameters`.
         learning_rate: of Adam.
         log: gets a line an epoch.
@@ -82,6 +85,11 @@ class Classifier(pl.LightningModule):
         """Count a validation batch."""
         self._step(batch, "validation")
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Put the weights back where the model wants them."""
+        if callable(constrain := getattr(self.model, "constrain", None)):
+            constrain()
+
     def on_train_epoch_end(self) -> None:
         """Add a row to the curve; runs after the epoch's validation."""
         row: dict[str, float] = {"epoch": self.current_epoch + 1}
@@ -97,6 +105,15 @@ class Classifier(pl.LightningModule):
             ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch"),
         )
 
+    def keep_scores(self, weights: str) -> None:
+        """Add the only row of a model that is not trained, from what validating it has counted."""
+        loss, correct, n = self._sums["validation"].tolist()
+        self.curve.append({"epoch": 0, "train_loss": loss / n, "train_accuracy": correct / n})
+        self.log_file.info(
+            "weights of %s: loss %.4f, accuracy %.4f on the %d training images",
+            *(weights, loss / n, correct / n, n),
+        )
+
     def _step(self, batch: tuple[Tensor, Tensor], part: str) -> Tensor:
         images, labels = batch
         logits = self(images)
@@ -107,38 +124,47 @@ class Classifier(pl.LightningModule):
         return loss
 
 
-def train(job: Job, *, images: str, checkpoint: str, curve: str) -> None:
-    """Train a classifier; the same seed and machine give the same files.
+def train(
+    job: Job, *, images: str, checkpoint: str, curve: str, weights: str | None = None
+) -> None:
+    """Train a classifier, or take its weights from a file and score them.
 
-    Sets global seeds and torch's deterministic algorithms: it wants a process of its own.
+    The same seed and machine give the same files. Sets global seeds and torch's deterministic
+    algorithms: it wants a process of its own.
 
     Args:
-        job: its settings are the `model` (`implementation` and `parameters`), `training`
-            (`epochs`, `batch_size`, `learning_rate`, `validation`) and `seed`.
+        job: its settings are the `model` (`implementation` and `parameters`), the `seed` and, to
+            train, `training` (`epochs`, `batch_size`, `learning_rate`, `validation`).
         images: of the training set; a random part is held out for validation.
         checkpoint: Lightning checkpoint to write; `hyper_parameters` say what it is.
         curve: CSV to write: `epoch`, `train_loss`, `train_accuracy` (means over the epoch, while
-            the weights move), `validation_loss`, `validation_accuracy`.
+            the weights move), `validation_loss`, `validation_accuracy`. Of weights from a file, a
+            row of epoch 0, over all training images; nothing is validated.
+        weights: the user's own, as `epsigma.weights.read_weights` takes them; None to train.
 
     Raises:
+        ModelError: if the model or its weights cannot be used.
         ValueError: if nothing is left to train or to validate on.
     """
     with job.logged() as log, _quiet():
-        seed, training = job.settings["seed"], job.settings["training"]
+        seed = job.settings["seed"]
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS, deterministic
         pl.seed_everything(seed, verbose=False)
         device = resolve(job.device)
         data = read_clean(images, device)
-        learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
-        channels, height, width = data.images.shape[1:]
         classes = read_classes(images)
-        model = build(shape=(channels, height, width), classes=classes, **job.settings["model"])
-        about = {"shape": [channels, height, width], "classes": classes, **job.metadata}
-        module = Classifier(model, about, learning_rate=training["learning_rate"], log=log)
+        try:
+            model = _start(job.settings["model"], data.images, classes, weights)
+        except ModelError as error:
+            raise ModelError(f"model {job.cell.get('model')}: {error}") from error
+        training = job.settings.get("training", {})
+        about = {"shape": list(data.images.shape[1:]), "classes": classes, **job.metadata}
+        rate = training.get("learning_rate", 0.0)
+        module = Classifier(model, about, learning_rate=rate, log=log)
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
-            max_epochs=training["epochs"],
+            max_epochs=training.get("epochs", 0),
             deterministic=True,
             logger=False,
             enable_checkpointing=False,
@@ -146,16 +172,44 @@ def train(job: Job, *, images: str, checkpoint: str, curve: str) -> None:
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        order = torch.Generator().manual_seed(seed)
-        trainer.fit(
-            module,
-            _loader(learn, training["batch_size"], order),
-            _loader(held_out, VALIDATION_BATCH),
-        )
+        if weights is None:
+            learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
+            order = torch.Generator().manual_seed(seed)
+            trainer.fit(
+                module,
+                _loader(learn, training["batch_size"], order),
+                _loader(held_out, VALIDATION_BATCH),
+            )
+        else:
+            everything = _loader(Batches(data.images, data.labels), VALIDATION_BATCH)
+            trainer.validate(module, everything, verbose=False)
+            module.keep_scores(weights)
         with whole(checkpoint) as temporary:
             trainer.save_checkpoint(temporary, weights_only=True)
         with whole(curve) as temporary:
-            pd.DataFrame(module.curve).to_csv(temporary, index=False)
+            pd.DataFrame(module.curve, columns=CURVE).to_csv(temporary, index=False)
+
+
+def _start(
+    settings: dict[str, Any], images: Tensor, classes: int, weights: str | None
+) -> nn.Module:
+    """Make a model of its first weights, those of the file if there is one, and try it."""
+    channels, height, width = images.shape[1:]
+    model = build(shape=(channels, height, width), classes=classes, **settings)
+    model.to(images.device)
+    check_outputs(model, images, classes)
+    if weights is None:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ModelError(
+                "it has no weights to train: none of its parameters requires a gradient; unfreeze "
+                "some, or name a `checkpoint` to use it as it is there"
+            )
+        if not model.training:  # as a factory may return it; no part of it alone is touched
+            model.train()
+    else:
+        fit_weights(model, read_weights(weights), weights)
+        check_outputs(model, images, classes)
+    return model
 
 
 def split_validation(data: ImageSet, *, fraction: float, seed: int) -> tuple[Batches, Batches]:
@@ -187,9 +241,11 @@ def _loader(
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Load batches: in random order if a generator is given, else in order."""
     sampler = RandomSampler(data, generator=order) if order else SequentialSampler(data)
+    # Batch normalisation cannot learn from one image, which another epoch will bring elsewhere.
+    single = order is not None and len(data) > batch_size and len(data) % batch_size == 1
     # The batch sampler is the sampler: the loader hands whole lists of indices to the data set.
     return DataLoader(
-        data, batch_size=None, sampler=BatchSampler(sampler, batch_size, drop_last=False)
+        data, batch_size=None, sampler=BatchSampler(sampler, batch_size, drop_last=single)
     )
 
 

@@ -1,0 +1,261 @@
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from epsigma.checks.verdict import Verdict
+from epsigma.files import write_json
+from epsigma.stages.card import CELLS, DISTORTION, make_card
+from epsigma.stages.check import tabulate
+
+SVG = """<?xml version="1.0"?>
+<!DOCTYPE svg>
+<svg xmlns="http://www.w3.org/2000/svg"><text>the loss</text></svg>
+"""
+WHERE = {"dataset": "mnist", "model": "cnn", "attack": "mine"}
+BLOCK = {
+    "kind": "jsma",
+    "name": "mine",
+    "threats": ["blind"],
+    "examples": None,
+    "gamma": [0.1, 0.145],
+    "targets": "all",
+    "theta": -1,
+}
+EFFORT = {
+    "cell": {**WHERE, "seed": "3", "threat": "aware", "filter": "gaussian", "strength": "sigma~2"},
+    "n": 500,
+    "budget": "gamma~0.1",
+    "effort": "steps",
+    "tried": [20, 40],
+    "errors": [0.875, 0.9375],
+    "sizes": [1.25, None],
+    "lost_gradients": 0.0625,
+}
+
+
+class Page(HTMLParser):
+    """What of a page a reader sees, and what it asks others for."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.asked, self.rows, self.words = [], [], [], []
+        self.in_cell = False
+        self.feed(text)
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.asked += [value for name, value in attributes if name in ("src", "href", "data")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        self.in_cell &= tag not in ("td", "th")
+        if tag == "table":
+            # No table goes on in the next one.
+            self.rows.append([])
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.in_cell:
+            self.rows[-1][-1] += data.strip()
+
+    def below(self, *heads):
+        """The rows of the table with such a head."""
+        at = self.rows.index([*heads])
+        found = []
+        for row in self.rows[at + 1 :]:
+            if len(row) != len(heads):
+                break
+            found.append(row)
+        return found
+
+
+def write(path, rows, columns):
+    pd.DataFrame(rows, columns=[*WHERE, "filter", *columns]).to_csv(path, index=False)
+    return str(path)
+
+
+FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
+
+
+@pytest.fixture
+def make_page(tmp_path, make_job):
+    def make(
+        cells=({},),
+        distortion=(),
+        fooling=(),
+        efforts=(),
+        verdicts=(),
+        block=BLOCK,
+        implementation="epsigma.attacks.jsma:jsma",
+        descriptions=None,
+        svg=SVG,
+    ):
+        def rows(given, columns):
+            numbers = dict.fromkeys(columns, 0.5) | {"seed": 0, "n": 10000, "n_correct_clean": 9876}
+            shown = {name: numbers[name] for name in columns}
+            return [{**WHERE, "filter": "none", **shown, **row} for row in given]
+
+        found = [
+            Verdict("logits", {"dataset": "mnist", "model": "cnn"}, "fail", 1, 0, "Of the model."),
+            *verdicts,
+        ]
+        tabulate(found).to_csv(tmp_path / "checks.csv", index=False)
+        (tmp_path / "convergence.svg").write_text(svg, encoding="utf-8")
+        paths = []
+        for i, effort in enumerate(efforts):
+            paths.append(str(tmp_path / f"{i}.json"))
+            write_json(paths[-1], effort)
+        settings = {
+            "block": block,
+            "implementation": implementation,
+            "descriptions": descriptions or {"gamma": "Υ of it"},
+        }
+        card = tmp_path / "card.html"
+        make_card(
+            make_job(settings, **WHERE),
+            cells=write(tmp_path / "cells.csv", rows(cells, CELLS), CELLS),
+            distortion=write(tmp_path / "distortion.csv", rows(distortion, DISTORTION), DISTORTION),
+            fooling=write(tmp_path / "fooling.csv", rows(fooling, FOOLING), FOOLING),
+            checks=str(tmp_path / "checks.csv"),
+            convergence=str(tmp_path / "convergence.svg"),
+            efforts=paths,
+            card=str(card),
+        )
+        return Page(card.read_text(encoding="utf-8"))
+
+    return make
+
+
+def test_a_card_names_every_hyper_parameter_with_its_value_and_what_it_is(make_page):
+    page = make_page()
+    listed = {row[0]: row[1:] for row in page.rows if len(row) == 3}
+    assert listed == {
+        "threats": ['["blind"]', ""],
+        "examples": ["null", ""],
+        "gamma": ["[0.1, 0.145]", "Υ of it"],
+        "targets": ['"all"', ""],
+        "theta": ["-1", ""],
+    }
+    assert "Kind jsma, epsigma.attacks.jsma:jsma." in page.text
+    assert "Papernot, McDaniel, Jha" in page.text
+    for name in ("torch", "python"):
+        assert re.search(rf"{name} \d+\.\d+", page.text)
+
+
+def test_a_card_has_the_attack_s_unfiltered_rows_and_no_others(make_page):
+    others = [{name: "other"} for name in WHERE]
+    page = make_page(
+        [{"budget": 0.1}, {"budget": 0.145}, {"filter": "gaussian", "budget": 7}, *others],
+        distortion=[{"l2_best": 1.36, "changed": None}, {"attack": "other"}],
+    )
+    found = page.below(*CELLS)
+    assert [row[1] for row in found] == ["0.1", "0.145"]
+    # Counts are written in full.
+    assert {(row[0], row[2], row[6]) for row in found} == {("0", "10000", "9876")}
+    (row,) = page.below(*DISTORTION)
+    by_name = dict(zip(DISTORTION, row, strict=True))
+    assert (by_name["l2_best"], by_name["changed"], by_name["n"]) == ("1.36", "–", "10000")
+    assert list(FOOLING) not in page.rows
+
+
+def test_the_card_of_fooling_images_counts_them_class_by_class(make_page):
+    page = make_page(
+        [{"linf": None}],
+        fooling=[
+            {"target": k, "n": 10, "n_accepted": k, "n_named": 9, "confidence": 0.99}
+            for k in range(3)
+        ],
+        block={"kind": "fooling", "name": "mine", "confidence": [0.99]},
+        implementation="epsigma.attacks.fooling:fooling",
+    )
+    assert page.below(*FOOLING) == [
+        ["0", "0.5", str(k), "10", str(k), "9", "0.99"] for k in range(3)
+    ]
+    assert list(DISTORTION) not in page.rows
+
+
+HEADS = ("attacked", "at", "n", "tried", "success", "mean ℓ2 of successes", "gradients lost")
+
+
+@pytest.mark.parametrize(
+    ("efforts", "rows"),
+    [
+        # Noise and transfers are not tried longer, nor do they look at the model.
+        ([], []),
+        (
+            [EFFORT],
+            [
+                [
+                    *("seed 3, gaussian sigma~2, aware", "gamma~0.1", "500", "steps 20 → 40"),
+                    *("0.875 → 0.9375", "1.25 → –", "0.0625"),
+                ]
+            ],
+        ),
+        (
+            [{name: EFFORT[name] for name in ("cell", "n", "budget")}],
+            [["seed 3, gaussian sigma~2, aware", "gamma~0.1", "500", "–", "–", "–", "–"]],
+        ),
+    ],
+)
+def test_a_card_says_how_long_the_attack_was_tried_and_what_came_of_it(make_page, efforts, rows):
+    page = make_page(efforts=efforts)
+    assert page.below(*HEADS) == rows
+    assert "the loss" in page.text
+
+
+def test_a_card_counts_its_attack_s_verdicts_and_shows_those_that_are_no_pass(make_page):
+    verdicts = [
+        Verdict("in_ball", {**WHERE, "seed": 0}, "pass", 0, 0, "All is well."),
+        Verdict("monotone", {**WHERE, "seed": 12}, "fail", 0, 0, "It is not."),
+        Verdict("levelled", WHERE, "warn", 0, 0, "It might not."),
+        Verdict("levelled", {**WHERE, "attack": "other"}, "warn", 0, 0, "Of another."),
+    ]
+    page = make_page(verdicts=verdicts)
+    assert "1 pass, 1 warn, 1 fail." in page.text
+    assert ["fail", "monotone (mnist cnn 12 mine)", "It is not."] in page.rows
+    assert "It might not." in page.text
+    assert not any(words in page.text for words in ("All is well", "Of another", "Of the model"))
+
+
+def undocumented(model, images, labels):
+    return images
+
+
+def documented(model, images, labels):
+    """Attack where x < 0 & y > 1: <script>alert(1)</script>."""
+    return images
+
+
+HOSTILE = "<img src=x onerror=alert(1)> & more"
+
+
+def test_what_users_write_is_text_on_a_card(make_page):
+    page = make_page(
+        block={**BLOCK, "note": HOSTILE},
+        descriptions={"note": HOSTILE},
+        implementation=f"{__name__}:documented",
+        verdicts=[Verdict("levelled", WHERE, "warn", 0, 0, HOSTILE)],
+    )
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert page.text.count(HOSTILE) == 3
+    assert "Attack where x < 0 & y > 1: <script>alert(1)</script>." in page.text
+
+
+def test_an_attack_of_one_s_own_may_have_no_docstring(make_page):
+    page = make_page(implementation=f"{__name__}:undocumented")
+    assert f"{__name__}:undocumented" in page.text
+    assert "Definition Versions" in page.text
+
+
+def test_a_card_needs_no_other_file(make_page):
+    page = make_page(efforts=[EFFORT])
+    assert page.asked == []
+    assert not {"link", "script", "iframe", "object", "img"} & set(page.tags)
+    assert page.tags.count("svg") == 1

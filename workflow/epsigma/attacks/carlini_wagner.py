@@ -1,0 +1,245 @@
+"""The attack of Carlini & Wagner in ℓ2: the nearest image that is misclassified with confidence."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+# Pixels of 0 and 1 have no finite w: they are drawn in by half of this (the authors' code).
+INSET = 1e-6
+BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
+# How c grows until the first success, and where it stops (the authors' code).
+GROWTH, LARGEST_C = 10.0, 1e10
+# From so many search steps on the last one repeats the smallest c that succeeded.
+REPEATED_FROM = 10
+# How often the loss is looked at, and what of it has to be gone since, or the c is given up.
+LOOKS, PROGRESS = 10, 1e-4
+# By what part of its length another successful c has to shorten the way, or the search is over.
+GAIN = 1e-3
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What counts as success.
+
+    Args:
+        classes: (M,) int64, the targets, or the classes to get away from.
+        targeted: which of the two.
+        kappa: by how much the logits have to lead.
+    """
+
+    classes: Tensor
+    targeted: bool
+    kappa: float
+
+    def at(self, rows: Tensor) -> "_Aim":
+        """The aim of some rows."""
+        return _Aim(self.classes[rows], self.targeted, self.kappa)
+
+    def lag(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Say by how much success is missed, before κ: (M,), negative where it is reached.
+
+        It is the `margin` of `epsigma.attacks.losses`, reversed when untargeted. With it comes,
+        (M, 1), the largest of the other classes, which its gradient needs.
+        """
+        own = self.classes.unsqueeze(1)
+        value, rival = logits.scatter(1, own, -torch.inf).max(1, keepdim=True)
+        lag = value.sub_(logits.gather(1, own)).squeeze(1)
+        return (lag if self.targeted else lag.neg_()), rival
+
+    def reached(self, lag: Tensor) -> Tensor:
+        """Mark successes, (M,) bool; with κ = 0 a tie is none."""
+        return (lag <= -self.kappa) & (lag < 0)
+
+    def pull(self, logits: Tensor, rival: Tensor, weight: Tensor) -> Tensor:
+        """Differentiate weight · lag with respect to the logits, (M, K); `weight` is (M,)."""
+        weight = (weight if self.targeted else -weight).unsqueeze(1)
+        pull = torch.zeros_like(logits).scatter_(1, rival, weight)
+        return pull.scatter_(1, self.classes.unsqueeze(1), -weight)
+
+
+def carlini_wagner(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    kappa: float,
+    targets: Tensor | None = None,
+    steps: int = 1000,
+    search_steps: int = 9,
+    learning_rate: float = 0.01,
+    initial_c: float = 0.001,
+    abort_early: bool = True,
+    on_step: Callable[[Tensor], None] | None = None,
+) -> Tensor:
+    """Minimise ‖x' − x‖₂² + c·f(x') over w, x' = ½(tanh w + 1), and search for the best c.
+
+    f(x') = max(max over j ≠ t of Z_j − Z_t, −κ) for targets t; untargeted, it is
+    max(Z_y − max over j ≠ y of Z_j, −κ). Each image has a c of its own, ten times the last one
+    until the first success, then by bisection, and is given up on its own: what has no need of
+    further steps leaves the batch. An image that is a success when clean is returned as it is.
+
+    Args:
+        model: from images to logits, in eval mode; its parameters are best frozen.
+        images: (M, C, H, W) float in [0, 1]; not modified.
+        labels: (M,) int64, the true classes.
+        kappa: κ, the lead that the logits of a success have at least, from 0 on.
+        targets: (M,) int64, the classes to reach; any but the true one if None.
+        steps: steps of Adam for one c, at most.
+        search_steps: how many c; from 10 on, the last is the smallest that succeeded once more.
+        learning_rate: Adam's, in the units of w.
+        initial_c: the first c.
+        abort_early: give a c up when the lowest loss of the image has not fallen by 0.01 % in a
+            tenth of `steps` (the authors' code looks at the last, summed over the batch), and the
+            search when another c succeeds and shortens the way by less than 0.1 %.
+        on_step: is told, at each step, the loss of each row that is still worked on, (rows,), with
+            f + κ for f, as in the authors' code: it is 0 on success.
+
+    Returns:
+        (M, C, H, W) of the images' dtype, in [0, 1]: of each image the success that is nearest to
+        it in ℓ2, or, if there was none, the image itself.
+
+    Raises:
+        ValueError: if an argument is out of range, or `targets` is not one class an image.
+
+    Source: Carlini & Wagner 2017 (arXiv:1608.04644), sections V and VI, and the authors' code.
+    """
+    if not 0 <= kappa < math.inf:
+        raise ValueError(f"kappa = {kappa} is no finite number from 0 on")
+    if steps < 1 or search_steps < 1:
+        raise ValueError(f"steps = {steps} and search_steps = {search_steps} must be at least 1")
+    for name, value in (("learning_rate", learning_rate), ("initial_c", initial_c)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} = {value} is not positive and finite")
+    if targets is not None and targets.shape != labels.shape:
+        raise ValueError(
+            f"targets have the shape {tuple(targets.shape)}: "
+            f"give one class an image, {tuple(labels.shape)}"
+        )
+    aim = _Aim(labels if targets is None else targets, targets is not None, kappa)
+    best = images.clone()
+    with torch.no_grad():
+        lag, _ = aim.lag(model(images))
+    length = torch.where(aim.reached(lag), 0, torch.inf).to(images)
+    c = torch.full_like(length, initial_c)
+    lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
+    left = length.nonzero().squeeze(1)
+    for search_step in range(search_steps):
+        if not len(left):
+            break
+        if search_step == search_steps - 1 and search_steps >= REPEATED_FROM:
+            c = upper.clamp(max=LARGEST_C)
+        before = length.clone()
+        found = _descend(
+            model,
+            images,
+            aim,
+            c,
+            left,
+            best,
+            length,
+            steps=steps,
+            learning_rate=learning_rate,
+            patience=math.ceil(steps / LOOKS) if abort_early else None,
+            on_step=on_step,
+        )
+        upper, lower = torch.where(found, c, upper), torch.where(found, lower, c)
+        grown = (c * GROWTH).clamp_(max=LARGEST_C)
+        c = torch.where(upper.isfinite(), (lower + upper) / 2, grown)
+        if abort_early:
+            settled = found & (length > before * (1 - GAIN))
+            left = left[~settled[left]]
+    return best
+
+
+def _descend(
+    model: nn.Module,
+    images: Tensor,
+    aim: _Aim,
+    c: Tensor,
+    at: Tensor,
+    best: Tensor,
+    length: Tensor,
+    *,
+    steps: int,
+    learning_rate: float,
+    patience: int | None,
+    on_step: Callable[[Tensor], None] | None,
+) -> Tensor:
+    """Run Adam from the images `at`, each with its c; return which had a success, (M,) bool.
+
+    `best` and `length`, the nearest success and its ℓ2, are updated in place. Every `patience`
+    steps the rows whose lowest loss has not fallen are left alone; none is if it is None. It is
+    the lowest, not the last: the loss of one row, unlike the sum over a batch, jumps.
+
+    Adam runs on u = 2w: x' = sigmoid(u) is the same function as ½(tanh w + 1), several times
+    cheaper, and exact near 0, where most pixels of a digit are. In u a step is twice as long, and
+    what is computed is a quarter of the gradient in w (by half the loss: δ and c/2 · ∇f), so that
+    ε is a quarter, too.
+    """
+    found = torch.zeros_like(length, dtype=torch.bool)
+    origin, aim, c = images[at], aim.at(at), c[at]
+    u = torch.logit((origin - 0.5).mul_(1 - INSET).add_(0.5)).contiguous().requires_grad_()
+    mean, square = torch.zeros_like(u), torch.zeros_like(u)
+    count = torch.zeros((), device=u.device)
+    lowest = before = torch.full_like(c, torch.inf)
+    for step in range(steps):
+        with torch.enable_grad():
+            x = torch.sigmoid(u)
+            logits = model(x)
+        with torch.no_grad():
+            away = x - origin
+            distance = torch.linalg.vector_norm(away, dim=(1, 2, 3))
+            lag, rival = aim.lag(logits)
+            success = aim.reached(lag)
+            found[at] |= success
+            better = success & (distance < length[at])
+            if better.any():
+                rows = at[better]
+                best[rows], length[rows] = x[better], distance[better]
+            missed = lag.add_(aim.kappa).clamp_(min=0)
+            pull = aim.pull(logits, rival, torch.where(missed > 0, c / 2, 0))
+            loss = distance.square_().addcmul_(c, missed)
+            if on_step is not None:
+                on_step(loss)
+            lowest = torch.minimum(lowest, loss)
+        (gradient,) = torch.autograd.grad((logits, x), u, (pull, away))
+        _adam(u, gradient, mean, square, count, learning_rate)
+        if patience is not None and step % patience == 0:
+            going = lowest <= before * (1 - PROGRESS)
+            if not going.any():
+                break
+            if not going.all():
+                state = (at, origin, c, lowest, mean, square, u.detach())
+                at, origin, c, lowest, mean, square, u = (kept[going] for kept in state)
+                aim = aim.at(going)
+                u.requires_grad_()
+            before = lowest
+    return found
+
+
+@torch.no_grad()
+def _adam(
+    u: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, count: Tensor, rate: float
+) -> None:
+    """Step in u, in place, by one pass over all rows; `rate` and ε are meant in w."""
+    # As flat tensors their strides agree, whatever the model made of the gradient's.
+    adam(
+        [u.view(-1)],
+        [gradient.reshape(-1)],
+        [mean.view(-1)],
+        [square.view(-1)],
+        [],
+        [count],
+        fused=True,
+        amsgrad=False,
+        beta1=BETA1,
+        beta2=BETA2,
+        lr=2 * rate,
+        weight_decay=0,
+        eps=ADAM_EPS / 4,
+        maximize=False,
+    )

@@ -1,0 +1,40 @@
+"""Fashion-MNIST: 60,000 training and 10,000 test images of ten kinds of clothing."""
+
+from pathlib import Path
+
+from epsigma.datasets.idx import Published, read_published
+from epsigma.datasets.images import Dataset
+
+FILES = Published(
+    title="Fashion-MNIST",
+    torchvision="FashionMNIST",
+    md5={
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+    # Debian's package dataset-fashion-mnist.
+    elsewhere=(Path("/usr/share/datasets/fashion-mnist"),),
+)
+
+
+def fashion_mnist(
+    data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
+) -> Dataset:
+    """Read Fashion-MNIST from IDX files, or download it.
+
+    Args:
+        data_dir: folder of the four files, raw or gzipped, there or in `FashionMNIST/raw` below
+            it. What it lacks is looked for where Debian's package `dataset-fashion-mnist` puts
+            it; if there is nothing at all, torchvision downloads it into `data_dir`.
+        train_size: use only the first so many training images (None: all).
+        test_size: use only the first so many test images (None: all).
+
+    Raises:
+        FileNotFoundError: if files are missing and cannot be downloaded.
+        ValueError: if a file is not the published one.
+
+    Source: Xiao, Rasul & Vollgraf 2017 (arXiv:1708.07747).
+    """
+    return read_published(FILES, data_dir, train_size=train_size, test_size=test_size)

@@ -1,0 +1,92 @@
+"""The rows of an adversarial set: an example each, or an example and a class that is aimed at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is attacked, row by row.
+
+    Args:
+        index: (M,) int64, which example of the test set; of fooling images, which image.
+        labels: (M,) int64, the true classes; of fooling images, which have none, what is aimed at.
+        targets: (M,) int64, the classes aimed at; None if any wrong one will do.
+        complete: whether the rows are the test set's images, all, in their order.
+    """
+
+    index: Tensor
+    labels: Tensor
+    targets: Tensor | None = None
+    complete: bool = False
+
+    @property
+    def columns(self) -> dict[str, Tensor] | None:
+        """The rows as an image set carries them: None if complete; -1 is no target."""
+        if self.complete:
+            return None
+        nothing = torch.full_like(self.index, -1)
+        return {
+            "index": self.index,
+            "target": nothing if self.targets is None else self.targets,
+        }
+
+    def of(self, images: Tensor) -> Tensor:
+        """Pick each row's image out of the test set's (N, C, H, W)."""
+        if self.targets is None:
+            # One by one, in order: a slice is no copy.
+            return images[int(self.index[0]) : int(self.index[-1]) + 1]
+        return images[self.index]
+
+    def __getitem__(self, part: slice) -> "Rows":
+        """Pick some of the rows."""
+        targets = None if self.targets is None else self.targets[part]
+        return Rows(self.index[part], self.labels[part], targets)
+
+
+def attacked_rows(
+    labels: Tensor, classes: int, *, examples: int | None, targets: str | Sequence[int]
+) -> Rows:
+    """List the rows of an attack on images.
+
+    Args:
+        labels: (N,) int64, the true classes.
+        classes: how many there are.
+        examples: how many of the first images are attacked; None for all.
+        targets: `untargeted`; `all`, every class but the true one; or the classes to choose from.
+
+    Returns:
+        The examples in their order, the classes aimed at ascending, never the true one: an example
+        that has no other class to aim at has no row.
+
+    Raises:
+        ValueError: if there are fewer images, no such class, or nothing is left to aim at.
+    """
+    if examples is not None and examples > len(labels):
+        raise ValueError(f"examples = {examples}: there are {len(labels)} test images")
+    labels = labels[:examples]
+    index = torch.arange(len(labels), device=labels.device)
+    if targets == "untargeted":
+        return Rows(index, labels, complete=examples is None)
+    chosen = range(classes) if targets == "all" else sorted({int(k) for k in targets})
+    unknown = [k for k in chosen if not 0 <= k < classes]
+    if unknown:
+        raise ValueError(f"targets = {targets}: the classes are 0 to {classes - 1}")
+    aims = torch.tensor(list(chosen), device=labels.device)
+    wrong = labels[:, None] != aims
+    if not wrong.any():
+        raise ValueError(f"targets = {targets}: every image is of that class")
+    return Rows(
+        index[:, None].expand_as(wrong)[wrong],
+        labels[:, None].expand_as(wrong)[wrong],
+        aims.expand_as(wrong)[wrong],
+    )
+
+
+def fooling_rows(classes: int, images: int, device: torch.device) -> Rows:
+    """List the rows of fooling images: so many for each class, class by class."""
+    aims = torch.arange(classes, device=device).repeat_interleave(images)
+    return Rows(torch.arange(len(aims), device=device), aims, aims.clone())
