@@ -265,6 +265,11 @@ def test_a_checked_configuration_is_checked_to_itself():
             ["sigma~9007199254740992 is there already", "remove the duplicate"],
         ),
         # Kinds and names.
+        (
+            "attacks: [{kind: fooling, confidence: [0.9], examples: 5}]",
+            "attacks[0] (fooling).examples",
+            ["say with `images`"],
+        ),
         ("datasets: [{kind: cifar}]", "datasets[0] (cifar).kind", [", ".join(DATASETS)]),
         ("models: [{kind: vgg}]", "models[0] (vgg).kind", ["no 'vgg'", "allowed: mlp, softmax"]),
         (
@@ -1013,7 +1018,7 @@ def test_a_transfer_from_the_user_s_own_weights_onto_another_model_is_accepted(o
         ),
         # Fooling images are not made of test images.
         (
-            "kind: fooling, confidence: [0.9], images: 3, examples: 5",
+            "kind: fooling, confidence: [0.9], images: 3",
             "confidence~0.9",
             {"fooling": 3},
             ("images",),

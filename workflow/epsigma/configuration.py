@@ -82,7 +82,12 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         for section in REGISTRIES:
             faults += _check_blocks(section, checked[section])
     if not faults:
-        faults += [*_check_threats(checked), *_check_transfers(checked), *_check_models(checked)]
+        faults += [
+            *_check_examples(checked),
+            *_check_threats(checked),
+            *_check_transfers(checked),
+            *_check_models(checked),
+        ]
     if faults:
         lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
         raise ConfigurationError(f"the configuration cannot be run:{lines}")
@@ -226,6 +231,17 @@ def _check_threats(study: dict[str, Any]) -> Iterator[str]:
                 f"filters[{index}] ({filter_['name']}).threats: the kind {filter_['kind']!r} is "
                 "declared neither differentiable nor handled, so no aware attack can be made; say "
                 "in its registry entry how to differentiate through it, or set threats: [blind]"
+            )
+
+
+def _check_examples(study: dict[str, Any]) -> Iterator[str]:
+    """Fooling images are made, not taken from the test set."""
+    for index, attack in enumerate(study["attacks"]):
+        is_fooling = find(ATTACKS, attack["kind"]).family == "fooling"
+        if is_fooling and attack["examples"] is not None:
+            yield (
+                f"attacks[{index}] ({attack['name']}).examples: fooling images are of no test "
+                "image; say with `images` how many to make for each class"
             )
 
 

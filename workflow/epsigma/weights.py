@@ -36,7 +36,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
-        raise _refused(path, error) from error
+        # Without torch's own message, which advises to unpickle.
+        raise _refused(path, error) from None
     return _state_dict(content, path)
 
 

@@ -129,14 +129,16 @@ def unbounded(evidence: Evidence) -> Iterator[Verdict]:
     """An iterative attack fools everything without a bound, and at ε = 0.5 (ℓ∞) all but chance."""
     for found in evidence.efforts:
         if found.get("unbounded_accuracy") is not None:
-            left = found["unbounded_accuracy"]
+            left, n = found["unbounded_accuracy"], found["n"]
+            low, _ = proportion_confint(round(left * n), n, method="wilson")
             yield Verdict(
                 "unbounded",
                 found["cell"],
-                judged(left <= LEFT),
+                judged(low <= LEFT),
                 left,
                 LEFT,
-                f"Without a bound on the perturbation the attack leaves {left:.1%} right.",
+                f"Without a bound on the perturbation the attack leaves {left:.1%} of {n} right: "
+                "more than a few mean that it stops too early, or that its gradient is masked.",
             )
         if found.get("half_accuracy") is not None:
             left, n = found["half_accuracy"], found["n"]

@@ -75,7 +75,7 @@ def accuracy_by_strength(cells: pd.DataFrame, filter_name: str) -> Figure:
     style.label_apart(axes, strengths)
     style.percent(axes, style.accuracy_label(cells))
     style.legend_right(axes)
-    axes.set_title(_title(cells, f"accuracy through {filter_name}"))
+    axes.set_title(_title(filtered, f"accuracy through {filter_name}"))
     return figure
 
 
@@ -111,7 +111,8 @@ def success_by_budget(cells: pd.DataFrame) -> Figure:
         style.legend_right(axes)
     for axes in list(grid.flat)[len(names) :]:
         axes.set_visible(False)
-    figure.suptitle(_title(cells, "attack success"))
+    filtered = cells[cells["filter"] != NO_FILTER]
+    figure.suptitle(_title(filtered, "attack success"))
     return figure
 
 
@@ -208,4 +209,5 @@ def line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
 
 def _title(cells: pd.DataFrame, what: str) -> str:
     first = cells.iloc[0]
-    return f"{first['attack']} on {first['model']}, {first['dataset']}: {what}"
+    threat = f" ({first['threat']} attacker)" if first["filter"] != NO_FILTER else ""
+    return f"{first['attack']} on {first['model']}, {first['dataset']}: {what}{threat}"
