@@ -864,7 +864,7 @@ def stage(evidence, tmp_path, make_job):
             write_json(inputs[name][-1], facts)
     path = str(tmp_path / "checks.csv")
     settings = {"attacks": evidence.attacks, "filters": evidence.filters}
-    check(make_job(settings), **inputs, checks=path)
+    check(make_job(settings), **inputs, checks=path, page=f"{path}.html")
     return read_table(path)
 
 

@@ -186,7 +186,7 @@ def test_the_stage_writes_all_figures_also_of_a_study_that_measured_none(tmp_pat
             [cell(seed=3)] if name == "cells" else [cell()][:0], columns=list(cell())
         ).to_csv(tables[name], index=False)
     path = str(tmp_path / "reference.csv")
-    set_beside_published(make_job(settings), **tables, reference=path)
+    set_beside_published(make_job(settings), **tables, reference=path, page=f"{path}.html")
     found = read_table(path)
     assert list(found.columns) == COLUMNS
     assert len(found) >= len(PUBLISHED)
@@ -197,7 +197,7 @@ def test_the_stage_writes_all_figures_also_of_a_study_that_measured_none(tmp_pat
     assert set(measured["seed"]) == {3}
 
     pd.DataFrame([cell(dataset="digits")]).to_csv(tables["cells"], index=False)
-    set_beside_published(make_job(settings), **tables, reference=path)
+    set_beside_published(make_job(settings), **tables, reference=path, page=f"{path}.html")
     found = read_table(path)
     assert len(found) == len(PUBLISHED)
     assert found["ours"].isna().all()

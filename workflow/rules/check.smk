@@ -66,8 +66,9 @@ rule check:
         conformance=conformance_probes(),
         efforts=attack_probes(),
     output:
-        checks=report(
-            "results/tables/checks.csv",
+        checks="results/tables/checks.csv",
+        page=report(
+            "results/tables/checks.html",
             caption="../report/checks.rst",
             category="Tables",
             labels={"table": "verdicts of the checks"},

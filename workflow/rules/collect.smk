@@ -79,8 +79,9 @@ rule reference:
         clean="results/tables/clean.csv",
         distortion="results/tables/distortion.csv",
     output:
-        reference=report(
-            "results/tables/reference.csv",
+        reference="results/tables/reference.csv",
+        page=report(
+            "results/tables/reference.html",
             caption="../report/reference.rst",
             category="Tables",
             labels={"table": "beside published figures"},

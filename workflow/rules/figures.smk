@@ -48,37 +48,37 @@ rule draw_attack:
         accuracy=report(
             "results/figures/{dataset}/{model}/{attack}/accuracy.svg",
             caption="../report/accuracy_by_budget.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "none", "figure": "accuracy over budget"},
         ),
         success=report(
             "results/figures/{dataset}/{model}/{attack}/success.svg",
             caption="../report/success_by_budget.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "all", "figure": "attack success over budget"},
         ),
         spectrum=report(
             "results/figures/{dataset}/{model}/{attack}/spectrum.svg",
             caption="../report/spectrum.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "all", "figure": "spectra and responses"},
         ),
         threats=report(
             "results/figures/{dataset}/{model}/{attack}/threats.svg",
             caption="../report/threats.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "all", "figure": "blind against aware"},
         ),
         smallest=report(
             "results/figures/{dataset}/{model}/{attack}/smallest.svg",
             caption="../report/smallest_of_attack.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "all", "figure": "smallest budgets"},
         ),
         convergence=report(
             "results/figures/{dataset}/{model}/{attack}/convergence.svg",
             caption="../report/convergence.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "{attack}", "filter": "all", "figure": "convergence"},
         ),
         png=multiext(
@@ -152,7 +152,7 @@ rule draw_filters:
             report(
                 f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/accuracy.svg",
                 caption="../report/accuracy_of_filter.rst",
-                category="Figures: {dataset}, {model}",
+                category="Figures, {model} on {dataset}",
                 labels={
                     "attack": "{attack}",
                     "filter": filter,
@@ -165,7 +165,7 @@ rule draw_filters:
             report(
                 f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/gallery.svg",
                 caption="../report/gallery_of_filter.rst",
-                category="Figures: {dataset}, {model}",
+                category="Figures, {model} on {dataset}",
                 labels={"attack": "{attack}", "filter": filter, "figure": "gallery"},
             )
             for filter in FILTERS
@@ -200,13 +200,13 @@ rule draw_model:
         attacks=report(
             "results/figures/{dataset}/{model}/attacks.svg",
             caption="../report/attacks.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "all", "filter": "none", "figure": "accuracy over budget"},
         ),
         worst=report(
             "results/figures/{dataset}/{model}/worst_case.svg",
             caption="../report/worst_case.rst",
-            category="Figures: {dataset}, {model}",
+            category="Figures, {model} on {dataset}",
             labels={"attack": "all", "filter": "all", "figure": "worst case over strength"},
         ),
         png=multiext("results/figures/{dataset}/{model}/", "attacks.png", "worst_case.png"),

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from epsigma.checks.verdict import PASS
 from epsigma.files import read_json, write_text
 from epsigma.grid import NO_FILTER
 from epsigma.kinds import load
+from epsigma.pages import render
 from epsigma.provenance import versions
 from epsigma.stages.check import name_of
 from epsigma.stages.collect import COLUMNS, read_table
@@ -72,7 +72,8 @@ def make_card(
         fooled = _mine(read_table(fooling), job)
         fooled = fooled[fooled["filter"] == NO_FILTER]
         svg = Path(convergence).read_text(encoding="utf-8")
-        text = _template().render(
+        text = render(
+            "card.html.j2",
             cell=job.cell,
             about=inspect.getdoc(load(job.settings["implementation"])) or "",
             implementation=job.settings["implementation"],
@@ -98,14 +99,6 @@ def make_card(
             code=job.code,
         )
         write_text(card, text)
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("epsigma", "cards"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["short"] = _short
-    return environment.get_template("card.html.j2")
 
 
 def _mine(table: pd.DataFrame, job: Job) -> pd.DataFrame:
@@ -135,10 +128,3 @@ def _effort(found: dict[str, Any]) -> dict[str, Any]:
         "sizes": found.get("sizes"),
         "lost_gradients": found.get("lost_gradients"),
     }
-
-
-def _short(value: Any) -> str:
-    """Write a number for a reader; nothing for no number."""
-    if value is None or (isinstance(value, float) and pd.isna(value)):
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ import pandas as pd
 from epsigma.checks import CHECKS
 from epsigma.checks.verdict import FAIL, SUBJECT, VERDICTS, Evidence, Verdict
 from epsigma.files import read_json, whole, write_text
+from epsigma.pages import table_page
 from epsigma.stages.collect import read_table
 from epsigma.stages.job import Job
 
@@ -22,6 +23,7 @@ def check(
     conformance: Sequence[str],
     efforts: Sequence[str],
     checks: str,
+    page: str,
 ) -> None:
     """Write `checks.csv`: a row a check and subject, failures first.
 
@@ -34,6 +36,7 @@ def check(
         conformance: JSON files of `probe_filter`.
         efforts: JSON files of `probe_attack`.
         checks: CSV to write, with the columns of `Verdict.row`.
+        page: HTML to write, that shows it.
     """
     with job.logged() as log:
         evidence = Evidence(
@@ -47,6 +50,7 @@ def check(
         table = tabulate(verdicts(evidence))
         with whole(checks) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
+        write_text(page, table_page(table, "Verdicts of the checks"))
         log.info("%s", dict(table["verdict"].value_counts()))
 
 

@@ -8,6 +8,7 @@ import yaml
 from statsmodels.stats.proportion import proportion_confint
 
 from epsigma.files import read_json, whole, write_text
+from epsigma.pages import table_page
 from epsigma.reference import Study, scoreboard
 from epsigma.stages.job import Job
 
@@ -65,7 +66,7 @@ def read_table(path: str) -> pd.DataFrame:
 
 
 def set_beside_published(
-    job: Job, *, cells: str, clean: str, distortion: str, reference: str
+    job: Job, *, cells: str, clean: str, distortion: str, reference: str, page: str
 ) -> None:
     """Write the scoreboard.
 
@@ -76,6 +77,7 @@ def set_beside_published(
         clean: `clean.csv`.
         distortion: `distortion.csv`.
         reference: CSV to write, see `epsigma.reference.scoreboard`.
+        page: HTML to write, that shows it.
     """
     with job.logged():
         study = Study(
@@ -84,8 +86,10 @@ def set_beside_published(
             distortion=read_table(distortion),
             **job.settings,
         )
+        board = scoreboard(study)
         with whole(reference) as temporary:
-            scoreboard(study).to_csv(temporary, index=False, float_format="%.6g")
+            board.to_csv(temporary, index=False, float_format="%.6g")
+        write_text(page, table_page(board, "Published figures, and ours"))
 
 
 def write_configuration(job: Job, *, configuration: str) -> None:
