@@ -114,7 +114,7 @@ def load_classifier(
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise damaged(checkpoint, error) from error
-    # With the weights in this order, convolutions and their gradients take a fifth to a third less.
+    # With the weights in this order, convolutions and their gradients take a sixth to a third less.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval().requires_grad_(False)
 

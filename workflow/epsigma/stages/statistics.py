@@ -600,7 +600,7 @@ def _equal(values: pd.Series, value: float) -> pd.Series:
 def _with_rates(table: pd.DataFrame, rate: str = "accuracy") -> pd.DataFrame:
     """Make a rate with its Wilson interval out of a count."""
     name = COUNTS[rate]
-    count = table[name].astype(float) if rate in KEPT else table.pop(name).astype(float)
+    count = (table[name] if rate in KEPT else table.pop(name)).astype(float)
     # Of no trials there is no rate.
     trials = table["n"].astype(float).where(table["n"] > 0)
     table[rate] = count / trials
