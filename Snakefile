@@ -9,6 +9,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/columns.smk"
 include: "workflow/rules/settings.smk"
 include: "workflow/rules/paths.smk"
 include: "workflow/rules/dataset.smk"
@@ -36,3 +37,11 @@ rule all:
         figures(),
         cards(),
         rules.gate.output,
+
+
+onstart:
+    # To keep to a rate of submissions, Snakemake wakes its scheduler once a second for each job that
+    # it has started so far, which soon is all it does. Jobs on this machine need no such limit.
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+        start_server()

@@ -14,6 +14,7 @@ from epsigma.configuration import (
     REGISTRIES,
     SCHEMA,
     ConfigurationError,
+    at_level,
     attack_kind,
     attack_modules,
     attack_settings,
@@ -23,6 +24,7 @@ from epsigma.configuration import (
     filter_kind,
     general_keys,
     model_modules,
+    of_cell,
     own_data,
     settings,
     validate,
@@ -115,6 +117,7 @@ def test_defaults_are_filled_in_at_every_depth():
         ],
         "data_dir": "data",
         "device": "auto",
+        "columns": "none",
         "keep_filtered": True,
         "keep_aware": True,
         "strict": True,
@@ -570,7 +573,6 @@ def test_the_swept_hyper_parameter_has_no_default_and_is_a_list_in_the_configura
             "epsigma.attacks.fgsm:fgsm",
             {"loss": "cross_entropy", "eps": 0.1},
         ),
-        ("attacks", "fgsm", None, "epsigma.attacks.fgsm:fgsm", {"loss": "cross_entropy"}),
         ("filters", "none", "fixed", "epsigma.filters.none:Identity", {}),
         (
             "filters",
@@ -595,6 +597,24 @@ def test_settings_say_how_to_make_what_a_wildcard_names(
     assert made == {"implementation": implementation, "parameters": parameters}
     # Snakemake compares the text: the order is part of it.
     assert list(made["parameters"]) == list(parameters)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "level", "type_"),
+    [("attacks", "fgsm", "eps~0.1", "number"), ("filters", "band", "cutoff~0.2", "number")],
+)
+def test_the_level_is_left_open_until_it_is_known(section, name, level, type_):
+    study = validate(configured())
+    left_open = settings(study, section, name)
+    swept, _ = level.split("~")
+    assert left_open["swept"] == [swept, type_]
+    assert swept not in left_open["parameters"]
+    assert repr(at_level(left_open, level)) == repr(settings(study, section, name, level))
+    key = section.removesuffix("s")
+    told = of_cell({"model": {}, key: left_open}, {"budget": level, "strength": level})
+    assert told == {"model": {}, key: settings(study, section, name, level)}
+    # What is filled in stays as it is, whatever the cell.
+    assert of_cell(told, {"budget": "eps~0.3", "strength": "cutoff~0.3"}) == told
 
 
 def test_the_order_of_keys_in_a_block_does_not_change_its_settings():

@@ -9,6 +9,7 @@ from epsigma.classifier import build, predict
 from epsigma.files import read_cell, read_json, read_ledger
 from epsigma.filters.gaussian import Gaussian
 from epsigma.stages.evaluate import by_example, evaluate, evaluate_clean, score, summarise
+from epsigma.stages.filter import filter_set
 from epsigma.tensors import ImageSet, measure, read_clean, write_image_set
 from torch import nn
 
@@ -414,6 +415,27 @@ def test_rows_whose_labels_are_not_their_examples_are_refused(
     assert not (tmp_path / "a.json").exists()
 
 
+@pytest.mark.parametrize("how", [NONE, GAUSSIAN, NOISE])
+def test_a_set_that_is_filtered_when_scored_scores_as_one_that_was_kept(
+    files, trained, tmp_path, make_job, how
+):
+    cell = {**CELL, "filter": "mine", "strength": "std~0.3"}
+    outputs = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
+    adversarial = files.pop("images")
+    # The stage that filters has no threat among its wildcards.
+    filtering = make_job({"filter": how}, **{k: v for k, v in cell.items() if k != "threat"})
+    kept = str(tmp_path / "kept.safetensors")
+    filter_set(filtering, adversarial=adversarial, filtered=kept)
+    found = []
+    for given in ({"images": kept}, {"adversarial": adversarial}):
+        job = make_job({"model": trained.settings, "filter": how}, **cell)
+        evaluate(job, **given, **files, **outputs)
+        found.append((read_json(outputs["metrics"]), read_ledger(outputs["ledger"])))
+    (metrics, ledger), (others, other) = found
+    assert metrics == others
+    assert all(np.array_equal(ledger[name], other[name]) for name in ledger)
+
+
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
 def test_a_fooling_image_counts_from_the_confidence_on_that_was_asked_for(
     files, trained, tmp_path, make_job, confidence
@@ -422,7 +444,8 @@ def test_a_fooling_image_counts_from_the_confidence_on_that_was_asked_for(
     # Every third is named otherwise than it was made for.
     target = (named + (torch.arange(60) % 3 == 0)) % 10
     write_rows(files, trained, list(range(60)), target.tolist(), trained.images[:60], target)
-    job = make_job({"model": trained.settings, "confidence": confidence}, **CELL)
+    cell = {**CELL, "budget": f"confidence~{confidence}"}
+    job = make_job({"model": trained.settings, "fooling": True}, **cell)
     outputs = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
     evaluate(job, **files, **outputs)
     columns, metrics = read_ledger(outputs["ledger"]), read_json(outputs["metrics"])

@@ -763,7 +763,7 @@ def test_the_stage_filters_the_images_and_keeps_labels_and_norms(tmp_path, make_
         "parameters": {"truncate": 4, "border": "reflect", "sigma": 1.5},
     }
     filter_set(
-        make_job(settings),
+        make_job({"filter": settings}),
         adversarial=str(tmp_path / "adversarial.safetensors"),
         filtered=str(tmp_path / "filtered.safetensors"),
     )
@@ -794,7 +794,8 @@ def test_what_a_filter_draws_is_the_same_for_a_cell_and_another_for_others(tmp_p
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(world)
             filtered = tmp_path / "filtered.safetensors"
-            filter_set(make_job(NOISE, **cell), adversarial=str(path), filtered=str(filtered))
+            job = make_job({"filter": NOISE}, **cell)
+            filter_set(job, adversarial=str(path), filtered=str(filtered))
         return read_image_set(filtered, CPU).images
 
     first = drawn(1, strength="std~0.1", seed="0")

@@ -145,7 +145,8 @@ class Biased(GaussianNoise):
 @pytest.fixture
 def ask_filter(tmp_path, clean_file, make_job):
     def ask(implementation, passes_all=None, random=False, **parameters):
-        how = settings(implementation, random, **parameters) | {"passes_all": passes_all or {}}
+        made = settings(implementation, random, **parameters)
+        how = {"filter": made, "passes_all": passes_all or {}}
         path = tmp_path / "filter.json"
         job = make_job(how, dataset="digits", filter="mine", strength="fixed")
         probe_filter(job, test=str(clean_file), facts=str(path))
@@ -180,9 +181,10 @@ def test_every_filter_is_its_formula_changes_images_and_can_pass_all(
 ):
     about = FILTERS[kind]
     how = {"implementation": about.implementation, "parameters": EVERY[kind]}
-    how |= {"passes_all": dict(about.passes_all)} | ({"random": True} if about.random else {})
+    how |= {"random": True} if about.random else {}
+    job = make_job({"filter": how, "passes_all": dict(about.passes_all)}, filter=kind)
     path = tmp_path / "filter.json"
-    probe_filter(make_job(how, filter=kind), test=str(clean_file), facts=str(path))
+    probe_filter(job, test=str(clean_file), facts=str(path))
     found = read_json(path)
     assert found["changed"] > 0.01
     assert found["formula_error"] <= 1e-5 + 6 * found["standard_error"]

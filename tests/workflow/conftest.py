@@ -33,6 +33,10 @@ SMALL: dict[str, Any] = {
 }
 
 
+# As in profiles/default, which itself prints progress bars.
+TRIGGERS = ("--rerun-triggers", "mtime", "params", "code", "software-env")
+
+
 @dataclass(frozen=True)
 class ScheduledJob:
     """A job that Snakemake would run."""
@@ -80,7 +84,7 @@ class Workdir:
 
     def scheduled(self, *arguments: str) -> list[ScheduledJob]:
         """Ask, in a dry run, which jobs Snakemake would run (`all` left out)."""
-        done = self.snakemake("--dry-run", "--workflow-profile", "none", *arguments)
+        done = self.snakemake(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         jobs = []
         for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):

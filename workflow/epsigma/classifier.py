@@ -1,6 +1,7 @@
 """Trained classifiers: reading their checkpoints, and asking them."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,6 @@ def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: Tensor) -> Tensor:
+def predict(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Compute logits (N, K) of images (N, C, H, W), batch by batch."""
     return torch.cat([model(batch) for (batch,) in batches(images)])

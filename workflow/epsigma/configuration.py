@@ -400,11 +400,11 @@ def settings(
         section: `datasets`, `models`, `attacks` or `filters`.
         name: of a block in it.
         level: the budget or strength as paths spell it; None leaves the swept hyper-parameter
-            out.
+            open, for `at_level`.
 
     Returns:
         `implementation`, and `parameters` by keyword in the registry's order; `random` if the
-        kind draws.
+        kind draws; `swept`, name and type of a hyper-parameter that is left open.
 
     Raises:
         ValueError: if there is no such block, or the level is not spelt as it should be.
@@ -412,16 +412,55 @@ def settings(
     found = block(study, section, name)
     kind = find(REGISTRIES[section], found["kind"])
     parameters = {key: found[key] for key in kind.parameters if key != kind.swept}
-    if level is not None:
-        parsed = Level.parse(level)
-        if parsed.name != kind.swept:
-            raise ValueError(f"{level!r} is no level of {name}, which sweeps {kind.swept}")
-        parameters |= {
-            key: int(value) if kind.parameters[key].get("type") == "integer" else value
-            for key, value in parsed.parameters.items()
-        }
-    random = {"random": True} if getattr(kind, "random", False) else {}
-    return {"implementation": kind.implementation, "parameters": parameters, **random}
+    made = {"implementation": kind.implementation, "parameters": parameters}
+    if getattr(kind, "random", False):
+        made["random"] = True
+    if kind.swept is not None:
+        made["swept"] = [kind.swept, kind.parameters[kind.swept].get("type", "number")]
+    if level is None:
+        return made
+    check_level(study, section, name, level)
+    return at_level(made, level)
+
+
+def check_level(study: Mapping[str, Any], section: str, name: str, level: str) -> None:
+    """Make sure that a level is one of an attack or a filter.
+
+    Raises:
+        ValueError: if it is not spelt as it should be, or is of another hyper-parameter.
+    """
+    swept = find(REGISTRIES[section], block(study, section, name)["kind"]).swept
+    if Level.parse(level).name != swept:
+        raise ValueError(f"{level!r} is no level of {name}, which sweeps {swept}")
+
+
+def at_level(settings: dict[str, Any], level: str) -> dict[str, Any]:
+    """Fill in what `settings` leaves open.
+
+    Args:
+        settings: of an attack or a filter.
+        level: its budget or strength as paths spell it.
+    """
+    made = dict(settings)
+    _, type_ = made.pop("swept", (None, None))
+    parsed = Level.parse(level)
+    filled = {
+        key: int(value) if type_ == "integer" else value for key, value in parsed.parameters.items()
+    }
+    return {**made, "parameters": {**made["parameters"], **filled}}
+
+
+def of_cell(settings: dict[str, Any], cell: Mapping[str, str]) -> dict[str, Any]:
+    """Fill a cell's budget and strength in, where the settings of a stage leave them open.
+
+    What Snakemake watches has them open: they are in the paths, and jobs that make one cell or
+    many are then told the same.
+    """
+    made = dict(settings)
+    for key, wildcard in (("attack", "budget"), ("filter", "strength")):
+        if "swept" in made.get(key, ()):
+            made[key] = at_level(made[key], cell[wildcard])
+    return made
 
 
 def block(study: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
@@ -472,27 +511,34 @@ def filter_kind(study: Mapping[str, Any], name: str) -> FilterKind:
     return kind
 
 
-def attack_settings(study: Mapping[str, Any], name: str, level: str) -> dict[str, Any]:
+def attack_settings(
+    study: Mapping[str, Any], name: str, level: str | None = None
+) -> dict[str, Any]:
     """Say how to make an attack, as `settings` does, and what it attacks.
 
     The latter for `epsigma.stages.attack.rows_of`: `examples` and `targets`, or, of images that
     it makes itself, `fooling`. A transfer's parameters are `attack`, how to make what it takes
     over, and the budget: on which model is not its business.
     """
-    own = settings(study, "attacks", name, level)
+    own = settings(study, "attacks", name)
     found, kind = block(study, "attacks", name), attack_kind(study, name)
     if kind.family == "fooling":
-        return {**own, "fooling": own["parameters"].pop("images")}
+        own["fooling"] = own["parameters"].pop("images")
     if kind.targeted:
         own["targets"] = own["parameters"].pop("targets")
-    if found["examples"] is not None:
+    if kind.family != "fooling" and found["examples"] is not None:
         own["examples"] = found["examples"]
-    if kind.family != "transfer":
+    if kind.family == "transfer":
+        source = settings(study, "attacks", own["parameters"]["attack"])
+        # The budget is the transfer's own.
+        own["swept"] = source.pop("swept")
+        own["parameters"] = {"attack": source}
+        if source.pop("random", False):
+            own["random"] = True
+    if level is None:
         return own
-    source = settings(study, "attacks", own["parameters"]["attack"])
-    parameters = {"attack": source, **Level.parse(level).parameters}
-    random = {"random": True} if source.pop("random", False) else {}
-    return {**own, "parameters": parameters, **random}
+    check_level(study, "attacks", name, level)
+    return at_level(own, level)
 
 
 def model_modules(study: Mapping[str, Any], name: str) -> list[str]:

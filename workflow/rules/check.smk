@@ -16,39 +16,53 @@ rule probe_model:
         probe_model(job(wildcards, params, log), **input, **output)
 
 
-rule probe_filter:
-    """Hold a filter against its definition."""
-    input:
-        test="results/data/{dataset}/test.safetensors",
-    output:
-        facts="results/data/{dataset}/probes/{filter}/{strength}.json",
-    log:
-        "logs/data/{dataset}/probes/{filter}/{strength}.log",
-    params:
-        settings=probe_filter_settings,
-        code=probe_filter_code,
-    run:
-        from epsigma.stages.probe import probe_filter
+for column in columns("probe_filter", strengths=True):
 
-        probe_filter(job(wildcards, params, log), **input, **output)
+    rule:
+        """Hold a filter against its definition."""
+        name:
+            column.rule
+        input:
+            test=TEST,
+        output:
+            facts=column.over(FILTER_FACTS),
+        log:
+            column.over("logs/data/{dataset}/probes/{filter}/{strength}.log"),
+        wildcard_constraints:
+            **column.constraints,
+        params:
+            settings=probe_filter_settings,
+            code=probe_filter_code,
+        run:
+            from epsigma.stages.probe import probe_filter
+
+            for cell, job, files in jobs(rule, wildcards, params, output, log):
+                probe_filter(job, **input, **files)
 
 
-rule probe_attack:
-    """Try an attack without bounds and for twice as long, and look at its gradients."""
-    input:
-        test="results/data/{dataset}/test.safetensors",
-        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
-    output:
-        facts="results/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.json",
-    log:
-        "logs/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.log",
-    params:
-        settings=probe_attack_settings,
-        code=probe_attack_code,
-    run:
-        from epsigma.stages.probe import probe_attack
+for column in columns("probe_attack", strengths=True):
 
-        probe_attack(job(wildcards, params, log), **input, **output)
+    rule:
+        """Try an attack without bounds and for twice as long, and look at its gradients."""
+        name:
+            column.rule
+        input:
+            test=TEST,
+            checkpoint=CHECKPOINT,
+        output:
+            facts=column.over(ATTACK_FACTS),
+        log:
+            column.over(f"logs/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.log"),
+        wildcard_constraints:
+            **column.constraints,
+        params:
+            settings=probe_attack_settings,
+            code=probe_attack_code,
+        run:
+            from epsigma.stages.probe import probe_attack
+
+            for cell, job, files in jobs(rule, wildcards, params, output, log):
+                probe_attack(job, **input, **files)
 
 
 rule check:
@@ -77,6 +91,7 @@ rule check:
         "logs/tables/checks.log",
     params:
         settings=check_settings(),
+        made_of=digest([*conformance_probes(), *attack_probes()]),
         code=code_digest("epsigma.stages.check"),
     run:
         from epsigma.stages.check import check
@@ -98,6 +113,7 @@ rule gate:
         "logs/tables/verdict.log",
     params:
         settings={"strict": STUDY["strict"]},
+        made_of=digest([*figures(), *cards()]),
         code=code_digest("epsigma.stages.check"),
     run:
         from epsigma.stages.check import gate

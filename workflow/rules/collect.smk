@@ -1,7 +1,7 @@
 rule collect:
     """Put all cells into one table."""
     input:
-        metrics=[rules.evaluate.output.metrics.format(**cell.wildcards) for cell in CELLS],
+        metrics=[METRICS.format(**cell.wildcards) for cell in CELLS],
     output:
         cells=report(
             "results/tables/cells.csv",
@@ -13,6 +13,7 @@ rule collect:
         "logs/tables/cells.log",
     params:
         settings={},
+        made_of=digest(METRICS.format(**cell.wildcards) for cell in CELLS),
         code=code_digest("epsigma.stages.collect"),
     run:
         from epsigma.stages.collect import collect
@@ -24,7 +25,7 @@ rule statistics:
     """Compare cells example by example: what the ledgers say, and no cell is needed for again."""
     input:
         cells="results/tables/cells.csv",
-        ledgers=[rules.evaluate.output.ledger.format(**cell.wildcards) for cell in CELLS],
+        ledgers=[LEDGER.format(**cell.wildcards) for cell in CELLS],
         clean=clean_ledgers(),
     output:
         paired="results/tables/paired.csv",
@@ -65,6 +66,7 @@ rule statistics:
         "logs/tables/statistics.log",
     params:
         settings=statistics_settings(),
+        made_of=digest(clean_ledgers()),
         code=code_digest("epsigma.stages.statistics"),
     run:
         from epsigma.stages.statistics import make_statistics

@@ -1,6 +1,7 @@
 # What the rules share: the checked configuration, the wildcards, and the functions that turn
 # wildcards into a stage's settings and the digest of its code.
 import dataclasses
+import hashlib
 import importlib
 import json
 import os
@@ -25,6 +26,7 @@ from snakemake.logging import logger
 
 from epsigma import configuration, grid
 from epsigma.datasets.source import fingerprint, locate
+from epsigma.forkserver import ForkServer
 from epsigma.provenance import code_digest
 from epsigma.stages.job import Job
 
@@ -67,9 +69,15 @@ def gpus(wildcards):
     return 1 if STUDY["device"] == "cuda" else 0
 
 
+def gpus_to_score(wildcards):
+    """Classifiers score on the CPU; what has yet to pass a filter does so on a GPU."""
+    return gpus(wildcards) if is_filtered_when_scored(wildcards) else 0
+
+
 def job(wildcards, params, log):
     """What a stage is told beside its files."""
-    return Job(dict(wildcards), params.settings, params.code, STUDY["device"], str(log))
+    settings = configuration.of_cell(params.settings, wildcards)
+    return Job(dict(wildcards), settings, params.code, STUDY["device"], str(log))
 
 
 def warm_up():
@@ -79,9 +87,26 @@ def warm_up():
             threading.Thread(target=importlib.import_module, args=[stage]).start()
 
 
+STAGE = [sys.executable, f"{workflow.basedir}/workflow/scripts/stage.py"]
+# What stages that run apart import; the first comes first.
+APART = {"train": "epsigma.stages.train", "draw": "epsigma.stages.draw"}
+SERVERS = []
+
+
+def start_server():
+    """Have what the run's stages apart will import imported, while other jobs run."""
+    needed = {job.rule.name.partition("_")[0] for job in workflow.dag.needrun_jobs()}
+    modules = [module for stage, module in APART.items() if stage in needed]
+    if modules:
+        SERVERS.append(ForkServer([*STAGE, "serve"], modules))
+
+
 def run_apart(function, job, **files):
     """Run a stage in a process of its own."""
-    arguments = json.dumps({"job": dataclasses.asdict(job), "files": files})
-    script = f"{workflow.basedir}/workflow/scripts/stage.py"
-    if subprocess.run([sys.executable, script, function, arguments]).returncode:
+    request = {"function": function, "job": dataclasses.asdict(job), "files": files}
+    if SERVERS:
+        done = SERVERS[0].run(request)
+    else:
+        done = subprocess.run([*STAGE, "run", json.dumps(request)]).returncode == 0
+    if not done:
         raise WorkflowError(f"{function} failed, see {job.log}")

@@ -1,40 +1,56 @@
-rule evaluate_clean:
-    """Score the clean test images through a filter, or without one."""
-    input:
-        test="results/data/{dataset}/test.safetensors",
-        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
-    output:
-        ledger="results/{dataset}/{model}/seed~{seed}/ledger/clean/{filter}/{strength}.parquet",
-    log:
-        "logs/{dataset}/{model}/seed~{seed}/ledger/clean/{filter}/{strength}.log",
-    # All other cells wait for it.
-    priority: 2
-    params:
-        settings=clean_settings,
-        code=clean_code,
-    run:
-        from epsigma.stages.evaluate import evaluate_clean
+for column in columns("evaluate_clean", strengths=True):
 
-        evaluate_clean(job(wildcards, params, log), **input, **output)
+    rule:
+        """Score the clean test images through a filter, or without one."""
+        name:
+            column.rule
+        input:
+            test=TEST,
+            checkpoint=CHECKPOINT,
+        output:
+            ledger=column.over(CLEAN_LEDGER),
+        log:
+            column.over(f"logs/{MODEL}/ledger/clean/{{filter}}/{{strength}}.log"),
+        wildcard_constraints:
+            **column.constraints,
+        # All other cells wait for it.
+        priority: 2
+        params:
+            settings=clean_settings,
+            code=clean_code,
+        run:
+            from epsigma.stages.evaluate import evaluate_clean
+
+            for cell, job, files in jobs(rule, wildcards, params, output, log):
+                evaluate_clean(job, **input, **files)
 
 
-rule evaluate:
-    """Score a cell: its figures and a ledger of its examples."""
-    input:
-        images=scored_set,
-        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
-        clean="results/{dataset}/{model}/seed~{seed}/ledger/clean/none/fixed.parquet",
-    output:
-        metrics="results/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.json",
-        ledger="results/{dataset}/{model}/seed~{seed}/ledger/{threat}/{attack}/{budget}/{filter}/{strength}.parquet",
-    log:
-        "logs/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.log",
-    # Before more is filtered: a set that is not kept is gone once it is scored.
-    priority: 1
-    params:
-        settings=evaluate_settings,
-        code=evaluate_code,
-    run:
-        from epsigma.stages.evaluate import evaluate
+for column in columns("evaluate", budgets=True, strengths=True):
 
-        evaluate(job(wildcards, params, log), **input, **output)
+    rule:
+        """Score a cell: its figures and a ledger of its examples."""
+        name:
+            column.rule
+        input:
+            column.each(of_cell(scored_set)),
+            checkpoint=CHECKPOINT,
+            clean=UNFILTERED_LEDGER,
+        output:
+            metrics=column.over(METRICS),
+            ledger=column.over(LEDGER),
+        log:
+            column.over(f"logs/{MODEL}/metrics/{{threat}}/{CELL}.log"),
+        wildcard_constraints:
+            **column.constraints,
+        # Before more is filtered: a set that is not kept is gone once it is scored.
+        priority: 1
+        resources:
+            gpu=gpus_to_score,
+        params:
+            settings=evaluate_settings,
+            code=evaluate_code,
+        run:
+            from epsigma.stages.evaluate import evaluate
+
+            for cell, job, files in jobs(rule, wildcards, params, output, log):
+                evaluate(job, **scored(cell), **files)

@@ -94,6 +94,7 @@ rule draw_attack:
         "logs/figures/{dataset}/{model}/{attack}.log",
     params:
         settings=draw_settings,
+        made_of=lambda wildcards: digest(probes_of_attack(wildcards)),
         code=code_digest("epsigma.stages.draw"),
     run:
         run_apart(
@@ -129,6 +130,7 @@ rule card:
         "logs/cards/{dataset}/{model}/{attack}.log",
     params:
         settings=card_settings,
+        made_of=lambda wildcards: digest(probes_of_attack(wildcards)),
         code=card_code,
     run:
         from epsigma.stages.card import make_card

@@ -1,20 +1,24 @@
-rule filter:
-    """Filter an adversarial set that was made without knowing the filter."""
-    input:
-        adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.safetensors",
-    output:
-        filtered=temp_unless(
-            STUDY["keep_filtered"],
-            "results/{dataset}/{model}/seed~{seed}/filtered/blind/{attack}/{budget}/{filter}/{strength}.safetensors",
-        ),
-    log:
-        "logs/{dataset}/{model}/seed~{seed}/filtered/blind/{attack}/{budget}/{filter}/{strength}.log",
-    resources:
-        gpu=gpus,
-    params:
-        settings=filter_settings,
-        code=filter_code,
-    run:
-        from epsigma.stages.filter import filter_set
+for column in columns("filter", budgets=True, strengths=True):
 
-        filter_set(job(wildcards, params, log), **input, **output)
+    rule:
+        """Filter an adversarial set that was made without knowing the filter, to keep it."""
+        name:
+            column.rule
+        input:
+            column.each(of_cell(blind_set)),
+        output:
+            filtered=column.over(FILTERED_BLIND_SET),
+        log:
+            column.over(f"logs/{MODEL}/filtered/blind/{CELL}.log"),
+        wildcard_constraints:
+            **column.constraints,
+        resources:
+            gpu=gpus,
+        params:
+            settings=filter_settings,
+            code=filter_code,
+        run:
+            from epsigma.stages.filter import filter_set
+
+            for cell, job, files in jobs(rule, wildcards, params, output, log):
+                filter_set(job, adversarial=blind_set(cell), **files)

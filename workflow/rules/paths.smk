@@ -1,4 +1,27 @@
-# Which files a rule reads or a study asks for, where a pattern alone does not say it.
+# Where the files of cells lie, and which files a rule reads or a study asks for, where a pattern
+# alone does not say it.
+TEST = "results/data/{dataset}/test.safetensors"
+MODEL = "{dataset}/{model}/seed~{seed}"
+CHECKPOINT = f"results/{MODEL}/checkpoint.ckpt"
+CELL = "{attack}/{budget}/{filter}/{strength}"
+BLIND_SET = f"results/{MODEL}/adversarial/blind/{{attack}}/{{budget}}.safetensors"
+AWARE_SET = f"results/{MODEL}/adversarial/aware/{CELL}.safetensors"
+FILTERED_SET = f"results/{MODEL}/filtered/{{threat}}/{CELL}.safetensors"
+FILTERED_BLIND_SET = FILTERED_SET.replace("{threat}", grid.BLIND)
+FILTERED_AWARE_SET = FILTERED_SET.replace("{threat}", grid.AWARE)
+METRICS = f"results/{MODEL}/metrics/{{threat}}/{CELL}.json"
+LEDGER = f"results/{MODEL}/ledger/{{threat}}/{CELL}.parquet"
+CLEAN_LEDGER = f"results/{MODEL}/ledger/clean/{{filter}}/{{strength}}.parquet"
+FILTER_FACTS = "results/data/{dataset}/probes/{filter}/{strength}.json"
+ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
+# The wildcards of the filter that is none.
+UNFILTERED = {"filter": grid.NO_FILTER, "strength": grid.FIXED}
+UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{grid.NO_FILTER}/{grid.FIXED}.parquet"
+
+
+def digest(paths):
+    """Tell one list of files from another, where a rule reads as many as the study asks for."""
+    return hashlib.sha256("\n".join(paths).encode()).hexdigest()[:16]
 
 
 def own_data(wildcards):
@@ -10,9 +33,9 @@ def own_data(wildcards):
         raise WorkflowError(f"the data set {wildcards.dataset}: {error}") from None
 
 
-def temp_unless(kept, path):
-    """Mark a set as temporary, to be removed as soon as it is scored, unless it is to be kept."""
-    return path if kept else temp(path)
+def temp_unless(kept, paths):
+    """Mark sets as temporary, to be removed as soon as they are scored, unless they are kept."""
+    return paths if kept else [temp(path) for path in paths]
 
 
 def if_kept(kept, **outputs):
@@ -29,32 +52,54 @@ def own_weights(wildcards):
 def source_checkpoint(wildcards):
     """The classifier that is attacked: of a transfer, another than the one that is scored."""
     model, seed = source_of(wildcards)
-    source = {"dataset": wildcards.dataset, "model": model, "seed": seed}
-    return rules.train.output.checkpoint.format(**source)
+    return CHECKPOINT.format(dataset=wildcards.dataset, model=model, seed=seed)
+
+
+def blind_set(wildcards):
+    """The adversarial set of an attacker who does not know the filter."""
+    return BLIND_SET.format(**wildcards)
+
+
+def is_made_blind(wildcards):
+    """Whether a cell's set is to pass a filter that the attacker did not know."""
+    return wildcards.threat == grid.BLIND and wildcards.filter != grid.NO_FILTER
+
+
+def is_filtered_when_scored(wildcards):
+    """Whether a cell's set has yet to pass the filter: one that is not kept is not written."""
+    return is_made_blind(wildcards) and not STUDY["keep_filtered"]
 
 
 def scored_set(wildcards):
-    """The set that a cell scores: filtered, or, without a filter, the adversarial set itself."""
-    if wildcards.threat == grid.AWARE:
-        return rules.attack_aware.output.filtered.format(**wildcards)
-    if wildcards.filter == grid.NO_FILTER:
-        return rules.attack.output.adversarial.format(**wildcards)
-    return rules.filter.output.filtered.format(**wildcards)
+    """The set that a cell is scored on: filtered, or, if it has not passed one, adversarial."""
+    if wildcards.threat == grid.AWARE or (is_made_blind(wildcards) and STUDY["keep_filtered"]):
+        return FILTERED_SET.format(**wildcards)
+    return blind_set(wildcards)
+
+
+def scored(wildcards):
+    """What scoring a cell reads, by the stage's names for it."""
+    images = "adversarial" if is_filtered_when_scored(wildcards) else "images"
+    return {
+        images: scored_set(wildcards),
+        "checkpoint": CHECKPOINT.format(**wildcards),
+        "clean": UNFILTERED_LEDGER.format(**wildcards),
+    }
 
 
 def adversarial_sets(wildcards):
     """The adversarial sets of an attack, a budget each."""
     return [
-        rules.attack.output.adversarial.format(**wildcards, budget=budget)
+        BLIND_SET.format(**wildcards, budget=budget)
         for budget in configuration.block_levels(STUDY, "attacks", wildcards.attack)
     ]
 
 
 def unfiltered_ledgers(wildcards):
     """The ledgers of an attack without a filter, a budget each."""
-    none = {**wildcards, "filter": grid.NO_FILTER, "strength": grid.FIXED}
+    none = {**wildcards, **UNFILTERED}
     return [
-        rules.evaluate.output.ledger.format(**none, budget=budget)
+        LEDGER.format(**none, budget=budget)
         for budget in configuration.block_levels(STUDY, "attacks", wildcards.attack)
     ]
 
@@ -62,7 +107,7 @@ def unfiltered_ledgers(wildcards):
 def clean_ledgers():
     """The ledgers of the clean images, through every filter and without one."""
     return [
-        rules.evaluate_clean.output.ledger.format(
+        CLEAN_LEDGER.format(
             dataset=dataset, model=model, seed=seed, filter=filter, strength=strength
         )
         for dataset in names_of("datasets")
@@ -76,7 +121,7 @@ def clean_ledgers():
 def conformance_probes():
     """What was measured of every filter, on the images of every data set."""
     return [
-        rules.probe_filter.output.facts.format(dataset=dataset, filter=filter, strength=strength)
+        FILTER_FACTS.format(dataset=dataset, filter=filter, strength=strength)
         for dataset in names_of("datasets")
         for filter in [grid.NO_FILTER, *FILTERS]
         for strength in configuration.block_levels(STUDY, "filters", filter)
@@ -86,7 +131,7 @@ def conformance_probes():
 def attack_probes(**of):
     """What was measured of attacks that look at what they attack, on each such target."""
     targets = {
-        rules.probe_attack.output.facts.format(**cell.wildcards): None
+        ATTACK_FACTS.format(**cell.wildcards): None
         for cell in CELLS
         if configuration.attack_kind(STUDY, cell.attack).looks
         and (cell.threat == grid.AWARE or cell.filter == grid.NO_FILTER)

@@ -60,11 +60,20 @@ def source_of(wildcards):
     return grid.source_of(attack, wildcards.model, int(wildcards.seed))
 
 
+def check_levels(wildcards):
+    """Refuse a budget or a strength that is none; of a column, paths do not say them."""
+    for section, wildcard in (("attacks", "budget"), ("filters", "strength")):
+        if wildcard in wildcards.keys():
+            name = wildcards[section[:-1]]
+            configuration.check_level(STUDY, section, name, wildcards[wildcard])
+
+
 def attack_settings(wildcards):
+    check_levels(wildcards)
     model, _ = source_of(wildcards)
     return {
         "model": configuration.settings(STUDY, "models", model),
-        "attack": configuration.attack_settings(STUDY, wildcards.attack, wildcards.budget),
+        "attack": configuration.attack_settings(STUDY, wildcards.attack),
     }
 
 
@@ -79,12 +88,16 @@ def attack_code(wildcards, *filters):
 
 
 def aware_settings(wildcards):
+    return {**attack_settings(wildcards), **known_filter_settings(wildcards)}
+
+
+def known_filter_settings(wildcards):
+    """What an attacker who knows the filter is told of it."""
     kind = configuration.filter_kind(STUDY, wildcards.filter)
-    filter = {**filter_settings(wildcards), "gradient": kind.gradient}
+    filter = configuration.settings(STUDY, "filters", wildcards.filter)
     samples = configuration.block(STUDY, "attacks", wildcards.attack)["eot_samples"]
     return {
-        **attack_settings(wildcards),
-        "filter": filter,
+        "filter": {**filter, "gradient": kind.gradient},
         **({"eot_samples": samples} if kind.random else {}),
     }
 
@@ -94,7 +107,8 @@ def aware_code(wildcards):
 
 
 def filter_settings(wildcards):
-    return configuration.settings(STUDY, "filters", wildcards.filter, wildcards.strength)
+    check_levels(wildcards)
+    return {"filter": configuration.settings(STUDY, "filters", wildcards.filter)}
 
 
 def filter_code(wildcards):
@@ -102,10 +116,14 @@ def filter_code(wildcards):
 
 
 def evaluate_settings(wildcards):
+    """Told alike whether filtered sets are kept or not: keeping them makes nothing anew."""
     kind = configuration.attack_kind(STUDY, wildcards.attack)
-    is_fooling = kind.family == "fooling"
-    confidence = {"confidence": grid.Level.parse(wildcards.budget).value} if is_fooling else {}
-    return {"model": model_settings(wildcards), **confidence}
+    check_levels(wildcards)
+    return {
+        "model": model_settings(wildcards),
+        **({"fooling": True} if kind.family == "fooling" else {}),
+        **(filter_settings(wildcards) if is_made_blind(wildcards) else {}),
+    }
 
 
 def probe_model_settings(wildcards):
@@ -113,13 +131,14 @@ def probe_model_settings(wildcards):
 
 
 def evaluate_code(wildcards):
+    filters = [module_of("filters", wildcards.filter)] if is_made_blind(wildcards) else []
     return code_digest(
-        "epsigma.stages.evaluate", *configuration.model_modules(STUDY, wildcards.model)
+        "epsigma.stages.evaluate", *configuration.model_modules(STUDY, wildcards.model), *filters
     )
 
 
 def clean_settings(wildcards):
-    return {"model": model_settings(wildcards), "filter": filter_settings(wildcards)}
+    return {"model": model_settings(wildcards), **filter_settings(wildcards)}
 
 
 def clean_code(wildcards):
@@ -187,12 +206,14 @@ def probe_filter_code(wildcards):
 
 def probe_attack_settings(wildcards):
     """Settings of the attack at the middle of its budgets, and what kind it is of."""
+    check_levels(wildcards)
     budgets = configuration.block_levels(STUDY, "attacks", wildcards.attack)
-    middle = SimpleNamespace(**{**wildcards, "budget": budgets[len(budgets) // 2]})
     kind = configuration.attack_kind(STUDY, wildcards.attack)
-    is_aware = wildcards.threat == grid.AWARE
+    made = attack_settings(wildcards)
     return {
-        **(aware_settings(middle) if is_aware else attack_settings(middle)),
+        **made,
+        "attack": configuration.at_level(made["attack"], budgets[len(budgets) // 2]),
+        **(known_filter_settings(wildcards) if wildcards.threat == grid.AWARE else {}),
         "norm": kind.norm,
         "family": kind.family,
         "swept": kind.swept,

@@ -1,30 +1,43 @@
-"""Run a stage in a process of its own: `stage.py FUNCTION ARGUMENTS`.
+"""Run a stage in a process of its own.
 
-FUNCTION is `module:name` of a function that takes a `Job` and files by keyword; ARGUMENTS is JSON
-with the fields of the `job` and the `files`. Training (global seeds) and figures (matplotlib) want
-this. It is a command and not a `script:`, because Snakemake reruns a script whenever the timestamp
-of its file changes.
+    stage.py run REQUEST
+    stage.py serve SOCKET MODULE...
+
+REQUEST is JSON: `function`, `module:name` of a function that takes a `Job` and files by keyword;
+the fields of the `job`; and the `files`. `serve` takes requests at a socket and forks for each, see
+`epsigma.forkserver`. Training (global seeds) and figures (matplotlib) want this. It is a command
+and not a `script:`, because Snakemake reruns a script whenever the timestamp of its file changes.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 # As in workflow/rules/common.smk: the package, and the user's own modules.
 sys.path.insert(0, os.getcwd())
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from epsigma.forkserver import serve
 from epsigma.kinds import load
 from epsigma.stages.job import Job
 
 
+def run(request: dict[str, Any]) -> None:
+    """Run the stage that a request names."""
+    load(request["function"])(Job(**request["job"]), **request["files"])
+
+
 def main() -> None:
-    """Read the command line and run the stage."""
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    function, arguments = sys.argv[1], json.loads(sys.argv[2])
-    load(function)(Job(**arguments["job"]), **arguments["files"])
+    """Read the command line."""
+    match sys.argv[1:]:
+        case ["run", request]:
+            run(json.loads(request))
+        case ["serve", socket, *modules]:
+            serve(socket, modules, run)
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":

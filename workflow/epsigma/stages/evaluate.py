@@ -1,5 +1,7 @@
 """Stage evaluate: score a set of images, example by example."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epsigma.classifier import load_classifier, most_probable, predict
-from epsigma.device import CPU
+from epsigma.device import CPU, resolve
 from epsigma.files import read_ledger, write_json, write_ledger
+from epsigma.filters.filter import Filter
 from epsigma.grid import Level
-from epsigma.stages.filter import apply, build, seeded
+from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import read_clean, read_image_set
 
 Columns = dict[str, NDArray[Any]]
+Classifier = Callable[[Tensor], Tensor]
 
 
 def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None:
@@ -32,21 +36,27 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     with job.logged() as log:
         clean = read_clean(test, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        module = build(job.settings["filter"], seeded(job, CPU, "filter"))
-        filtered = apply(module, clean.images)
-        columns = score(model, filtered, clean.labels)
+        behind = _behind(build(job.settings["filter"], seeded(job, CPU, "filter")), model, CPU)
+        columns = score(behind, clean.images, clean.labels)
         write_ledger(ledger, columns, job.metadata)
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
 
 
 def evaluate(
-    job: Job, *, images: str, checkpoint: str, clean: str, metrics: str, ledger: str
+    job: Job,
+    *,
+    checkpoint: str,
+    clean: str,
+    metrics: str,
+    ledger: str,
+    images: str = "",
+    adversarial: str = "",
 ) -> None:
     """Score a cell.
 
     Args:
-        job: its settings are the `model`, and the `confidence` at which a fooling image counts.
-        images: the cell's filtered (or, without a filter, adversarial) set.
+        job: its settings are the `model`, the `filter`, and `fooling` of images whose budget is
+            the confidence at which they count.
         checkpoint: of the classifier.
         clean: the ledger of `evaluate_clean`, without a filter.
         metrics: JSON to write, see `summarise`.
@@ -55,23 +65,32 @@ def evaluate(
             `reached`, whether the model names it. Of fooling images, which are of no class, the
             label is the target, and one is `correct` unless the model names the target with the
             confidence that was asked for.
+        images: the cell's set as it is to be scored, or else
+        adversarial: a set that has yet to pass the filter.
 
     Raises:
         ValueError: if the set's labels are not the test set's.
     """
     with job.logged() as log:
-        given = read_image_set(images, CPU)
+        given = read_image_set(images or adversarial, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        columns = score(model, given.images, given.labels)
+        through: Classifier = model
+        if adversarial:
+            # What a filter draws does not depend on the threat, as in the stages that filter.
+            cell = {name: value for name, value in job.cell.items() if name != "threat"}
+            device = resolve(job.device)
+            generator = seeded(replace(job, cell=cell), device, "filter")
+            through = _behind(build(job.settings["filter"], generator), model, device)
+        columns = score(through, given.images, given.labels)
         before = read_ledger(clean, ["label", "correct"])
-        confidence = job.settings.get("confidence")
         if given.rows is not None:
             columns["index"] = given.rows["index"].numpy().astype(np.int32)
             if (given.rows["target"] >= 0).all():
                 columns["target"] = given.rows["target"].numpy().astype(np.int16)
                 columns["reached"] = columns["prediction"] == columns["target"]
-        if confidence is not None:
-            columns["correct"] = ~(columns["reached"] & (columns["probability"] >= confidence))
+        if job.settings.get("fooling"):
+            sure = columns["probability"] >= Level.parse(job.cell["budget"]).value
+            columns["correct"] = ~(columns["reached"] & sure)
             columns["correct_clean"] = np.ones_like(columns["correct"])
         else:
             # All of the test set, unless the set says which.
@@ -90,7 +109,12 @@ def evaluate(
         log.info("%s", figures)
 
 
-def score(model: nn.Module, images: Tensor, labels: Tensor) -> Columns:
+def _behind(module: Filter, model: nn.Module, device: torch.device) -> Classifier:
+    """Put a filter, which works on a device, in front of a model."""
+    return lambda images: model(module(images.to(device)).cpu())
+
+
+def score(model: Classifier, images: Tensor, labels: Tensor) -> Columns:
     """Ask the model about each image.
 
     Args:

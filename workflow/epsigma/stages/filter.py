@@ -18,15 +18,15 @@ def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
     """Filter an adversarial set.
 
     Args:
-        job: its settings are the filter's `implementation` and `parameters`, and `random` if it
-            draws.
+        job: its settings are the `filter`: `implementation` and `parameters`, and `random` if
+            it draws.
         adversarial: the set to filter.
         filtered: the set to write; labels and measures are the adversarial set's.
     """
     with job.logged() as log:
         device = resolve(job.device)
         images = read_image_set(adversarial, device)
-        result = apply(build(job.settings, seeded(job, device, "filter")), images.images)
+        result = apply(build(job.settings["filter"], seeded(job, device, "filter")), images.images)
         write_image_set(filtered, replace(images, images=result), job.metadata)
         log.info("%d images, from %.3f to %.3f", len(result), result.min(), result.max())
 

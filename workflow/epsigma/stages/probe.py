@@ -72,8 +72,8 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     """Hold a filter against its definition.
 
     Args:
-        job: its settings are how to make the filter, and `passes_all`, the hyper-parameters with
-            which it changes nothing.
+        job: its settings are the `filter`, how to make it, and `passes_all`, the
+            hyper-parameters with which it changes nothing.
         test: clean test images.
         facts: JSON to write: `changed`, how far it moves a pixel of the test images;
             `formula_error`, how far the mean over its draws (one, if it does not draw) is from its
@@ -85,8 +85,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     with job.logged():
         images = read_clean(test, CPU).images[:IMAGES]
         generator = seeded(job, CPU, "filter")
-        settings = dict(job.settings)
-        passes_all = settings.pop("passes_all")
+        settings, passes_all = job.settings["filter"], job.settings["passes_all"]
         module = build(settings, generator)
         impulse = torch.zeros_like(images[:1])
         height, width = images.shape[-2:]

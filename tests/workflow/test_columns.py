@@ -1,0 +1,90 @@
+"""Many cells a job: the same files, and switching makes nothing anew."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SMALL, Workdir, new_workdir
+from safetensors import safe_open
+
+# Of each kind that is cut otherwise: an attack that makes its own images, a filter that draws.
+STUDY: dict[str, Any] = {
+    **SMALL,
+    "attacks": [
+        *SMALL["attacks"],
+        {"kind": "fooling", "images": 1, "confidence": [0.5, 0.9], "steps": 30},
+    ],
+    "filters": [*SMALL["filters"], {"kind": "noise", "std": [0.1, 0.2]}],
+    "strict": False,
+}
+
+
+def study(**keys: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(STUDY), **keys}
+
+
+@pytest.fixture(scope="module")
+def cell_by_cell(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
+    made = new_workdir(tmp_path_factory.mktemp("cells") / "epsigma", STUDY)
+    made.run()
+    return made
+
+
+def contents(results: Path) -> dict[str, Any]:
+    """What a run made of cells and tables, by path; not the configuration, which differs."""
+    return {
+        str(path.relative_to(results)): _tensors(path)
+        if path.suffix == ".safetensors"
+        else path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.suffix in (".safetensors", ".json", ".parquet", ".csv")
+    }
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """The content of a file whose header is in no fixed order."""
+    with safe_open(path, framework="np") as file:
+        names = file.keys()
+        tensors = {name: file.get_tensor(name).tobytes() for name in names}
+        return {"metadata": file.metadata(), **tensors}
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept", "jobs"), [("attack", False, 62), ("filter", True, 96), ("attack", True, 68)]
+)
+def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
+    cell_by_cell: Workdir, workdir: Workdir, columns: str, kept: bool, jobs: int
+) -> None:
+    workdir.configure(study(columns=columns, keep_filtered=kept, keep_aware=kept))
+    assert len(workdir.scheduled()) == jobs < len(cell_by_cell.scheduled("--forceall"))
+    workdir.run()
+    mine = contents(workdir.directory / "results")
+    other = contents(cell_by_cell.directory / "results")
+    if not kept:
+        is_dropped = lambda path: "/filtered/" in path or "/adversarial/aware/" in path  # noqa: E731
+        other = {path: content for path, content in other.items() if not is_dropped(path)}
+    assert mine.keys() == other.keys()
+    assert [path for path in mine if mine[path] != other[path]] == []
+
+
+@pytest.mark.parametrize("columns", ["filter", "attack"])
+def test_switching_makes_no_attack_anew(
+    cell_by_cell: Workdir, tmp_path: Path, columns: str
+) -> None:
+    copied = cell_by_cell.copy(tmp_path / "copied")
+    copied.configure(study(columns=columns))
+    # A column is scored again if one of its sets is younger than one of its scores.
+    scheduled = {job.rule for job in copied.scheduled()}
+    dear = ("train", "attack", "probe", "evaluate_clean", "dataset")
+    assert [rule for rule in scheduled if rule.startswith(dear)] == []
+
+
+def test_switching_makes_nothing_anew_that_has_its_set_in_common(
+    workdir: Workdir, cell_by_cell: Workdir
+) -> None:
+    few = study(keep_filtered=False, keep_aware=False)
+    workdir.configure(few)
+    workdir.run()
+    workdir.configure({**few, "columns": "filter"})
+    assert [job.rule for job in workdir.scheduled()] == ["configuration"]
