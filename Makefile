@@ -6,17 +6,21 @@ CONFIG ?=
 DATA_DIR ?=
 
 BIN = .venv/bin
+# The benchmarks' own: torchattacks pins an old requests.
+BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help results paper report test lint format clean
+.PHONY: help results paper report test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: CONFIG (default config/config.yaml), DATA_DIR (folder of data files),"
 	@echo "             CORES (default all), PYTHON (a Python 3.11, default python3)"
+	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
+	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
 
 results: .venv/run.stamp ## run the default configuration to the end, into results/
 	$(BIN)/python workflow/scripts/unlock.py
@@ -43,14 +47,22 @@ format: .venv/test.stamp ## bring the code into the project's style
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
 
+bench: .bench/stamp ## measure everything against its peers, into tests/benchmarks/results.md
+	PYTHONPATH=tests $(BENCH)/python -m benchmarks \
+		$(if $(PARTS),--only $(PARTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 clean: ## remove results, logs and Snakemake's records (not the environment)
 	rm -rf results logs .snakemake
 
-.venv/bin/python:
+.venv/bin/python .bench/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "epsigma's pinned versions are for Python 3.11; name one: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 .venv/%.stamp: envs/%.txt envs/run.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.bench/stamp: envs/bench.txt envs/run.txt | .bench/bin/python
+	$(BENCH)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

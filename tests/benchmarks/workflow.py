@@ -1,0 +1,113 @@
+"""Running the workflow, and what it takes: time, processor time, memory."""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import psutil
+import yaml
+
+from benchmarks import CORES, ROOT
+
+MIB = 2**20
+SAMPLED_EVERY = 0.05
+# They would reach into the workflow, which sets its own.
+NOT_INHERITED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "SNAKEMAKE_PROFILE", "PYTHONPATH")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process took: seconds of wall clock and of processors, and its peak memory.
+
+    The processors' seconds are its children's, too; the memory is the main process's alone.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak_mib: float
+    output: str
+
+
+def run(command, **options):
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: if it fails, with the end of what it said.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
+    before = _processor_seconds()
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+    peak = Peak(process.pid)
+    peak.start()
+    output, said = process.communicate()
+    seconds = time.perf_counter() - started
+    peak.join()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{(output + said)[-3000:]}")
+    return Spent(seconds, _processor_seconds() - before, peak.mib, output)
+
+
+def snakemake(study, directory, *targets, options=(), before=()):
+    """Run the workflow on a study's file in a directory; `before` is put before the command."""
+    return run(
+        [
+            *before,
+            sys.executable,
+            *("-m", "snakemake"),
+            *targets,
+            *("--snakefile", ROOT / "Snakefile"),
+            *("--directory", directory),
+            *("--cores", str(CORES)),
+            *options,
+            *("--configfile", study),
+        ],
+        cwd=ROOT,
+    )
+
+
+def write_study(path, study):
+    """Write a configuration."""
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def column_modes():
+    """What the configuration's key `columns` may be beside `none`; nothing if there is none."""
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    modes = schema["properties"].get("columns", {}).get("enum", [])
+    return [mode for mode in modes if mode != "none"]
+
+
+class Peak(threading.Thread):
+    """Watches how much memory a process has, until it ends."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.mib = 0.0
+
+    def run(self):
+        try:
+            process = psutil.Process(self.pid)
+            while process.status() != psutil.STATUS_ZOMBIE:
+                self.mib = max(self.mib, process.memory_info().rss / MIB)
+                time.sleep(SAMPLED_EVERY)
+        except psutil.NoSuchProcess:
+            return
+
+
+def _processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
