@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 from epsigma import __version__
-from epsigma.provenance import code_digest, record, versions
+from epsigma.provenance import _read, code_digest, record, versions
 
 MAIN = '''"""What the module is for."""
 
@@ -63,6 +63,7 @@ def package(tmp_path, monkeypatch):
 
 def digest(package, *modules):
     code_digest.cache_clear()
+    _read.cache_clear()
     return code_digest(*(f"{package.name}.{name}" for name in modules or ["main"]))
 
 
@@ -178,6 +179,7 @@ def test_what_the_user_s_module_imports_from_the_working_directory_is_part_of_it
 
     def both():
         code_digest.cache_clear()
+        _read.cache_clear()
         return code_digest(names[0])
 
     def widen(width):

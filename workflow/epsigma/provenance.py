@@ -38,9 +38,8 @@ def code_digest(*modules: str) -> str:
     while pending:
         name = pending.pop()
         if name not in found:
-            tree = _parse(name)
-            pending += _imports(tree, name)
-            found[name] = ast.dump(_without_docstrings(tree))
+            found[name], imported = _read(name)
+            pending += imported
     return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()[:16]
 
 
@@ -85,6 +84,15 @@ def _source(module: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+@cache
+def _read(module: str) -> tuple[str, list[str]]:
+    """Digest what a module does by itself, and list the modules that it imports."""
+    tree = _parse(module)
+    imported = list(_imports(tree, module))
+    done = ast.dump(_without_docstrings(tree))
+    return hashlib.sha256(done.encode()).hexdigest(), imported
 
 
 def _parse(module: str) -> ast.Module:
