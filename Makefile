@@ -12,10 +12,10 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help results paper report test lint format bench clean
+.PHONY: help results paper report test test-faults lint format bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: CONFIG (default config/config.yaml), DATA_DIR (folder of data files),"
 	@echo "             CORES (default all), PYTHON (a Python 3.11, default python3)"
@@ -34,6 +34,9 @@ report: results ## write results/report.html: figures, tables and configuration 
 
 test: .venv/test.stamp lint ## check style and types, and run the tests
 	$(BIN)/pytest -n 2
+
+test-faults: .venv/test.stamp ## kill runs, damage files, fill disks; nothing may be lost
+	$(BIN)/pytest -n 2 tests/faults tests/unit/test_bad_input.py tests/unit/test_files.py
 
 lint: .venv/test.stamp ## check style and types only
 	$(BIN)/ruff check .

@@ -40,6 +40,7 @@ rule all:
 
 
 onstart:
+    clear_up()
     # To keep to a rate of submissions, Snakemake wakes its scheduler once a second for each job that
     # it has started so far, which soon is all it does. Jobs on this machine need no such limit.
     if workflow.local_exec:

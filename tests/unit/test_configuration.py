@@ -304,8 +304,16 @@ def test_a_checked_configuration_is_checked_to_itself():
             "models[1] (mlp).name",
             ["models[0] has this name already", "another `name`"],
         ),
-        ("models: [{kind: mlp, name: My-MLP}]", "models[0].name", ["'My-MLP'", "[a-z]"]),
-        ('models: [{kind: mlp, name: "mlp\\n"}]', "models[0].name", ["[a-z]"]),
+        (
+            "models: [{kind: mlp, name: My-MLP}]",
+            "models[0].name",
+            ["'My-MLP'", "write it like my_mlp"],
+        ),
+        (
+            'models: [{kind: mlp, name: "mlp\\n"}]',
+            "models[0].name",
+            ["no name for files and tables", "a letter first"],
+        ),
         ("models: [{kind: mlp, name: 5}]", "models[0].name", ["5 is not of type string"]),
         # Threats.
         (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, new_workdir
 
 SEARCH = {"steps": 100, "search_steps": 6, "learning_rate": 0.05, "initial_c": 0.1}
 STUDY: dict[str, Any] = {

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from conftest import SMALL, Workdir
 from epsigma.datasets.digits import digits
 from PIL import Image
+from running import SMALL, Workdir
 from safetensors.numpy import load_file
 
 COLOURED: dict[str, Any] = {

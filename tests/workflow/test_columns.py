@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, new_workdir
 from safetensors import safe_open
 
 # Of each kind that is cut otherwise: an attack that makes its own images, a filter that draws.

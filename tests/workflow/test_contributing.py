@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Workdir
+from running import ROOT, Workdir
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, new_workdir
 
 CHECKS = "results/tables/checks.csv"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SMALL, ScheduledJob, Workdir
+from running import SMALL, ScheduledJob, Workdir
 
 # 2 ε; 3 filters at a strength each, and none, which only the blind attacker meets.
 BUDGETS, STRENGTHS = 2, 3

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, SMALL, Workdir, new_workdir
 from epsigma.stages.collect import COLUMNS
+from running import ROOT, SMALL, Workdir, new_workdir
 from safetensors.numpy import load_file
 
 
@@ -125,7 +124,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_tables(
 
     # It must not come to its end meanwhile.
     os.killpg(run.pid, signal.SIGSTOP)
-    refused = unlock(workdir)
+    refused = workdir.unlock()
     assert refused.returncode != 0
     assert str(run.pid) in refused.stderr
 
@@ -134,18 +133,11 @@ def test_a_killed_run_continues_and_ends_with_the_same_tables(
     assert not workdir.cells.exists()
     assert "--unlock" in workdir.snakemake().stderr
 
-    assert unlock(workdir).returncode == 0
+    assert workdir.unlock().returncode == 0
     done = {path: path.stat().st_mtime_ns for path in ledgers.rglob("[!.]*.parquet")}
     workdir.run()
     assert workdir.cells.read_bytes() == finished.cells.read_bytes()
     assert sum(path.stat().st_mtime_ns == before for path, before in done.items()) >= len(done) - 2
-
-
-def unlock(workdir: Workdir) -> subprocess.CompletedProcess[str]:
-    script = workdir.project / "workflow" / "scripts" / "unlock.py"
-    return subprocess.run(
-        [sys.executable, str(script), str(workdir.directory)], capture_output=True, text=True
-    )
 
 
 def test_a_damaged_file_is_named_and_leaves_other_cells_running(finished: Workdir) -> None:

@@ -1,6 +1,7 @@
 """Trained classifiers: reading their checkpoints, and asking them."""
 
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from epsigma.kinds import load
 from epsigma.tensors import batches
 
 # What torch.load raises for a file that is damaged or holds more than tensors and plain values.
-UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError)
+UNREADABLE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError),
+    *(EOFError, OSError, ValueError, NotImplementedError),
+)
 
 # Images on which a model is tried before it is trained.
 TRIED = 16
@@ -104,6 +108,10 @@ def load_classifier(
             model.
     """
     try:
+        # torch.load looks at no checksum.
+        with zipfile.ZipFile(checkpoint) as archive:
+            if altered := archive.testzip():
+                raise ValueError(f"altered since it was written: {altered}")
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         about = content["hyper_parameters"]
         shape, classes = tuple(about["shape"]), int(about["classes"])

@@ -6,8 +6,10 @@ Imports neither torch nor numpy.
 import copy
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +34,10 @@ REGISTRIES: dict[str, Mapping[str, Kind]] = {
     "filters": FILTERS,
 }
 RESERVED = {"filters": NO_FILTER}
+# Of names and levels, which become names of files: those have 255 at most, temporary ones more.
+LONGEST = 100
+# Of lists and blocks in one another; deeper ones than any that are meant.
+_DEPTH = 20
 # The keys of a block that are not its kind's hyper-parameters.
 GENERAL = {
     "datasets": ("kind", "name"),
@@ -59,6 +65,13 @@ def _is_inner_path(value: object) -> bool:
     return not isinstance(value, str) or is_inner(value)
 
 
+@cache
+def _schema() -> Schema:
+    """Read the schema; not to be modified."""
+    read: Schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return read
+
+
 class ConfigurationError(ValueError):
     """A configuration that cannot be run; the message lists every fault that was found."""
 
@@ -76,8 +89,12 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigurationError: names each faulty key, what is wrong and what is allowed.
     """
     checked: dict[str, Any] = copy.deepcopy(dict(config))
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    faults = [*_not_finite(checked), *_check(checked, schema)]
+    schema = _schema()
+    faults = list(_not_finite(checked))
+    if not any("contains itself" in fault or "nested" in fault for fault in faults):
+        named = {fault.partition(": ")[0] for fault in faults}
+        more = _check(checked, schema)
+        faults += [fault for fault in more if fault.partition(": ")[0] not in named]
     if not faults:
         for section in REGISTRIES:
             faults += _check_blocks(section, checked[section])
@@ -89,14 +106,67 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
             *_check_models(checked),
         ]
     if faults:
-        lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
-        raise ConfigurationError(f"the configuration cannot be run:{lines}")
+        raise _refused(faults)
     return checked
+
+
+def _refused(faults: Iterable[str]) -> ConfigurationError:
+    lines = "".join(f"\n  {fault}" for fault in dict.fromkeys(faults))
+    return ConfigurationError(f"the configuration cannot be run:{lines}")
+
+
+def check_keys(path: str | Path) -> None:
+    """Refuse a file of configuration that has a key twice in a block: YAML would drop the first.
+
+    What cannot be read is left to who reads the file.
+
+    Raises:
+        ConfigurationError: names each such key and its lines.
+    """
+    try:
+        pending = [yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)]
+    except (yaml.YAMLError, OSError, UnicodeError, RecursionError):
+        return
+    faults, seen = [], set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))  # an alias is the node that it stands for
+        if isinstance(node, yaml.SequenceNode):
+            pending += node.value
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            pending.append(value)
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, line) != line:
+                faults.append(
+                    f"{key.value}: {path} has this key in line {lines[key.value]}, and again in "
+                    f"line {line}; put both into one, or remove one"
+                )
+    if faults:
+        raise _refused(reversed(faults))
+
+
+def typed(value: Any) -> Any:
+    """Read what is within a value of the command line as YAML does: Snakemake leaves it strings."""
+    if isinstance(value, dict):
+        return {key: typed(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, int | float) or read is None else value
 
 
 def general_keys(section: str) -> dict[str, Schema]:
     """Describe the keys that a section's blocks have, whatever their kind: their schemas."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     found: dict[str, Schema] = {}
     for part in schema["properties"][section]["items"]["allOf"]:
         name = part.get("$ref", "").rpartition("/")[2]
@@ -127,24 +197,34 @@ def block_schema(kind: Kind) -> Schema:
     }
 
 
-def _not_finite(value: Any, at: str = "") -> Iterator[str]:
-    """Report the numbers that no comparison of a schema catches: .nan and .inf."""
-    if isinstance(value, dict):
+def _not_finite(value: Any, at: str = "", within: tuple[int, ...] = ()) -> Iterator[str]:
+    """Report what no comparison of a schema catches: .nan, .inf, what no float holds, and loops."""
+    if id(value) in within:
+        yield f"{at}: it contains itself; write it out, without the alias"
+    elif len(within) > _DEPTH:
+        yield f"{at}: it is nested more than {_DEPTH} deep; nothing here is"
+    elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _not_finite(inner, f"{at}.{key}" if at else str(key))
+            yield from _not_finite(inner, f"{at}.{key}" if at else str(key), (*within, id(value)))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _not_finite(inner, f"{at}[{index}]")
+            yield from _not_finite(inner, f"{at}[{index}]", (*within, id(value)))
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{at}: {value} is not a finite number"
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        yield f"{at}: an integer of {value.bit_length()} bits is more than any number here holds"
 
 
 def _check(value: Any, schema: Schema, at: str = "") -> Iterator[str]:
     """Fill defaults into `value` and report its faults, each with its key."""
     validator = VALIDATOR(schema, format_checker=FORMATS)
     _fill_defaults(value, schema, schema)
-    for error in sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path))):
-        yield _explain(error, at)
+    errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.path)))
+    # What else is wrong with a value of another type says nothing more.
+    mistyped = {tuple(error.path) for error in errors if error.validator == "type"}
+    for error in errors:
+        if error.validator == "type" or tuple(error.path) not in mistyped:
+            yield _explain(error, at)
 
 
 def _fill_defaults(value: Any, schema: Schema, root: Schema) -> None:
@@ -188,6 +268,11 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
                 f"{at}.name: {block['name']!r}, the kind's, does not match {NAME}; give the block "
                 "a `name`"
             )
+        if len(block["name"]) > LONGEST:
+            yield (
+                f"{at[:LONGEST]}….name: {len(block['name'])} characters are too many for the name "
+                f"of a file; at most {LONGEST}"
+            )
         if block["name"] == RESERVED.get(section):
             yield f"{at}.name: {block['name']!r} is taken; choose another"
         if block["name"] in names:
@@ -212,9 +297,15 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _check_spelling(block: dict[str, Any], kind: Kind, at: str) -> Iterator[str]:
-    """No two values of a sweep may share a path."""
+    """No two values of a sweep may share a path, which must not be too long."""
     seen: set[str] = set()
     for index, level in enumerate(map(str, levels(block, kind.swept))):
+        if len(level) > LONGEST:
+            value = block[cast(str, kind.swept)][index]
+            yield (
+                f"{at}.{kind.swept}[{index}]: {value!r} takes {len(level)} characters in the name "
+                f"of a file; at most {LONGEST}"
+            )
         if level in seen:
             yield f"{at}.{kind.swept}[{index}]: {level} is there already; remove the duplicate"
         seen.add(level)
@@ -341,7 +432,7 @@ def _explain(error: ValidationError, at: str) -> str:
             return f"{key}: the key {_listed(n for n in limit if n not in value)} is missing"
         case "type":
             expected = " or ".join(limit) if isinstance(limit, list) else limit
-            return f"{key}: {value!r} is not of type {expected}{_as_number(value)}"
+            return f"{key}: {_shown(value)} is not of type {expected}{_hint(value, limit)}"
         case "enum":
             return f"{key}: {value!r} is not allowed; allowed: {_listed(limit)}"
         case "minItems":
@@ -358,6 +449,8 @@ def _explain(error: ValidationError, at: str) -> str:
             return f"{key}: {value!r} is too large; it is less than {limit}"
         case "format":
             return f"{key}: {value!r} is not a path within data_dir: relative, and without `..`"
+        case "pattern" if re.sub(r"[\^$]|\\Z", "", limit) == NAME:
+            return f"{key}: {_shown(value)} is no name for files and tables{_as_name(value)}"
         case "pattern":
             examples = cast(Schema, error.schema).get("examples", ())
             return f"{key}: {value!r} does not match {limit}" + "".join(
@@ -375,6 +468,31 @@ def _reason(error: Exception) -> str:
     """Say what went wrong; of what a module raises itself, which kind of error it was."""
     known = isinstance(error, ImportError | TypeError | ValueError)
     return str(error) if known else f"{type(error).__name__}: {error}"
+
+
+def _shown(value: Any) -> str:
+    """Show a value, of a long one the beginning."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _hint(value: Any, expected: str | list[str]) -> str:
+    """Say how a value of another type would be written as it is expected."""
+    is_plain = isinstance(value, str | int | float)
+    if expected == "array" and is_plain:
+        return f"; write a list: [{_shown(value).strip(chr(39))}]"
+    if expected == "boolean" and is_plain:
+        return "; write true or false"
+    if expected == "string" and is_plain:
+        return f"; YAML takes it for something else: write '{value}', in quotes"
+    return _as_number(value) if "number" in expected or "integer" in expected else ""
+
+
+def _as_name(value: str) -> str:
+    """Say what a name looks like, and how the one that was meant would be written."""
+    plain = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")[:LONGEST]
+    like = plain if re.fullmatch(NAME, plain) else "a_name"
+    return f": small letters (a to z), digits and _, a letter first; write it like {like}"
 
 
 def _as_number(value: Any) -> str:

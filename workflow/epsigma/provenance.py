@@ -15,6 +15,12 @@ from epsigma import __version__
 
 _RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "pyarrow")
 
+# What jobs import, of envs/run.txt; what reads a single data set is left to that.
+_IMPORTED = (
+    *("torch", "kornia", "pytorch_lightning", "numpy", "pandas", "pyarrow", "safetensors"),
+    *("statsmodels", "sklearn", "matplotlib", "seaborn", "jinja2"),
+)
+
 
 @cache
 def code_digest(*modules: str) -> str:
@@ -67,6 +73,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def missing_packages() -> list[str]:
+    """Name the packages that jobs need and this Python does not have; nothing is imported."""
+    return [package for package in _IMPORTED if find_spec(package) is None]
 
 
 @cache

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from epsigma.files import damaged, whole
+from epsigma.files import checksums, damaged, verify, whole
 
 # Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
 BATCH = 1000
@@ -39,12 +39,10 @@ class ImageSet:
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file."""
+    kept = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    sums = checksums({name: value.numpy() for name, value in kept.items()})
     with whole(path) as temporary:
-        save_file(
-            {name: value.cpu().contiguous() for name, value in tensors.items()},
-            temporary,
-            metadata,
-        )
+        save_file(kept, temporary, metadata | sums)
 
 
 def write_image_set(path: str | Path, images: ImageSet, metadata: dict[str, str]) -> None:
@@ -100,13 +98,15 @@ def read_tensors(
         ValueError: if the file is damaged or lacks one; the message names it and the remedy.
     """
     try:
-        tensors = load_file(path, device=str(device))
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="pt") as file:
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            verify({name: value.numpy() for name, value in tensors.items()}, file.metadata())
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
     missing = [name for name in names if name not in tensors]
     if missing:
         raise damaged(path, f"it has no tensor {', '.join(missing)}")
-    return tensors
+    return {name: value.to(device) for name, value in tensors.items()}
 
 
 def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:

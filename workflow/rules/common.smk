@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -31,10 +32,22 @@ from snakemake.logging import logger
 from epsigma import configuration, grid
 from epsigma.datasets.source import fingerprint, locate
 from epsigma.forkserver import ForkServer
-from epsigma.provenance import code_digest
+from epsigma.provenance import code_digest, missing_packages
 from epsigma.stages.job import Job
 
+# Asked on every machine that runs jobs, and before any.
+if missing_packages():
+    raise WorkflowError(
+        f"{sys.executable} on {platform.node()} lacks {', '.join(missing_packages())}: install "
+        f"{workflow.basedir}/envs/run.txt there (pip install -r), or start Snakemake from an "
+        "environment that has it, and that every machine which runs jobs sees"
+    )
+
 try:
+    for path in workflow.configfiles:
+        configuration.check_keys(path)
+    for key in workflow.config_settings.config:
+        config[key] = configuration.typed(config[key])
     STUDY = configuration.validate(config)
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error)) from None
@@ -93,6 +106,14 @@ def warm_up():
             "epsigma.stages.statistics",
         ):
             threading.Thread(target=importlib.import_module, args=[stage]).start()
+
+
+def clear_up():
+    """Clear up what a killed run or a wrong clock left; the folder is locked."""
+    from epsigma.files import tidy
+
+    for done in tidy("results"):
+        logger.warning(done)
 
 
 STAGE = [sys.executable, f"{workflow.basedir}/workflow/scripts/stage.py"]

@@ -12,6 +12,8 @@ and not a `script:`, because Snakemake reruns a script whenever the timestamp of
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,16 @@ from epsigma.kinds import load
 from epsigma.stages.job import Job
 
 
+def end_with(parent: int) -> None:
+    """End this process soon after its parent, which may be killed without a word."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def run(request: dict[str, Any]) -> None:
     """Run the stage that a request names."""
+    threading.Thread(target=end_with, args=[os.getppid()], daemon=True).start()
     load(request["function"])(Job(**request["job"]), **request["files"])
 
 

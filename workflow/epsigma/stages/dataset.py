@@ -1,11 +1,13 @@
 """Stage dataset: bring a data set into the project's form."""
 
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from epsigma.datasets.images import Dataset, Images
-from epsigma.files import whole
+from epsigma.files import checksums, whole
 from epsigma.kinds import load
 from epsigma.stages.job import Job
 
@@ -33,5 +35,6 @@ def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
 
 
 def _write(path: str, images: Images, metadata: dict[str, str]) -> None:
+    arrays: dict[str, NDArray[Any]] = {"images": images.images, "labels": images.labels}
     with whole(path) as temporary:
-        save_file({"images": images.images, "labels": images.labels}, temporary, metadata)
+        save_file(arrays, temporary, metadata | checksums(arrays))

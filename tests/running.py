@@ -1,0 +1,120 @@
+"""Running the workflow as a user does: Snakemake on the command line, in a folder of its own."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+# A study that a test can afford: 360 test images of 8 x 8 pixels.
+SMALL: dict[str, Any] = {
+    "datasets": [{"kind": "digits"}],
+    "models": [
+        {
+            "kind": "mlp",
+            "hidden": 16,
+            "training": {"epochs": 10, "batch_size": 32, "learning_rate": 0.005},
+        }
+    ],
+    "seeds": [0],
+    "attacks": [{"kind": "fgsm", "eps": [0, 0.1]}],
+    "filters": [
+        {"kind": "gaussian", "sigma": [0.5, 1]},
+        {"kind": "highpass", "cutoff": [0.1]},
+    ],
+}
+
+
+# As in profiles/default, which itself prints progress bars.
+TRIGGERS = ("--rerun-triggers", "mtime", "params", "code", "software-env")
+
+
+@dataclass(frozen=True)
+class ScheduledJob:
+    """A job that Snakemake would run."""
+
+    rule: str
+    wildcards: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """A folder to run in, with a copy of the workflow that tests may edit."""
+
+    path: Path
+
+    @property
+    def project(self) -> Path:
+        return self.path / "project"
+
+    @property
+    def directory(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def cells(self) -> Path:
+        return self.directory / "results" / "tables" / "cells.csv"
+
+    def configure(self, study: dict[str, Any]) -> None:
+        (self.project / "config" / "config.yaml").write_text(yaml.safe_dump(study))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "snakemake", "--cores", "2"),
+            *("--snakefile", str(self.project / "Snakefile")),
+            *("--directory", str(self.directory), *arguments),
+        ]
+
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=600, **options
+        )
+
+    def run(self, *arguments: str) -> None:
+        done = self.snakemake(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def scheduled(self, *arguments: str) -> list[ScheduledJob]:
+        """Ask, in a dry run, which jobs Snakemake would run (`all` left out)."""
+        done = self.snakemake(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        jobs = []
+        for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):
+            rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
+            if rule and rule[1] != "all":
+                found = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+                pairs = found[1].split(", ") if found else []
+                jobs.append(ScheduledJob(rule[1], dict(pair.split("=", 1) for pair in pairs)))
+        return jobs
+
+    def unlock(self) -> subprocess.CompletedProcess[str]:
+        """Remove the lock of a Snakemake that is gone, as `make results` does."""
+        script = self.project / "workflow" / "scripts" / "unlock.py"
+        return subprocess.run(
+            [sys.executable, str(script), str(self.directory)], capture_output=True, text=True
+        )
+
+    def copy(self, to: Path) -> "Workdir":
+        """Copy everything, timestamps and Snakemake's records included."""
+        shutil.copytree(self.path, to, symlinks=True)
+        return Workdir(to)
+
+
+def new_workdir(path: Path, study: dict[str, Any]) -> Workdir:
+    made = Workdir(path)
+    made.directory.mkdir(parents=True)
+    for name in ("Snakefile", "workflow", "config", "profiles"):
+        source, target = ROOT / name, made.project / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    made.configure(study)
+    return made
