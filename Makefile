@@ -12,7 +12,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help results paper report test test-faults lint format bench clean
+.PHONY: help results paper report cluster test test-faults test-slurm lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,7 @@ help: ## list the targets
 	@echo "             CORES (default all), PYTHON (a Python 3.11, default python3)"
 	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
 	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
+	@echo "  Of test-slurm: ONLY (the tests whose names match, as pytest -k has it)"
 
 results: .venv/run.stamp ## run the default configuration to the end, into results/
 	$(BIN)/python workflow/scripts/unlock.py
@@ -32,11 +33,16 @@ paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
 
+cluster: .venv/cluster.stamp ## make the environment for runs on SLURM (profiles/README.md)
+
 test: .venv/test.stamp lint ## check style and types, and run the tests
 	$(BIN)/pytest -n 2
 
 test-faults: .venv/test.stamp ## kill runs, damage files, fill disks; nothing may be lost
 	$(BIN)/pytest -n 2 tests/faults tests/unit/test_bad_input.py tests/unit/test_files.py
+
+test-slurm: .venv-slurm/stamp ## run the tests on a real SLURM, installed with apt (Debian 12, root)
+	.venv-slurm/bin/python -m pytest $(if $(ONLY),-k "$(ONLY)") tests/slurm
 
 lint: .venv/test.stamp ## check style and types only
 	$(BIN)/ruff check .
@@ -68,4 +74,13 @@ clean: ## remove results, logs and Snakemake's records (not the environment)
 
 .bench/stamp: envs/bench.txt envs/run.txt | .bench/bin/python
 	$(BENCH)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# The plugin slows every Snakemake down where a SLURM is installed that does not run, as after
+# test-slurm: so these tests have an environment of their own, on top of the tests'.
+.venv-slurm/stamp: envs/cluster.txt .venv/test.stamp
+	$(BIN)/python -m venv --clear .venv-slurm
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$(.venv-slurm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+	.venv-slurm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -25,6 +25,19 @@ include: "workflow/rules/check.smk"
 report: "workflow/report/workflow.rst"
 
 
+# On a cluster these stay where Snakemake runs: they take a second or two, a job would cost more. And
+# a data set may have to be downloaded, which compute nodes often can't.
+localrules:
+    all,
+    dataset,
+    collect,
+    reference,
+    configuration,
+    check,
+    card,
+    gate,
+
+
 rule all:
     """Make every table and every figure of the configuration, and let the checks judge them."""
     default_target: True

@@ -1,5 +1,7 @@
 """Where tensors live."""
 
+import os
+
 import torch
 
 # Where sets are scored and looked at: little work, in jobs that never ask for a GPU.
@@ -14,8 +16,10 @@ def resolve(device: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
+        # What tells a missing GPU from one that SLURM gave, and that this torch cannot use.
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise RuntimeError(
             "device: cuda, but torch sees no GPU here; set device to auto or cpu, or install a "
-            "torch for this machine's GPU"
+            f"torch for this machine's GPU (CUDA_VISIBLE_DEVICES is {given or 'not set'})"
         )
     return torch.device("cuda" if device != "cpu" and available else "cpu")
