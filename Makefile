@@ -6,6 +6,7 @@ CONFIG ?=
 DATA_DIR ?=
 
 BIN = .venv/bin
+SLURM = .venv-slurm/bin/python tests/slurm/cluster.py
 # The benchmarks' own: torchattacks pins an old requests.
 BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
@@ -42,7 +43,9 @@ test-faults: .venv/test.stamp ## kill runs, damage files, fill disks; nothing ma
 	$(BIN)/pytest -n 2 tests/faults tests/unit/test_bad_input.py tests/unit/test_files.py
 
 test-slurm: .venv-slurm/stamp ## run the tests on a real SLURM, installed with apt (Debian 12, root)
-	.venv-slurm/bin/python -m pytest $(if $(ONLY),-k "$(ONLY)") tests/slurm
+	@$(SLURM) start; \
+		.venv-slurm/bin/python -m pytest -n 2 --dist loadfile $(if $(ONLY),-k "$(ONLY)") tests/slurm; \
+		status=$$?; $(SLURM) stop; exit $$status
 
 lint: .venv/test.stamp ## check style and types only
 	$(BIN)/ruff check .

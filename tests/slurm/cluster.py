@@ -146,7 +146,7 @@ class Cluster:
         ETC.mkdir(exist_ok=True)
         for name in FILES:
             template = (Path(__file__).parent / name).read_text()
-            cpus = max(4, os.cpu_count() or 4)
+            cpus = max(6, os.cpu_count() or 6)
             text = template.format(host=self.host, folder=self.folder, cpus=cpus)
             path = self.folder / name
             path.touch(mode=0o600)

@@ -63,7 +63,7 @@ def command(workdir: Workdir, *arguments: str) -> list[str]:
         *("--workflow-profile", "slurm", "--snakefile", str(workdir.project / "Snakefile")),
         *("--directory", str(workdir.directory), "--latency-wait", "10"),
         # A little more than a job takes here.
-        *("--slurm-init-seconds-before-status-checks", "10"),
+        *("--slurm-init-seconds-before-status-checks", "12"),
     ]
 
 

@@ -27,7 +27,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
     If the body raises, the temporary file is removed and `path` stays as it was. Nothing is forced
     onto the disk: when the power fails, a file that is just written may be empty or damaged, which
-    those who read it notice. It would cost as much again as writing it.
+    those who read it notice.
 
     Raises:
         OSError: if the folder is not writable, or the disk is full; the message names the file and

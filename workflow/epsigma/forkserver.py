@@ -59,7 +59,7 @@ class ForkServer:
             return connection.recv(1) == b"\0"
 
     def close(self) -> None:
-        """End the server; processes that it forked go on to their end."""
+        """End the server; stages that it runs end soon after."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
