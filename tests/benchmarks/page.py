@@ -155,7 +155,8 @@ def million(table):
     for (mode,), found in _groups(chosen(table, asked="cells"), ["mode"]):
         sizes = sorted(found["cells"].unique())[-2:]
         few, many = (found[found["cells"] == size] for size in sizes)
-        if len(sizes) < 2:
+        # A mode that the largest grid is too much for cannot be drawn on.
+        if len(sizes) < 2 or sizes[-1] < table["cells"].max():
             continue
 
         def at_a_million(name, few=few, many=many, sizes=sizes):

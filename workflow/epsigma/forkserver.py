@@ -5,6 +5,7 @@ A server imports both while other jobs run, and forks for each stage. Imports no
 standard library: what forks is small until it is asked for.
 """
 
+import atexit
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ class ForkServer:
         # The server says when it listens.
         assert self._process.stdout is not None
         self._process.stdout.read(1)
+        atexit.register(self.close)
 
     def run(self, request: Request) -> bool:
         """Run a stage in a process of its own, to its end.
@@ -59,10 +62,10 @@ class ForkServer:
             return connection.recv(1) == b"\0"
 
     def close(self) -> None:
-        """End the server; stages that it runs end soon after."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """End the server, whatever it is importing; stages that it runs end soon after."""
+        self._process.terminate()
+        self._process.communicate()
+        shutil.rmtree(self._path.parent, ignore_errors=True)
 
 
 def serve(path: str, modules: Sequence[str], run: Callable[[Request], None]) -> None:
@@ -73,8 +76,8 @@ def serve(path: str, modules: Sequence[str], run: Callable[[Request], None]) -> 
         modules: to import.
         run: what a forked process does with a request.
     """
-    # Nobody waits for what is forked: the answer comes from it directly.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # The answer comes from what is forked; waiting for it counts its time as this process's.
+    signal.signal(signal.SIGCHLD, _reap)
     pending = list(modules)
     try:
         with socket.socket(socket.AF_UNIX) as listener:
@@ -97,6 +100,12 @@ def serve(path: str, modules: Sequence[str], run: Callable[[Request], None]) -> 
         pass
     finally:
         shutil.rmtree(Path(path).parent, ignore_errors=True)
+
+
+def _reap(*_: object) -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _answer(connection: socket.socket, run: Callable[[Request], None]) -> None:
