@@ -321,6 +321,23 @@ def test_another_model_leaves_the_first_alone(finished: Workdir) -> None:
     assert {job.wildcards["model"] for job in jobs} == {"wide"}
 
 
+def test_another_source_of_a_transfer_makes_its_sets_again(workdir: Workdir) -> None:
+    def transfer(source_seed: int) -> dict[str, Any]:
+        moved = {"kind": "transfer", "attack": "fgsm", "eps": [0.1], "source_seed": source_seed}
+        attacks = [SMALL["attacks"][0], moved]
+        return changed(lambda study: study.update(attacks=attacks, seeds=[0, 1, 2]))
+
+    target = "results/digits/mlp/seed~0/metrics/blind/transfer/eps~0.1/none/fixed.json"
+    # Both sources are there, and older than the sets: no timestamp tells that they changed places.
+    checkpoints = [f"results/digits/mlp/seed~{seed}/checkpoint.ckpt" for seed in (1, 2)]
+    workdir.configure(transfer(1))
+    workdir.run(*checkpoints)
+    workdir.run(target)
+    assert workdir.scheduled(target) == []
+    workdir.configure(transfer(2))
+    assert count(workdir.scheduled(target)) == {"attack": 1, "evaluate": 1}
+
+
 NETS = """
 from torch import nn
 

@@ -22,6 +22,6 @@ def jobs(rule, wildcards, params, output, log):
         yield cell, job(cell, params, log[number]), files
 
 
-def of_cell(path_of):
+def for_cell(path_of):
     """What `each` takes, from a function of a cell's wildcards."""
     return lambda cell: path_of(Wildcards(fromdict=cell))

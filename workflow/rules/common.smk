@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
 # also makes results independent of how many cores there are.
@@ -61,6 +60,14 @@ def names_of(section):
 
 
 FILTERS = names_of("filters")
+
+
+def is_news(record):
+    """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
+    return not record.getMessage().startswith("Removing temporary output")
+
+
+logger.addFilter(is_news)
 
 
 def is_news(record):

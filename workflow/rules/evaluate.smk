@@ -32,7 +32,7 @@ for column in columns("evaluate", budgets=True, strengths=True):
         name:
             column.rule
         input:
-            column.each(of_cell(scored_set)),
+            column.each(for_cell(scored_set)),
             checkpoint=CHECKPOINT,
             clean=UNFILTERED_LEDGER,
         output:

@@ -5,7 +5,7 @@ for column in columns("filter", budgets=True, strengths=True):
         name:
             column.rule
         input:
-            column.each(of_cell(blind_set)),
+            column.each(for_cell(blind_set)),
         output:
             filtered=column.over(FILTERED_BLIND_SET),
         log:

@@ -70,10 +70,13 @@ def check_levels(wildcards):
 
 def attack_settings(wildcards):
     check_levels(wildcards)
-    model, _ = source_of(wildcards)
+    model, seed = source_of(wildcards)
+    is_transfer = configuration.attack_kind(STUDY, wildcards.attack).family == "transfer"
     return {
         "model": configuration.settings(STUDY, "models", model),
         "attack": configuration.attack_settings(STUDY, wildcards.attack),
+        # Another source is another checkpoint, which nothing else that is watched would tell.
+        **({"source": [model, seed]} if is_transfer else {}),
     }
 
 
