@@ -13,6 +13,8 @@ from epsigma.files import checksums, damaged, verify, whole
 
 # Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
 BATCH = 1000
+# Bytes, of the memory that torch allocates on a CPU.
+ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,15 @@ def read_tensors(
     missing = [name for name in names if name not in tensors]
     if missing:
         raise damaged(path, f"it has no tensor {', '.join(missing)}")
-    return {name: value.to(device) for name, value in tensors.items()}
+    return {name: _aligned(value).to(device) for name, value in tensors.items()}
+
+
+def _aligned(value: Tensor) -> Tensor:
+    """Give a tensor the alignment that torch gives its own.
+
+    In a file it follows from the header's length, and products round otherwise with another.
+    """
+    return value if value.data_ptr() % ALIGNMENT == 0 else value.clone()
 
 
 def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
