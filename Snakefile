@@ -14,11 +14,13 @@ include: "workflow/rules/settings.smk"
 include: "workflow/rules/paths.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/detect.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/filter.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/defences.smk"
 include: "workflow/rules/check.smk"
 
 
@@ -33,6 +35,7 @@ localrules:
     collect,
     reference,
     configuration,
+    defences,
     check,
     card,
     gate,
@@ -50,6 +53,8 @@ rule all:
         figures(),
         cards(),
         rules.gate.output,
+        settled(),
+        kept_sets(),
 
 
 onstart:

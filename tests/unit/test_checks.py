@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.checks import CHECKS, attacks, filters, models
+from epsigma.checks import CHECKS, attacks, detectors, filters, models
 from epsigma.checks.verdict import SUBJECT, VERDICTS, Evidence, Verdict, concerns, spelled
 from epsigma.files import write_json
 from epsigma.grid import AWARE, BLIND
@@ -32,8 +32,15 @@ FILTERS = {
     "gaussian": ("exact", False, "sigma"),
     "median": ("bpda", False, "size"),
     "noise": ("exact", True, "std"),
+    # One that changes nothing, for its detectors.
+    "watched": ("exact", False, None),
 }
-STRENGTHS = {"none": "fixed", "gaussian": "sigma~1", "median": "size~1", "noise": "std~1"}
+STRENGTHS = {
+    **{"none": "fixed", "gaussian": "sigma~1", "median": "size~1", "noise": "std~1"},
+    "watched": "fixed",
+}
+DETECTORS = {"watched": ["sharp", "dull"]}
+RATE = 0.01
 
 
 def curves_of(attack):
@@ -85,7 +92,8 @@ def comparisons(threat, attack, name, budget):
     if budget == 0:
         # A random filter draws anew.
         yield "clean", {"largest_change": 5.0 if name == "noise" else 0.0}
-    else:
+    elif name not in DETECTORS or budget > BUDGETS[1]:
+        # What a detector rejects is wrong at a budget of 0.
         yield "smaller_budget", {}
     if attack == "pgd" and (threat == AWARE or name == "none"):
         yield from (("single_step", {}), ("transfer", {}), ("noise", {}))
@@ -140,7 +148,12 @@ def sound():
             for name, (family, norm) in ATTACKS.items()
         },
         {
-            name: {"gradient": gradient, "random": random}
+            name: {
+                "kind": "identity" if name == "watched" else name,
+                "gradient": gradient,
+                "random": random,
+                "detectors": DETECTORS.get(name, []),
+            }
             for name, (gradient, random, _) in FILTERS.items()
         },
         [
@@ -158,13 +171,13 @@ def sound():
         [
             {
                 "cell": {"dataset": "digits", "filter": name, "strength": strength},
-                "changed": 0.0 if name == "none" else 0.5,
+                "changed": 0.0 if name in ("none", "watched") else 0.5,
                 "formula_error": 0.01 if name == "noise" else 1e-7,
                 "standard_error": 0.005 if name == "noise" else 0.0,
                 "deviation": 0.1 if name == "noise" else 0.0,
                 "measured_deviation": 0.101 if name == "noise" else 0.0,
                 "response_error": 1e-7 if name == "gaussian" else None,
-                "all_pass_error": None if name == "none" else 1e-6,
+                "all_pass_error": None if name in ("none", "watched") else 1e-6,
             }
             for name, strength in STRENGTHS.items()
         ],
@@ -185,6 +198,27 @@ def sound():
             for threat, name in curves_of(attack)
             if threat == AWARE or name == "none"
         ],
+        detection=pd.DataFrame(
+            [
+                {**where(*place), "n": N, "detected": 0.5}
+                for place in places
+                if place[2] in DETECTORS
+            ]
+        ),
+        detectors=pd.DataFrame(
+            [
+                {
+                    **where(*place),
+                    "detector": detector,
+                    "n_clean": N,
+                    "false_positive": 0.012,
+                    "false_positive_low": 0.007,
+                }
+                for place in places
+                for detector in DETECTORS.get(place[2], ())
+            ]
+        ),
+        rates={detector: RATE for some in DETECTORS.values() for detector in some},
     )
 
 
@@ -270,6 +304,16 @@ def never_aware(name):
     return plant
 
 
+def without(part, **conditions):
+    """Forget rows of a table."""
+
+    def plant(evidence):
+        table = getattr(evidence, part)
+        return replace(evidence, **{part: table[~rows(table, **conditions)]})
+
+    return plant
+
+
 def missed(share, **conditions):
     """Let a gradient-free attack find what others missed."""
     return in_table("worst_case", {"gradient_free_only": round(share * N)}, **conditions)
@@ -280,6 +324,7 @@ BELOW = {"only_this": 10, "only_other": 40}
 BARE = {"threat": BLIND, "filter": "none"}
 KNOWN = {"threat": AWARE, "filter": "gaussian"}
 UNKNOWN = {"threat": BLIND, "filter": "gaussian"}
+WATCHED = {"threat": AWARE, "filter": "watched"}
 
 FAULTS = [
     # The model.
@@ -363,6 +408,12 @@ FAULTS = [
         {"filter": "none", "strength": "fixed"},
     ),
     (
+        "a filter for its detectors alone that does something",
+        in_facts("conformance", {"changed": 1e-7}, filter="watched"),
+        ("changes_pixels", "fail"),
+        {"filter": "watched", "strength": "fixed"},
+    ),
+    (
         "a filter that stops something of everything",
         in_facts("conformance", {"all_pass_error": 1e-3}, filter="gaussian"),
         ("all_pass", "fail"),
@@ -391,6 +442,35 @@ FAULTS = [
         never_aware("gaussian"),
         ("attacked_aware", "warn"),
         {"filter": "gaussian"},
+    ),
+    # The detectors.
+    (
+        "detected and corrected that are not told apart",
+        without("detection"),
+        ("scored_apart", "fail"),
+        {"filter": "watched"},
+    ),
+    (
+        "a detector without an ROC",
+        without("detectors", detector="dull"),
+        ("scored_apart", "fail"),
+        {"filter": "watched"},
+    ),
+    (
+        "a detector that rejects more clean images than it was to",
+        in_table(
+            "detectors",
+            {"false_positive": 0.03, "false_positive_low": 0.021},
+            detector="dull",
+        ),
+        ("false_positives", "warn"),
+        {"dataset": "digits", "model": "mlp", "seed": 0, "filter": "watched"},
+    ),
+    (
+        "a detector behind which an attack without bounds still leaves much",
+        in_facts("efforts", {"unbounded_accuracy": 0.2}, attack="pgd", **WATCHED),
+        ("unbounded", "warn"),
+        {"attack": "pgd", **WATCHED, "strength": "fixed"},
     ),
     # The attacks.
     (
@@ -575,7 +655,7 @@ def test_a_planted_fault_is_found_by_its_check_and_by_no_other(plant, expected, 
 def test_every_public_function_of_the_checks_is_registered_once():
     public = {
         function
-        for module in (models, filters, attacks)
+        for module in (models, filters, detectors, attacks)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
@@ -610,6 +690,18 @@ def test_every_public_function_of_the_checks_is_registered_once():
             id="a filter that changes nothing at one budget",
         ),
         pytest.param(missed(0.005, **KNOWN), id="few examples that only a search fools"),
+        pytest.param(
+            in_facts("efforts", {"half_accuracy": 1.0}, attack="pgd", **WATCHED),
+            id="grey images that a detector rejects",
+        ),
+        pytest.param(
+            in_pairs({"largest_change": 0.0}, against="none", **WATCHED),
+            id="a filter for its detectors alone that changes nothing",
+        ),
+        pytest.param(
+            in_table("detectors", {"false_positive": 0.03, "false_positive_low": 0.019}),
+            id="twice as many false positives as asked for, as far as these examples tell",
+        ),
     ],
 )
 def test_what_a_sound_study_may_have_is_no_fault(plant):
@@ -788,7 +880,7 @@ def test_each_seed_is_judged_by_itself():
         part: pd.concat(
             [getattr(evidence, part), getattr(evidence, part).assign(seed=3)], ignore_index=True
         )
-        for part in ("cells", "paired", "worst_case")
+        for part in ("cells", "paired", "worst_case", "detection", "detectors")
     }
     plant = in_pairs(BELOW, against="blind", budget=0.1, attack="pgd", seed=3, **KNOWN)
     (verdict,) = complaints(plant(replace(evidence, **both)))
@@ -797,7 +889,7 @@ def test_each_seed_is_judged_by_itself():
 
 def test_a_random_filter_is_not_held_to_the_clean_images_example_by_example():
     found = [verdict.subject for verdict in verdicts(sound()) if verdict.check == "clean_at_zero"]
-    assert {subject["filter"] for subject in found} == {"none", "gaussian", "median"}
+    assert {subject["filter"] for subject in found} == {"none", "gaussian", "median", "watched"}
 
 
 def test_the_sentence_of_a_weaker_attacker_says_by_how_much_where_and_how_often():
@@ -820,6 +912,7 @@ def test_the_sentence_of_an_attacked_filter_says_how():
         "gaussian": "6 attacks know the filter.",
         "median": "6 attacks know the filter through BPDA.",
         "noise": "6 attacks know the filter through EOT.",
+        "watched": "6 attacks know the filter.",
     }
 
 
@@ -852,7 +945,7 @@ def test_failures_come_first_and_what_is_judged_alike_keeps_its_order():
 def stage(evidence, tmp_path, make_job):
     """Write down what is known of a study, let the stage judge it, and read what it says."""
     inputs = {}
-    for name in ("cells", "paired", "worst_case"):
+    for name in ("cells", "paired", "worst_case", "detection", "detectors"):
         inputs[name] = str(tmp_path / f"{name}.csv")
         getattr(evidence, name).to_csv(inputs[name], index=False)
     for name in ("models", "conformance", "efforts"):
@@ -863,7 +956,8 @@ def stage(evidence, tmp_path, make_job):
             inputs[name].append(str(tmp_path / f"{name}{index}.json"))
             write_json(inputs[name][-1], facts)
     path = str(tmp_path / "checks.csv")
-    settings = {"attacks": evidence.attacks, "filters": evidence.filters}
+    known = ("attacks", "filters", "rates")
+    settings = {name: getattr(evidence, name) for name in known}
     check(make_job(settings), **inputs, checks=path, page=f"{path}.html")
     return read_table(path)
 

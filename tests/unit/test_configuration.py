@@ -11,6 +11,7 @@ from epsigma import grid
 from epsigma.attacks import ATTACKS
 from epsigma.attacks.pgd import ascend
 from epsigma.configuration import (
+    GENERAL,
     REGISTRIES,
     SCHEMA,
     ConfigurationError,
@@ -21,6 +22,7 @@ from epsigma.configuration import (
     block,
     block_levels,
     block_schema,
+    expand,
     filter_kind,
     general_keys,
     model_modules,
@@ -32,6 +34,7 @@ from epsigma.configuration import (
 from epsigma.datasets import DATASETS
 from epsigma.filters import FILTERS
 from epsigma.kinds import FilterKind, load
+from epsigma.training import TRAININGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,11 +47,39 @@ filters:
   - {kind: bandpass, name: band, cutoff: [0.2], dc: keep}
 """
 
+ALL = {**REGISTRIES, "training": TRAININGS}
 KINDS = [
     pytest.param(section, name, id=f"{section}-{name}")
-    for section, registry in REGISTRIES.items()
+    for section, registry in ALL.items()
     for name in registry
 ]
+
+# A study with everything that there may be.
+RICH = """
+models:
+  - {kind: mlp}
+  - {kind: mlp, name: hardened, defends: mlp, training: {kind: adversarial, method: pgd, eps: 0.1}}
+  - {kind: mlp, name: taught, defends: mlp, training: {kind: distillation, temperature: [20, 1]}}
+attacks:
+  - {kind: fgsm, eps: [0, 0.1], models: [mlp, taught], filters: [gaussian, guarded]}
+  - {kind: transfer, name: moved, attack: fgsm, eps: [0.1], source_model: mlp,
+     models: [taught/temperature~20, hardened]}
+filters:
+  - {kind: gaussian, sigma: [1, 0.5], then: [{kind: bitdepth, bits: 3}, {kind: median, size: 2}]}
+  - {kind: identity, name: guarded, detectors: [squeezed, divergence], models: [mlp]}
+  - {kind: reformer, passes: [1], autoencoder: deep, detectors: [reconstruction],
+     then: [{kind: reformer, passes: 2, autoencoder: shallow}]}
+autoencoders:
+  - {kind: convolutional, name: deep}
+  - {kind: convolutional, name: shallow, pool: null, training: {epochs: 3, noise: 0}}
+detectors:
+  - {kind: reconstruction, autoencoder: deep, p: 2}
+  - {kind: divergence, autoencoder: shallow, temperature: 40, false_positive_rate: 0.01}
+  - {kind: squeezing, name: squeezed, filters: [{kind: bitdepth, bits: 1}, {kind: reformer,
+     passes: 1, autoencoder: deep}]}
+requantise: true
+measure_cost: true
+"""
 
 
 def configured(text=""):
@@ -65,6 +96,16 @@ def faults(text):
     return [line.removeprefix("  ") for line in lines]
 
 
+TRAINING = {
+    "kind": "standard",
+    "epochs": 5,
+    "batch_size": 128,
+    "learning_rate": 0.001,
+    "schedule": "constant",
+    "validation": 0.1,
+}
+
+
 def test_defaults_are_filled_in_at_every_depth():
     assert validate(configured()) == {
         "datasets": [{"kind": "digits", "name": "digits", "split_seed": 0}],
@@ -72,13 +113,9 @@ def test_defaults_are_filled_in_at_every_depth():
             {
                 "kind": "mlp",
                 "name": "mlp",
-                "training": {
-                    "epochs": 5,
-                    "batch_size": 128,
-                    "learning_rate": 0.001,
-                    "validation": 0.1,
-                },
+                "training": TRAINING,
                 "checkpoint": None,
+                "defends": None,
                 "hidden": 64,
             }
         ],
@@ -90,6 +127,8 @@ def test_defaults_are_filled_in_at_every_depth():
                 "threats": ["blind", "aware"],
                 "eot_samples": 10,
                 "examples": None,
+                "models": None,
+                "filters": None,
                 "eps": [0, 0.1],
                 "loss": "cross_entropy",
             }
@@ -99,6 +138,9 @@ def test_defaults_are_filled_in_at_every_depth():
                 "kind": "gaussian",
                 "name": "gaussian",
                 "threats": ["blind", "aware"],
+                "then": [],
+                "detectors": [],
+                "models": None,
                 "sigma": [1, 0.5],
                 "truncate": 4,
                 "border": "reflect",
@@ -107,6 +149,9 @@ def test_defaults_are_filled_in_at_every_depth():
                 "kind": "bandpass",
                 "name": "band",
                 "threats": ["blind", "aware"],
+                "then": [],
+                "detectors": [],
+                "models": None,
                 "cutoff": [0.2],
                 "width": 0.1,
                 "shape": "ideal",
@@ -115,11 +160,15 @@ def test_defaults_are_filled_in_at_every_depth():
                 "post": "none",
             },
         ],
+        "autoencoders": [],
+        "detectors": [],
         "data_dir": "data",
         "device": "auto",
         "columns": "none",
         "keep_filtered": True,
         "keep_aware": True,
+        "requantise": False,
+        "measure_cost": False,
         "strict": True,
     }
 
@@ -127,19 +176,78 @@ def test_defaults_are_filled_in_at_every_depth():
 def test_a_part_of_training_leaves_the_rest_at_its_defaults():
     text = "models: [{kind: mlp, training: {epochs: 2}}]"
     training = validate(configured(text))["models"][0]["training"]
-    assert training == {"epochs": 2, "batch_size": 128, "learning_rate": 0.001, "validation": 0.1}
+    assert training == {**TRAINING, "epochs": 2}
 
 
-def test_the_configuration_given_is_not_modified():
-    given = configured()
+def test_defaults_are_filled_in_for_autoencoders_detectors_and_parts_of_others():
+    study = validate(configured(RICH))
+    assert study["models"][1]["training"] == {
+        **TRAINING,
+        "kind": "adversarial",
+        "method": "pgd",
+        "eps": 0.1,
+        "steps": 10,
+        "step_size": None,
+        "clean_weight": None,
+        "warm_up": 0,
+    }
+    assert study["models"][2]["training"] == {
+        **TRAINING,
+        "kind": "distillation",
+        "temperature": [20, 1],
+    }
+    assert study["filters"][0]["then"] == [
+        {"kind": "bitdepth", "bits": 3},
+        {"kind": "median", "size": 2, "border": "reflect"},
+    ]
+    learning = {"epochs": 100, "batch_size": 256, "learning_rate": 0.001, "validation": 0.1}
+    assert study["autoencoders"] == [
+        {
+            "kind": "convolutional",
+            "name": "deep",
+            "training": {**learning, "noise": 0.1},
+            "channels": 3,
+            "pool": "average",
+        },
+        {
+            "kind": "convolutional",
+            "name": "shallow",
+            "training": {**learning, "epochs": 3, "noise": 0},
+            "channels": 3,
+            "pool": None,
+        },
+    ]
+    assert study["detectors"][0] == {
+        "kind": "reconstruction",
+        "name": "reconstruction",
+        "false_positive_rate": 0.001,
+        "autoencoder": "deep",
+        "p": 2,
+    }
+    assert study["detectors"][2]["filters"][1] == {
+        "kind": "reformer",
+        "passes": 1,
+        "autoencoder": "deep",
+    }
+
+
+@pytest.mark.parametrize("text", ["", RICH], ids=["plain", "rich"])
+def test_the_configuration_given_is_not_modified(text):
+    given = configured(text)
     before = copy.deepcopy(given)
     validate(given)
     assert given == before
 
 
-def test_a_checked_configuration_is_checked_to_itself():
-    checked = validate(configured())
+@pytest.mark.parametrize("text", ["", RICH], ids=["plain", "rich"])
+def test_a_checked_configuration_is_checked_to_itself(text):
+    checked = validate(configured(text))
     assert validate(checked) == checked
+    # With the models of a sweep apart, it is what cells are made of.
+    assert list(grid.cells(expand(checked)))
+
+
+DETECTOR = "detectors[0] (squeezing)"
 
 
 @pytest.mark.parametrize(
@@ -159,8 +267,11 @@ def test_a_checked_configuration_is_checked_to_itself():
         ),
         (
             "models: [{kind: mlp, training: {epohcs: 3}}]",
-            "models[0].training",
-            ["unknown key epohcs", "epochs, batch_size, learning_rate, validation"],
+            "models[0] (mlp).training",
+            [
+                "unknown key epohcs",
+                "allowed: kind, epochs, batch_size, learning_rate, schedule, validation",
+            ],
         ),
         ("attacks: [{kind: fgsm}]", "attacks[0] (fgsm)", ["key eps is missing"]),
         ("datasets: [{name: mine}]", "datasets[0]", ["key kind is missing"]),
@@ -281,14 +392,177 @@ def test_a_checked_configuration_is_checked_to_itself():
             ["no 'deepfool'", f"allowed: {', '.join(ATTACKS)}"],
         ),
         (
-            "filters: [{kind: jpeg}]",
-            "filters[0] (jpeg).kind",
+            "filters: [{kind: bilateral}]",
+            "filters[0] (bilateral).kind",
             [
-                "no 'jpeg'",
-                "allowed: gaussian, lowpass, highpass, bandpass, bitdepth, median, noise",
+                "no 'bilateral'",
+                "allowed: identity, gaussian, lowpass, highpass, bandpass, bitdepth, jpeg, median, "
+                "noise, reformer, or package.module:ENTRY",
             ],
         ),
-        ("filters: [{kind: none}]", "filters[0] (none).kind", ["allowed: gaussian"]),
+        ("filters: [{kind: none}]", "filters[0] (none).kind", ["allowed: identity, gaussian"]),
+        (
+            "autoencoders: [{kind: recurrent}]",
+            "autoencoders[0] (recurrent).kind",
+            ["no 'recurrent'", "allowed: convolutional, or package.module:ENTRY"],
+        ),
+        (
+            "detectors: [{kind: entropy}]",
+            "detectors[0] (entropy).kind",
+            ["no 'entropy'", "allowed: reconstruction, divergence, squeezing"],
+        ),
+        (
+            "models: [{kind: mlp, training: {kind: dropout}}]",
+            "models[0] (mlp).training.kind",
+            [
+                "no 'dropout'",
+                "allowed: standard, adversarial, distillation, or package.module:ENTRY",
+            ],
+        ),
+        (
+            "models: [{kind: mlp, training: {kind: distillation}}]",
+            "models[0] (mlp).training",
+            ["key temperature is missing"],
+        ),
+        (
+            "models: [{kind: mlp, training: {kind: distillation, temperature: [20, 20.0]}}]",
+            "models[0] (mlp).training.temperature",
+            ["twice", "remove the duplicate"],
+        ),
+        # Parts of others.
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{kind: median, size: 2}, {kind: no}]}]",
+            "filters[0].then[1].kind",
+            ["False is not of type string"],
+        ),
+        *(
+            (
+                f"filters: [{{kind: gaussian, sigma: [1], then: [{{kind: {kind}}}]}}]",
+                "filters[0] (gaussian).then[0].kind",
+                [f"no '{kind}' here", "allowed: identity, gaussian, lowpass"],
+            )
+            for kind in ("bilateral", "none")
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{sigma: 1}]}]",
+            "filters[0].then[0]",
+            ["key kind is missing"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{kind: bitdepth, bits: [1, 2]}]}]",
+            "filters[0] (gaussian).then[0].bits",
+            ["[1, 2] is not of type integer"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{kind: bitdepth, bits: 1, name: x}]}]",
+            "filters[0] (gaussian).then[0]",
+            ["unknown key name; allowed: kind, bits"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: {kind: bitdepth, bits: 1}}]",
+            "filters[0].then",
+            ["is not of type array"],
+        ),
+        (
+            "detectors: [{kind: squeezing, filters: [{kind: blur}]}]",
+            "detectors[0] (squeezing).filters[0].kind",
+            ["no 'blur' here", "allowed: identity, gaussian, lowpass"],
+        ),
+        ("detectors: [{kind: squeezing, filters: []}]", DETECTOR + ".filters", ["list is empty"]),
+        (
+            "detectors: [{kind: squeezing, filters: [{kind: median, size: 2}], then: []}]",
+            DETECTOR,
+            ["unknown key then"],
+        ),
+        (
+            "detectors: [{kind: squeezing, filters: [{kind: jpeg, quality: 9}], "
+            "false_positive_rate: 1}]",
+            "detectors[0].false_positive_rate",
+            ["1 is too large", "less than 1"],
+        ),
+        (
+            "autoencoders: [{kind: convolutional, training: {kind: standard}}]",
+            "autoencoders[0].training",
+            ["unknown key kind", "epochs, batch_size, learning_rate, noise, validation"],
+        ),
+        # Names of other blocks.
+        (
+            "filters: [{kind: identity}]",
+            "filters[0] (identity)",
+            ["changes nothing", "give it `detectors`, or leave it out"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], detectors: [dull]}]",
+            "filters[0] (gaussian).detectors",
+            ["no detector 'dull'", "allowed: none, for the study has no `detectors`"],
+        ),
+        (
+            "{filters: [{kind: gaussian, sigma: [1], detectors: [dull]}], "
+            "detectors: [{kind: squeezing, filters: [{kind: median, size: 2}]}]}",
+            "filters[0] (gaussian).detectors",
+            ["no detector 'dull'", "allowed: squeezing"],
+        ),
+        (
+            "filters: [{kind: reformer, passes: [1], autoencoder: deep}]",
+            "filters[0] (reformer).autoencoder",
+            ["no autoencoder 'deep'", "allowed: none, for the study has no `autoencoders`"],
+        ),
+        (
+            "{detectors: [{kind: divergence, autoencoder: deep}], autoencoders: "
+            "[{kind: convolutional}, {kind: convolutional, name: other}]}",
+            "detectors[0] (divergence).autoencoder",
+            ["no autoencoder 'deep'", "allowed: convolutional, other"],
+        ),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{kind: reformer, passes: 1, "
+            "autoencoder: deep}]}]",
+            "filters[0] (gaussian).then[0].autoencoder",
+            ["no autoencoder 'deep'"],
+        ),
+        (
+            "detectors: [{kind: squeezing, filters: [{kind: reformer, passes: 1, "
+            "autoencoder: deep}]}]",
+            DETECTOR + ".filters[0].autoencoder",
+            ["no autoencoder 'deep'"],
+        ),
+        *(
+            (
+                f"models: [{{kind: softmax}}, {{kind: mlp, defends: {name}}}]",
+                "models[1] (mlp).defends",
+                [f"no model '{name}' beside it", "allowed: softmax, or null"],
+            )
+            for name in ("cnn", "mlp")
+        ),
+        *(
+            (
+                "models: [{kind: mlp, training: {kind: distillation, temperature: [20, 1]}, "
+                f"defends: {defends}}}, {{kind: cnn, defends: {defended}}}]",
+                f"models[{index}] ({name}).defends",
+                [f"no model '{said}' beside it", f"allowed: {allowed}, or null"],
+            )
+            for defends, defended, index, name, said, allowed in (
+                # Which of them?
+                ("null", "mlp", 1, "cnn", "mlp", "mlp/temperature~20, mlp/temperature~1"),
+                ("mlp/temperature~1", "null", 0, "mlp", "mlp/temperature~1", "cnn"),
+            )
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], models: [mlp, cnn]}]",
+            "attacks[0] (fgsm).models",
+            ["no model 'cnn'", "allowed: mlp"],
+        ),
+        (
+            "{models: [{kind: mlp, training: {kind: distillation, temperature: [20]}}], "
+            "filters: [{kind: gaussian, sigma: [1], models: [mlp/temperature~2]}]}",
+            "filters[0] (gaussian).models",
+            ["no model 'mlp/temperature~2'", "allowed: mlp, mlp/temperature~20"],
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], filters: [soft]}]",
+            "attacks[0] (fgsm).filters",
+            ["no filter 'soft'", "allowed: gaussian, band"],
+        ),
+        ("attacks: [{kind: fgsm, eps: [0], models: []}]", "attacks[0].models", ["empty"]),
         (
             "filters: [{kind: gaussian, name: none, sigma: [1]}]",
             "filters[0] (none).name",
@@ -514,8 +788,8 @@ def test_every_key_of_the_schema_is_described():
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_every_hyper_parameter_is_described(section, name):
     for schema in (
-        *REGISTRIES[section][name].parameters.values(),
-        *block_schema(REGISTRIES[section][name])["properties"].values(),
+        *ALL[section][name].parameters.values(),
+        *block_schema(ALL[section][name])["properties"].values(),
     ):
         assert schema["description"].strip()
 
@@ -535,7 +809,7 @@ OF_THE_STAGE = {
 
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
-    kind = REGISTRIES[section][name]
+    kind = ALL[section][name]
     implementations = [HAND_ON[name]] if name in HAND_ON else []
     code = {
         parameter.name: parameter.default
@@ -546,7 +820,8 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
     assert ("generator" in code) == getattr(kind, "random", False)
     assert ("targets" in code) == getattr(kind, "targeted", False)
     assert ("on_step" in code) == getattr(kind, "traced", False)
-    for of_the_stage in ("generator", "targets", "on_step"):
+    assert ("teacher" in code) == getattr(kind, "teacher", False)
+    for of_the_stage in ("generator", "targets", "on_step", "teacher"):
         code.pop(of_the_stage, None)
     assert set(kind.parameters) - OF_THE_STAGE.get(name, set()) == set(code)
     assert kind.swept is None or kind.swept in code
@@ -559,11 +834,13 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
 
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_the_swept_hyper_parameter_has_no_default_and_is_a_list_in_the_configuration(section, name):
-    kind = REGISTRIES[section][name]
+    kind = ALL[section][name]
     schema = block_schema(kind)
     for parameter in kind.parameters:
         swept = parameter == kind.swept
-        assert (schema["properties"][parameter].get("type") == "array") == swept
+        # Or it is a list of filters, which is one value.
+        listed = swept or parameter == getattr(kind, "filters", None)
+        assert (schema["properties"][parameter].get("type") == "array") == listed
         if swept:
             assert "default" not in kind.parameters[parameter]
             assert parameter in schema["required"]
@@ -725,6 +1002,27 @@ def test_an_aware_attack_on_a_filter_of_an_unknown_gradient_is_refused(undeclare
         "set threats: [blind]",
     ):
         assert words in what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filters: [{kind: median, size: [3], then: [{kind: riddle, sigma: 1}]}]",
+        """
+        filters: [{kind: median, size: [3], detectors: [other, squeezing]}]
+        detectors:
+          - {kind: squeezing, filters: [{kind: median, size: 2}, {kind: riddle, sigma: 1}]}
+          - {kind: reconstruction, name: other, autoencoder: convolutional}
+        autoencoders: [{kind: convolutional}]
+        """,
+    ],
+    ids=["it follows", "a detector squeezes with it"],
+)
+def test_an_aware_attack_on_a_part_of_an_unknown_gradient_is_refused(undeclared, text):
+    (fault,) = faults(text)
+    assert fault.startswith("filters[0] (median).threats: the kind 'riddle' is declared neither")
+    blind = text.replace("size: [3]", "size: [3], threats: [blind]")
+    assert validate(configured(blind))
 
 
 @pytest.mark.parametrize(
@@ -1077,13 +1375,33 @@ def test_how_many_examples_are_attacked_changes_no_cell():
     assert one == other
 
 
-def test_the_keys_of_every_attack_s_block_are_described_whatever_its_kind():
-    keys = general_keys("attacks")
-    assert set(keys) == {"kind", "name", "threats", "eot_samples", "examples"}
+GENERAL_KEYS = {
+    "datasets": {"kind", "name"},
+    "models": {"kind", "name", "training", "checkpoint", "defends"},
+    "attacks": {"kind", "name", "threats", "eot_samples", "examples", "models", "filters"},
+    "filters": {"kind", "name", "threats", "then", "detectors", "models"},
+    "autoencoders": {"kind", "name", "training"},
+    "detectors": {"kind", "name", "false_positive_rate"},
+}
+
+
+@pytest.mark.parametrize("section", [name for name in REGISTRIES if name != "datasets"])
+def test_the_keys_of_every_block_are_described_whatever_its_kind(section):
+    keys = general_keys(section)
+    assert set(keys) == set(GENERAL[section]) == GENERAL_KEYS[section]
     assert all(schema["description"].strip() for schema in keys.values())
-    assert set(general_keys("filters")) == {"kind", "name", "threats"}
-    for kind in ATTACKS.values():
-        assert not set(kind.parameters) & set(keys)
+
+
+@pytest.mark.parametrize("section", REGISTRIES)
+def test_no_kind_has_a_hyper_parameter_that_is_a_key_of_every_block(section):
+    assert set(GENERAL[section]) == GENERAL_KEYS[section]
+    for kind in REGISTRIES[section].values():
+        assert not set(kind.parameters) & GENERAL_KEYS[section]
+
+
+def test_no_kind_of_training_has_a_hyper_parameter_that_is_a_key_of_every_training():
+    for kind in TRAININGS.values():
+        assert not set(kind.parameters) & set(TRAINING)
 
 
 # What implementations refuse, and a configuration therefore may not have.

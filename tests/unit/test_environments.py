@@ -27,7 +27,8 @@ def pins(path: Path) -> dict[str, str]:
 
 def rules() -> set[str]:
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    found = re.findall(r"^rule (\w+)|columns\(\"(\w+)\"", text, re.MULTILINE)
+    named = r"^rule (\w+)|columns\(\"(\w+)\"|\{\"(\w+)\": SimpleNamespace"
+    found = re.findall(named, text, re.MULTILINE)
     return {name for names in found for name in names}
 
 

@@ -776,7 +776,7 @@ def test_an_axis_of_strengths_has_no_filter_on_its_left_and_its_numbers_up_to_th
     assert left < divide < min(strengths[0], others[0][1])
 
 
-@pytest.mark.parametrize("name", ["bits", "size"])
+@pytest.mark.parametrize("name", ["bits", "quality", "size"])
 def test_strengths_that_are_counts_have_whole_ticks(name):
     _, ticks = strength_axis(name, [1, 3])
     assert list(ticks) == ["none", "1", "2", "3"]

@@ -1,7 +1,9 @@
+import io
 import math
 from itertools import pairwise, product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,14 +21,19 @@ from epsigma.filters.frequency import (
     radial_frequency,
 )
 from epsigma.filters.gaussian import BORDERS, Gaussian, gaussian_operator, kernel_radius
+from epsigma.filters.jpeg import Jpeg
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
+from epsigma.filters.reformer import Reformer
 from epsigma.kinds import load
 from epsigma.stages.filter import apply, build, filter_set, seeded
 from epsigma.tensors import ImageSet, read_image_set, write_image_set
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
+from PIL import Image
 from scipy import ndimage, stats
+from untrained import autoencoder
 
 CPU = torch.device("cpu")
 PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
@@ -44,6 +51,8 @@ def make(kind, **parameters):
     """Make a filter of a kind, with the configuration's defaults."""
     schema = FILTERS[kind].parameters
     defaults = {name: inner["default"] for name, inner in schema.items() if "default" in inner}
+    if needs := FILTERS[kind].autoencoder:
+        defaults[needs] = autoencoder()
     return load(FILTERS[kind].implementation)(**{**defaults, **parameters})
 
 
@@ -72,8 +81,11 @@ def kind_cases(cases):
     ]
 
 
+# They change nothing.
+IDENTITY = ("none", "identity")
 LINEAR = [
     ("none", {}),
+    ("identity", {}),
     *(("gaussian", {"sigma": sigma}) for sigma in (0.3, 1, 2.5, 20)),
     *(("gaussian", {"sigma": 1, "border": border}) for border in BORDERS),
     ("gaussian", {"sigma": 1.5, "truncate": 1.5}),
@@ -96,14 +108,19 @@ NOT_DIFFERENTIABLE = [
     ("bitdepth", {"bits": 5}),
     ("median", {"size": 3, "border": "replicate"}),
     ("median", {"size": 5, "border": "constant"}),
+    ("median", {"size": 2, "border": "circular"}),
 ]
+# Neither differentiable nor of each channel alone.
+MIXING = [("jpeg", {"quality": quality}) for quality in (10, 75)]
+RECONSTRUCTING = [("reformer", {"passes": passes}) for passes in (1, 2)]
 RANDOM = [("noise", {"std": 0.1})]
-FIXED = LINEAR + NOT_LINEAR + NOT_DIFFERENTIABLE
+FIXED = LINEAR + NOT_LINEAR + NOT_DIFFERENTIABLE + MIXING + RECONSTRUCTING
 
 FREQUENCY = ("lowpass", "highpass", "bandpass")
 # Every kind that does not draw, with all that its options may be.
 COMBINED = [
     ("none", {}),
+    ("identity", {}),
     *(
         ("gaussian", {"sigma": sigma, "truncate": truncate, "border": border})
         for sigma, truncate, border in product((0.3, 1, 2.5, 20), (1.5, 4), BORDERS)
@@ -114,7 +131,12 @@ COMBINED = [
         for order in ((1, 3) if shape == "butterworth" else (2,))
     ),
     *(("bitdepth", {"bits": bits}) for bits in (1, 2, 5, 8, 16)),
-    *(("median", {"size": size, "border": border}) for size, border in product((3, 5, 7), BORDERS)),
+    *(("jpeg", {"quality": quality}) for quality in (1, 10, 25, 49, 50, 75, 90, 95, 98, 100)),
+    *(
+        ("median", {"size": size, "border": border})
+        for size, border in product((2, 3, 4, 5, 7), BORDERS)
+    ),
+    *(("reformer", {"passes": passes}) for passes in (1, 2, 5)),
 ]
 
 
@@ -126,7 +148,8 @@ def test_a_filter_is_what_its_formula_says(kind, parameters):
     module = make(kind, **parameters)
     # The last is too large for matrices.
     for size in [(9, 14), (28, 28), (12, 97)]:
-        given = eight_bit(2, 2, *size, dtype=torch.float64)
+        # The same values in either precision.
+        given = eight_bit(2, 3, *size).double()
         expected = module.formula(given)
         torch.testing.assert_close(module(given), expected, atol=1e-5, rtol=0)
         # In the precision of the workflow.
@@ -141,7 +164,7 @@ def test_every_kind_that_does_not_draw_is_held_against_its_formula():
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameters"), kind_cases([case for case in LINEAR if case != ("none", {})])
+    ("kind", "parameters"), kind_cases([case for case in LINEAR if case[0] not in IDENTITY])
 )
 def test_a_response_is_the_transform_of_an_impulse_response(kind, parameters):
     module = make(kind, **parameters)
@@ -161,7 +184,7 @@ def test_a_response_is_the_transform_of_an_impulse_response(kind, parameters):
 def test_only_what_is_linear_has_a_response_that_says_all(kind, parameters):
     module = make(kind, **parameters)
     assert module.is_linear == ((kind, parameters) in LINEAR)
-    if (kind, parameters) in NOT_DIFFERENTIABLE:
+    if (kind, parameters) in NOT_DIFFERENTIABLE + MIXING + RECONSTRUCTING:
         assert module.response(torch.tensor([0.0, 0.25])) is None
 
 
@@ -170,7 +193,7 @@ def test_a_periodic_filter_goes_round_with_the_image_and_another_does_not(kind, 
     module, given = make(kind, **parameters), images(2, 1, 20, 20, dtype=torch.float64)
     by = {"shifts": (3, 7), "dims": (2, 3)}
     off = (module(given.roll(**by)) - module(given).roll(**by)).abs().max()
-    if module.is_periodic or kind == "none" or parameters.get("border") == "circular":
+    if module.is_periodic or kind in IDENTITY or parameters.get("border") == "circular":
         assert off < 1e-9
     else:
         assert off > 1e-3
@@ -200,7 +223,7 @@ def test_shape_and_dtype_are_kept_and_the_input_is_not_modified(kind, parameters
         assert torch.equal(given, before)
 
 
-@pytest.mark.parametrize(("kind", "parameters"), kind_cases(LINEAR + NOT_LINEAR))
+@pytest.mark.parametrize(("kind", "parameters"), kind_cases(LINEAR + NOT_LINEAR + RECONSTRUCTING))
 def test_the_gradient_is_that_of_finite_differences(kind, parameters):
     # Of a size that no other test uses: what filters keep between calls is made here.
     given = images(1, 2, 5, 6, dtype=torch.float64).requires_grad_()
@@ -216,7 +239,9 @@ def test_the_gradient_is_that_of_finite_differences(kind, parameters):
 @pytest.mark.parametrize("size", [(11, 13), (11, 130)], ids=["small", "large"])
 def test_a_filter_that_the_workflow_applied_is_still_differentiable(kind, size, dtype):
     swept = FILTERS[kind].swept
-    module, given = make(kind, **({swept: 0.2} if swept else {})), images(2, 1, *size, dtype=dtype)
+    value = 2 if swept == "passes" else 0.2
+    module = make(kind, **({swept: value} if swept else {}))
+    given = images(2, 1, *size, dtype=dtype)
     apply(module, given)
     given.requires_grad_()
     (gradient,) = torch.autograd.grad(module(given).square().sum(), given)
@@ -269,8 +294,14 @@ def test_without_a_filter_the_images_are_the_same():
         (lambda: LowPass(cutoff=0.1, dc="keep", post="wrap"), "post = 'wrap' is none of none"),
         (lambda: BandPass(cutoff=0.1, dc="keep", width=0), "width = 0 is not positive"),
         (lambda: BitDepth(bits=0), "bits = 0 is less than 1"),
-        (lambda: Median(size=4), "size = 4 is not an odd number of pixels"),
-        (lambda: Median(size=-1), "size = -1 is not an odd number of pixels"),
+        (lambda: Jpeg(quality=0), "quality = 0 is not within 1 and 100"),
+        (lambda: Jpeg(quality=101), "quality = 101 is not within 1 and 100"),
+        (
+            lambda: Reformer(passes=0, autoencoder=Identity()),
+            "passes = 0 is less than 1",
+        ),
+        (lambda: Median(size=0), "size = 0 is less than 1"),
+        (lambda: Median(size=-1), "size = -1 is less than 1"),
         (lambda: GaussianNoise(std=0), "std = 0 is not positive"),
     ],
 )
@@ -676,6 +707,100 @@ def test_eight_bits_are_all_that_a_data_set_s_images_have():
     assert not torch.equal(BitDepth(bits=7)(every), every)
 
 
+# --- JPEG
+
+QUALITIES = (1, 10, 25, 50, 75, 90, 95)
+
+
+def smooth(*shape):
+    """Images as photographs are: what is near looks alike."""
+    return Gaussian(sigma=2)(images(*shape)).sub(0.5).mul(4).add(0.5).clamp(0, 1)
+
+
+def libjpeg(given, quality):
+    """What a real encoder and decoder make of images."""
+    decoded = []
+    for image in given.mul(255).round().byte().permute(0, 2, 3, 1).squeeze(-1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        decoded.append(np.asarray(Image.open(file)))
+    stacked = torch.from_numpy(np.stack(decoded)) / 255
+    return stacked.view(len(given), *given.shape[-2:], -1).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (16, 16), (32, 32), (33, 40), (224, 224)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_is_its_formula_whatever_the_size(channels, size):
+    for quality, make_images in product(QUALITIES, (images, eight_bit)):
+        given, module = make_images(2, channels, *size), Jpeg(quality=quality)
+        expected = module.formula(given.double())
+        torch.testing.assert_close(module(given).double(), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_coefficients_halfway_between_two_steps_are_rounded_as_the_formula_does(trained, quality):
+    # Of few levels, on a black background: in float32, some come out another way.
+    module = Jpeg(quality=quality)
+    expected = module.formula(trained.images.double())
+    found = module(trained.images).double()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_grey_is_the_luma_of_kornia_s_codec(quality):
+    # Of a range in which nothing is clipped, that a rounded block may leave at a low quality.
+    grey = (0.5 + (smooth(3, 1, 28, 28) - 0.5) / (10 if quality == 1 else 3)).double()
+    of = grey.new_tensor([quality])
+    colours = jpeg_codec_differentiable(grey.expand(-1, 3, -1, -1).contiguous(), of)
+    assert 0 < colours.min() < colours.max() < 1
+    luma = (colours * grey.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(Jpeg(quality=quality)(grey), luma, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("quality", [10, 25, 50, 75, 90])
+def test_jpeg_does_about_what_libjpeg_does(channels, quality):
+    given = smooth(20, channels, 28, 28)
+    real, found = libjpeg(given, quality), Jpeg(quality=quality)(given)
+    # Tables read across instead of down would make it 0.69 and more.
+    assert (found - real).abs().mean() < 0.6 * (real - given).abs().mean()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_lower_quality_takes_away_more(channels):
+    given = smooth(8, channels, 28, 28)
+    lost = [(Jpeg(quality=q)(given) - given).square().mean() for q in QUALITIES]
+    assert all(more > 1.1 * less for more, less in pairwise(lost))
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_grey_jpegs_are_coded_block_by_block(quality):
+    given, module = images(1, 1, 28, 28), Jpeg(quality=quality)
+    other = given.clone()
+    other[..., 8:16, 16:24] = 1 - other[..., 8:16, 16:24]
+    changed = module(other) != module(given)
+    assert changed[..., 8:16, 16:24].any()
+    changed[..., 8:16, 16:24] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_stays_in_the_pixel_range(channels):
+    ends = (images(4, channels, 28, 28) > 0.5).float()
+    for quality in QUALITIES:
+        found = Jpeg(quality=quality)(ends)
+        assert found.min() == 0
+        assert found.max() == 1
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("method", ["forward", "formula"])
+def test_jpeg_refuses_what_is_neither_grey_nor_rgb(channels, method):
+    said = rf"^JPEG codes images of 1 channel or 3 \(grey or RGB\), not of {channels}$"
+    with pytest.raises(ValueError, match=said):
+        getattr(Jpeg(quality=75), method)(images(2, channels, 8, 8))
+
+
 # --- The median
 
 
@@ -688,7 +813,7 @@ def test_eight_bits_are_all_that_a_data_set_s_images_have():
         ("circular", "wrap"),
     ],
 )
-@pytest.mark.parametrize("size", [3, 5, 11])
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 10, 11])
 def test_the_median_is_scipy_s(size, border, mode):
     for shape in [(2, 3, 28, 28), (1, 2, 9, 14)]:
         given = images(*shape)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from epsigma import grid
-from epsigma.configuration import validate
+from epsigma.configuration import expand, validate
 from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, source_of, spell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,6 +141,19 @@ def test_what_is_no_name_is_no_wildcard(name):
     assert not re.fullmatch(grid.NAME, name)
 
 
+@pytest.mark.parametrize("name", ["mlp", "a_b", "mlp/temperature~20", "a/t~0.5"])
+def test_a_model_is_a_name_and_perhaps_a_level_of_its_training(name):
+    assert re.fullmatch(grid.MODEL, name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "A", "a/", "/t~1", "a/b", "a/b/c", "a/fixed", "a/t~1.0", "a/t~01", "a/t~1/u~2", "a~1"],
+)
+def test_what_is_no_name_with_a_level_is_no_model(name):
+    assert not re.fullmatch(grid.MODEL, name)
+
+
 def listed(study):
     """The cells of a study as tuples of wildcards."""
     return [tuple(cell.wildcards.values()) for cell in cells(validate(study))]
@@ -197,6 +210,68 @@ def test_a_cell_is_made_if_its_attack_and_its_filter_both_list_the_threat(
         ],
     }
     assert [f"{threat} {name}" for _, _, _, threat, _, _, name, _ in listed(study)] == expected
+
+
+WIDE, FIRST = {"models": ["wide"]}, {"filters": ["a"]}
+BOTH = {"models": ["wide", "mlp"]}
+
+
+@pytest.mark.parametrize(
+    ("attack", "filters", "expected"),
+    [
+        ({}, [{}, {}], ["mlp none", "mlp a", "mlp b", "wide none", "wide a", "wide b"]),
+        (WIDE, [{}, {}], ["wide none", "wide a", "wide b"]),
+        ({}, [WIDE, {}], ["mlp none", "mlp b", "wide none", "wide a", "wide b"]),
+        (BOTH, [WIDE, WIDE], ["mlp none", "wide none", "wide a", "wide b"]),
+        # Every set is scored without a filter, also if it meets none.
+        (FIRST, [{}, {}], ["mlp none", "mlp a", "wide none", "wide a"]),
+        ({"filters": []}, [{}, {}], ["mlp none", "wide none"]),
+        ({**WIDE, **FIRST}, [{"models": ["mlp"]}, {}], ["wide none"]),
+    ],
+)
+def test_a_cell_is_made_of_an_attack_and_a_filter_that_are_for_its_model_and_meet(
+    attack, filters, expected
+):
+    study = {
+        "datasets": [{"kind": "digits"}],
+        "models": [{"kind": "mlp"}, {"kind": "mlp", "name": "wide"}],
+        "attacks": [{"kind": "fgsm", "eps": [0.1], **BLIND, **attack}],
+        "filters": [
+            {"kind": "gaussian", "name": name, "sigma": [1], **about}
+            for name, about in zip("ab", filters, strict=True)
+        ],
+    }
+    assert [f"{model} {name}" for _, model, _, _, _, _, name, _ in listed(study)] == expected
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (None, ["mlp", "taught/temperature~20", "taught/temperature~0.5"]),
+        (["taught"], ["taught/temperature~20", "taught/temperature~0.5"]),
+        (["mlp", "taught/temperature~0.5"], ["mlp", "taught/temperature~0.5"]),
+    ],
+)
+def test_a_model_whose_training_is_swept_is_one_for_each_value(models, expected):
+    training = {"kind": "distillation", "temperature": [20, 0.5], "epochs": 2}
+    study = {
+        **STUDY,
+        "datasets": [{"kind": "digits"}],
+        "models": [{"kind": "mlp"}, {"kind": "mlp", "name": "taught", "training": training}],
+        "attacks": [{"kind": "fgsm", "eps": [0.1], "models": models}],
+    }
+    checked = validate(study)
+    made = expand(checked)
+    assert list(dict.fromkeys(cell.model for cell in cells(made))) == expected
+    assert all(re.fullmatch(grid.MODEL, model) for model in expected)
+    # Each as if it had been written out.
+    assert [model["training"].get("temperature") for model in made["models"]] == [None, 20, 0.5]
+    assert made["models"][2] == {
+        **checked["models"][1],
+        "name": "taught/temperature~0.5",
+        "training": {**checked["models"][1]["training"], "temperature": 0.5},
+    }
+    assert checked["models"][1]["training"]["temperature"] == [20, 0.5]
 
 
 @pytest.mark.parametrize(

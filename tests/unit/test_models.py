@@ -85,6 +85,7 @@ def learn(name, images, folder, model=None, **changed):
         images=str(images),
         checkpoint=str(checkpoint),
         curve=str(folder / "training.csv"),
+        spent=str(folder / "training.json"),
     )
     return checkpoint
 

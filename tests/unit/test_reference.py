@@ -3,6 +3,7 @@ import math
 import pandas as pd
 import pytest
 from epsigma.attacks import ATTACKS
+from epsigma.configuration import expand, model_label, validate
 from epsigma.grid import AWARE, BLIND
 from epsigma.models import MODELS
 from epsigma.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard
@@ -149,9 +150,39 @@ def test_figures_of_clean_images_are_looked_up_without_an_attack():
     assert first["difference"] == pytest.approx(0.2 - 0.9)
 
 
+# How to train, by what a label says of it.
+TRAINED = {
+    "adversarial pgd": {"kind": "adversarial", "method": "pgd", "eps": 0.3},
+    "distillation 100": {"kind": "distillation", "temperature": [100]},
+}
+
+
+def labelled(kind, **block):
+    """The label of a model of a study."""
+    study = {
+        "datasets": [{"kind": "mnist"}],
+        "models": [{"kind": kind, "name": "mine", **block}],
+        "attacks": [{"kind": "fgsm", "eps": [0]}],
+        "filters": [{"kind": "gaussian", "sigma": [1]}],
+    }
+    made = expand(validate(study))
+    return model_label(made, made["models"][0]["name"])
+
+
+def test_a_model_is_labelled_by_its_kind_and_by_how_it_is_trained():
+    assert labelled("cnn") == labelled("cnn", training={"epochs": 2}) == "cnn"
+    for how, training in TRAINED.items():
+        assert labelled("mlp", training=training) == f"mlp {how}"
+    # How weights from a file were trained, nobody knows.
+    assert labelled("mlp", training=TRAINED["adversarial pgd"], checkpoint=__file__) == "mlp"
+
+
 def test_what_is_published_can_be_looked_up():
     for published in PUBLISHED:
-        assert set(published.model) <= set(MODELS)
+        for label in published.model:
+            kind, _, how = label.partition(" ")
+            assert kind in MODELS
+            assert not how or labelled(kind, training=TRAINED[how]) == label
         assert all((published.source, published.setting, published.why))
         if published.attack is not None:
             kind = ATTACKS[published.attack]

@@ -4,19 +4,26 @@ import pytest
 import torch
 from epsigma.attacks import ATTACKS
 from epsigma.attacks.pgd import ascend
+from epsigma.autoencoders import AUTOENCODERS
 from epsigma.configuration import REGISTRIES
+from epsigma.detectors import DETECTORS
+from epsigma.detectors.detector import Detector
 from epsigma.filters import FILTERS
 from epsigma.filters.filter import Filter
 from epsigma.grid import BLIND, THREATS
 from epsigma.kinds import Kind, load
 from epsigma.threats import GRADIENTS
+from epsigma.training import TRAININGS
+from epsigma.training.objective import Objective
+from torch import nn
+from untrained import autoencoder
 
 
 @pytest.mark.parametrize(
     "kind",
     [
         pytest.param(kind, id=f"{section}-{name}")
-        for section, registry in REGISTRIES.items()
+        for section, registry in {**REGISTRIES, "training": TRAININGS}.items()
         for name, kind in registry.items()
     ],
 )
@@ -88,11 +95,14 @@ def test_an_attack_sweeps_its_budget_and_may_try_longer(name):
 # A filter that does something, of each kind.
 SOME = {
     "none": {},
+    "identity": {},
     "gaussian": {"sigma": 1},
     **{name: {"cutoff": 0.2} for name in ("lowpass", "highpass", "bandpass")},
     "bitdepth": {"bits": 2},
+    "jpeg": {"quality": 10},
     "median": {"size": 3},
     "noise": {"std": 0.1},
+    "reformer": {"passes": 1},
 }
 
 
@@ -117,7 +127,7 @@ def test_a_filter_is_a_filter_that_draws_from_a_generator_if_it_draws(name):
     assert ("generator" in taken) == FILTERS[name].random
 
 
-@pytest.mark.parametrize("name", [name for name in FILTERS if name != "none"])
+@pytest.mark.parametrize("name", [name for name in FILTERS if FILTERS[name].passes_all])
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (9, 14), (12, 100)], ids=str)
 def test_a_filter_that_passes_all_changes_nothing(name, size):
     # Values of data sets, and any: an attacker's.
@@ -129,6 +139,12 @@ def test_a_filter_that_passes_all_changes_nothing(name, size):
     assert (make(name, SOME[name])(images) - images).abs().max() > 0.1
 
 
+def test_a_filter_without_a_setting_that_passes_all_is_one_that_has_none():
+    without = {name for name in SOME if not FILTERS[name].passes_all}
+    assert without == {"none", "identity", "jpeg", "reformer"}
+    assert set(SOME) == set(FILTERS)
+
+
 def test_what_passes_all_overrides_whatever_a_configuration_says():
     stubborn = {"dc": "drop", "shape": "butterworth", "order": 3, "post": "rescale", "width": 0.05}
     images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -136,3 +152,57 @@ def test_what_passes_all_overrides_whatever_a_configuration_says():
         own = {key: value for key, value in stubborn.items() if key in FILTERS[name].parameters}
         wide = make(name, {"cutoff": 0.2, **own, **FILTERS[name].passes_all})
         torch.testing.assert_close(wide(images), images, atol=1e-5, rtol=0)
+
+
+# --- Autoencoders, detectors and training
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 9, 14), (3, 32, 32)], ids=str)
+def test_an_autoencoder_maps_images_to_images_of_their_shape_and_range(name, shape):
+    images = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = load(AUTOENCODERS[name].implementation)(shape).eval()
+    before, found = images.clone(), made(images)
+    assert (found.shape, found.dtype) == (images.shape, images.dtype)
+    assert 0 <= found.min() < found.max() <= 1
+    assert torch.equal(images, before)
+    assert sum(one.numel() for one in made.parameters()) > 0
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_scores_each_image_apart_and_an_attacker_can_follow_it(trained, name):
+    kind = DETECTORS[name]
+    implementation = load(kind.implementation)
+    assert issubclass(implementation, Detector)
+    assert set(keywords(implementation)) == set(kind.parameters)
+    needs = {kind.autoencoder: autoencoder()} if kind.autoencoder else {}
+    inner = {kind.filters: [nn.AvgPool2d(3, 1, 1)]} if kind.filters else {}
+    made = implementation(**needs, **inner)
+
+    def score(images):
+        return made(images, trained.model(images), trained.model)
+
+    images = trained.images[:7].clone().requires_grad_()
+    scores = score(images)
+    assert scores.shape == (7,)
+    assert scores.min() >= 0
+    assert len(scores.unique()) == 7
+    alone = torch.cat([score(image[None]) for image in images])
+    torch.testing.assert_close(alone, scores, atol=1e-6, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(scores.sum(), images)
+    assert (gradient != 0).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_kind_of_training_is_an_objective_with_a_teacher_if_it_says_so(name):
+    kind = TRAININGS[name]
+    implementation = load(kind.implementation)
+    assert issubclass(implementation, Objective)
+    taken = keywords(implementation)
+    assert set(taken) - {"teacher"} == set(kind.parameters)
+    assert ("teacher" in taken) == kind.teacher
+    if kind.teacher:
+        given = dict.fromkeys(kind.parameters, 1)
+        assert isinstance(implementation.of_teacher(**given), Objective)

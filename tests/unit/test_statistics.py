@@ -822,11 +822,22 @@ def written(tmp_path):
 
 TABLES = ("paired", "classes", "worst_case", "smallest", "fallen", "headline")
 TABLES += ("distortion", "fooling", "clean_cells")
+TABLES += ("detection", "detectors", "curves", "robust")
+
+
+def settings(attacks):
+    """Settings of a study without detectors and defended models."""
+    return {
+        "attacks": attacks,
+        "filters": {"gaussian": {"detectors": []}},
+        "defends": {"mlp": None, "wide": None},
+        "requantise": False,
+    }
 
 
 def run(files, tmp_path, make_job):
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
-    make_statistics(make_job({"attacks": STAGE_ATTACKS}), **files, **outputs)
+    make_statistics(make_job(settings(STAGE_ATTACKS)), **files, **outputs)
     return {name: read_table(path) for name, path in outputs.items()}
 
 
@@ -868,6 +879,13 @@ def test_the_tables_say_what_the_ledgers_of_a_data_set_model_and_seed_hold(
     blind = [fooled(BLIND, name, 0.2, "gaussian") for name in ("pgd", "fgsm")]
     assert row["attacks"] == 4
     assert row["accuracy"] == pytest.approx(1 - (pgd | fgsm | blind[0] | blind[1]).mean())
+
+    row = one(tables["robust"], **where, filter="gaussian", budget=0.2)
+    assert (row["aware_attacks"], row["aware_n"], row["blind_attacks"]) == (4, n, 2)
+    assert row["aware"] == pytest.approx(1 - (pgd | fgsm | blind[0] | blind[1]).mean())
+    assert row["blind"] == pytest.approx(1 - (blind[0] | blind[1]).mean())
+    # There are no detectors.
+    assert not any(len(tables[name]) for name in ("detection", "detectors", "curves"))
 
     curve = {**where, "threat": BLIND, "attack": "fgsm", "filter": "none"}
     fallen = fooled(BLIND, "fgsm", 0) | fooled(BLIND, "fgsm", 0.2)
@@ -930,7 +948,7 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
         table = pd.DataFrame(cells)
         table[table["attack"] == chosen].to_csv(tmp_path / "cells.csv", index=False)
         make_statistics(
-            make_job({"attacks": attacks}),
+            make_job(settings(attacks)),
             cells=str(tmp_path / "cells.csv"),
             ledgers=[
                 path for path, place in zip(ledgers, places, strict=True) if place.attack == chosen

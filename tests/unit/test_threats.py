@@ -7,6 +7,7 @@ from epsigma.filters import FILTERS
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
+from epsigma.filters.jpeg import Jpeg
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
@@ -16,6 +17,7 @@ from epsigma.tensors import read_clean, read_image_set
 from epsigma.threats import GRADIENTS, Bpda, Expectation, defended
 from torch import nn
 from torch.nn import functional
+from untrained import autoencoder, saved
 
 CPU = torch.device("cpu")
 
@@ -38,22 +40,25 @@ def fooled(model, images, labels):
 # A filter of each kind; those of frequencies are one class at heart.
 CASES = {
     "none": {},
+    "identity": {},
     "gaussian": {"sigma": 0.8},
     "lowpass": {"cutoff": 0.3, "shape": "butterworth", "dc": "keep"},
     "highpass": {"cutoff": 0.2, "dc": "keep"},
     "bandpass": {"cutoff": 0.25, "width": 0.4, "dc": "keep"},
     "bitdepth": {"bits": 2},
+    "jpeg": {"quality": 25},
     "median": {"size": 3},
     "noise": {"std": 0.1},
+    "reformer": {"passes": 2, "autoencoder": autoencoder()},
 }
 
 
-def settings_of(kind):
+def settings_of(kind, **parameters):
     """What a job is told of a filter that an attacker knows."""
     found = FILTERS[kind]
     settings = {
         "implementation": found.implementation,
-        "parameters": CASES[kind],
+        "parameters": {**CASES[kind], **parameters},
         "gradient": found.gradient,
     }
     return settings | ({"random": True} if found.random else {})
@@ -68,7 +73,7 @@ def make(kind):
 
 @pytest.mark.parametrize("kind", FILTERS)
 def test_bpda_filters_exactly_as_the_filter_does(kind):
-    given = images(3, 2, 9, 14)
+    given = images(3, 3, 9, 14)
     before = given.clone()
     assert torch.equal(Bpda(make(kind))(given), make(kind)(given))
     assert torch.equal(given, before)
@@ -76,7 +81,7 @@ def test_bpda_filters_exactly_as_the_filter_does(kind):
 
 @pytest.mark.parametrize("kind", FILTERS)
 def test_bpda_has_the_gradient_of_the_surrogate(kind):
-    given, weight = images(3, 2, 9, 14), images(3, 2, 9, 14, seed=1)
+    given, weight = images(3, 3, 9, 14), images(3, 3, 9, 14, seed=1)
     module = make(kind)
     found = gradient_of(Bpda(module), given, weight)
     assert torch.equal(found, gradient_of(module.surrogate, given, weight))
@@ -100,10 +105,33 @@ def test_bpda_does_not_differentiate_the_filter():
     torch.testing.assert_close(found, 2 * given)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILTERS if kind != "median"])
+@pytest.mark.parametrize("kind", [kind for kind in FILTERS if kind not in ("jpeg", "median")])
 def test_the_surrogate_is_the_identity_unless_the_filter_knows_better(kind):
     given = images(3, 2, 9, 14)
     assert make(kind).surrogate(given) is given
+
+
+# --- JPEG's surrogate
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_s_gradient_is_half_the_codec_s_and_half_the_identity_s(channels):
+    given, weight = images(2, channels, 9, 14), images(2, channels, 9, 14, seed=1)
+    module = Jpeg(quality=50)
+    expected = (gradient_of(module, given, weight) + weight) / 2
+    torch.testing.assert_close(gradient_of(module.surrogate, given, weight), expected)
+
+
+@pytest.mark.parametrize("quality", [25, 50, 75, 90])
+def test_who_follows_the_codec_s_gradient_alone_is_misled(trained, quality):
+    module, given = Jpeg(quality=quality), (trained.images, trained.labels)
+    masked = nn.Sequential(module, trained.model)
+    by_codec, by_surrogate, blind = (
+        fooled(masked, fgsm(model, *given, eps=0.1), trained.labels).double().mean()
+        for model in (masked, defended(module, trained.model, gradient="bpda"), trained.model)
+    )
+    assert by_codec < blind - 0.05
+    assert by_surrogate > blind - 0.02
 
 
 # --- The median's surrogate
@@ -111,17 +139,19 @@ def test_the_surrogate_is_the_identity_unless_the_filter_knows_better(kind):
 
 @pytest.mark.parametrize("border", ["reflect", "replicate", "constant", "circular"])
 @pytest.mark.parametrize("levels", [2, 5, 1000])
-def test_the_median_s_surrogate_has_its_value(border, levels):
+@pytest.mark.parametrize("size", [2, 5])
+def test_the_median_s_surrogate_has_its_value(border, levels, size):
     given = (images(2, 2, 9, 14) * (levels - 1)).round() / (levels - 1)
-    module = Median(size=5, border=border)
+    module = Median(size=size, border=border)
     torch.testing.assert_close(module.surrogate(given), module(given), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("border", ["reflect", "replicate", "constant", "circular"])
-def test_where_all_values_differ_the_median_s_gradient_goes_to_the_one_that_it_is(border):
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_where_all_values_differ_the_median_s_gradient_goes_to_the_one_that_it_is(border, size):
     given = images(2, 1, 9, 14, dtype=torch.float64)
     weight = images(2, 1, 9, 14, seed=1, dtype=torch.float64)
-    module = Median(size=3, border=border)
+    module = Median(size=size, border=border)
     # A border repeats values, but only the pixel's own.
     expected = gradient_of(module.formula, given, weight)
     torch.testing.assert_close(gradient_of(module.surrogate, given, weight), expected)
@@ -182,6 +212,7 @@ def test_every_filter_is_attacked_through_a_gradient_that_is_there(trained, kind
         ("highpass", 30),
         ("bandpass", 15),
         ("bitdepth", 0),
+        ("jpeg", 15),
         ("median", 60),
         ("noise", -7),
     ],
@@ -296,7 +327,10 @@ def run(tmp_path, trained, clean_file, checkpoint, make_job):
     """Run the stage on a job that is aware of a filter: the job, and the sets that it wrote."""
 
     def run(kind, *, wanted=("adversarial", "filtered"), world=0, attacked_by=PGD, **cell):
-        settings = {"model": trained.settings, "attack": attacked_by, "filter": settings_of(kind)}
+        # An autoencoder is read from where it was written.
+        needs = FILTERS[kind].autoencoder
+        known = settings_of(kind, **({needs: saved(tmp_path)} if needs else {}))
+        settings = {"model": trained.settings, "attack": attacked_by, "filter": known}
         if FILTERS[kind].random:
             settings["eot_samples"] = 3
         job = make_job(settings, **cell)
@@ -369,3 +403,14 @@ def test_a_random_filter_is_asked_as_often_as_its_samples_say(trained):
     assert isinstance(model, Expectation)
     assert model.samples == 7
     assert target({}, trained.model, torch.Generator()) is trained.model
+
+
+def test_a_part_of_which_nobody_said_how_to_attack_it_filters_and_refuses_an_attacker(trained):
+    first, then = settings_of("gaussian"), {**settings_of("median"), "gradient": None}
+    module = build({**first, "then": [then]})
+    expected = Median(size=3)(make("gaussian")(trained.images))
+    assert torch.equal(apply(module, trained.images), expected)
+    with pytest.raises(ValueError, match="Median is declared neither differentiable nor handled"):
+        fgsm(
+            defended(module, trained.model, gradient="exact"), trained.images, trained.labels, eps=0
+        )

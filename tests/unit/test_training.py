@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from epsigma.classifier import load_classifier, predict
+from epsigma.files import read_json
 from epsigma.stages.dataset import dataset
 from epsigma.stages.job import Job
 from epsigma.stages.train import split_validation, train
@@ -37,6 +38,7 @@ def run(tmp_path_factory):
         files = types.SimpleNamespace(
             checkpoint=folder / name / "checkpoint.ckpt",
             curve=folder / name / "training.csv",
+            spent=folder / name / "training.json",
             log=folder / f"{name}.log",
             test=images["test"],
         )
@@ -45,6 +47,7 @@ def run(tmp_path_factory):
             images=images["train"],
             checkpoint=str(files.checkpoint),
             curve=str(files.curve),
+            spent=str(files.spent),
         )
         return files
 
@@ -88,6 +91,14 @@ def test_the_curve_has_a_row_an_epoch_and_rates_that_learning_moves(first):
         for part, n in (("train", 1293), ("validation", 144)):
             correct = float(row[f"{part}_accuracy"]) * n
             assert correct == pytest.approx(round(correct), abs=1e-6)
+
+
+def test_what_was_spent_is_time_and_parameters(first):
+    spent = read_json(first.spent)
+    assert set(spent) == {"seconds", "parameters"}
+    assert 0 < spent["seconds"] < 600
+    # 64 values to 32 units to 10 classes, with biases.
+    assert spent["parameters"] == 65 * 32 + 33 * 10
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(run, first):
@@ -139,7 +150,7 @@ def test_training_logs_a_line_an_epoch_and_prints_nothing(run, capfd):
 
 def test_the_files_have_the_permissions_of_any_other_file(tmp_path, first):
     (tmp_path / "other").touch()
-    for path in (first.checkpoint, first.curve):
+    for path in (first.checkpoint, first.curve, first.spent):
         assert oct(Path(path).stat().st_mode) == oct((tmp_path / "other").stat().st_mode)
 
 

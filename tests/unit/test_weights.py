@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from epsigma.classifier import ModelError, load_classifier, predict
+from epsigma.files import read_json
 from epsigma.models import MODELS
 from epsigma.models.cnn import CNN
 from epsigma.models.mlp import MLP
@@ -207,6 +208,7 @@ def adopt(tmp_path, clean_file, trained):
         files = SimpleNamespace(
             checkpoint=tmp_path / name / "checkpoint.ckpt",
             curve=tmp_path / name / "training.csv",
+            spent=tmp_path / name / "training.json",
             log=tmp_path / f"{name}.log",
         )
         how = {"model": settings, "checkpoint": str(weights), "seed": 0}
@@ -215,6 +217,7 @@ def adopt(tmp_path, clean_file, trained):
             images=str(clean_file),
             checkpoint=str(files.checkpoint),
             curve=str(files.curve),
+            spent=str(files.spent),
             weights=str(weights),
         )
         return files
@@ -259,6 +262,9 @@ def test_weights_from_a_file_are_scored_on_the_training_images(adopt, own, train
     assert list(row)[3:] == ["validation_loss", "validation_accuracy"]
     assert row["validation_loss"] == row["validation_accuracy"] == ""
     assert f"weights of {own}: loss" in files.log.read_text()
+    # What it cost to train them, nobody knows.
+    parameters = sum(one.numel() for one in trained.model.parameters())
+    assert read_json(files.spent) == {"seconds": None, "parameters": parameters}
     assert f"accuracy {accuracy:.4f} on the 360 training images" in files.log.read_text()
 
 

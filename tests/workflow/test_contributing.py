@@ -24,18 +24,22 @@ def outside(workdir: Workdir) -> Workdir:
     return workdir
 
 
-def test_an_attack_a_filter_a_model_and_a_data_set_come_from_outside(outside: Workdir) -> None:
+def test_one_of_each_comes_from_outside(outside: Workdir) -> None:
     outside.run()
     cells = pd.read_csv(outside.cells)
     assert set(cells["dataset"]) == {"stripes"}
-    assert set(cells["model"]) == {"two_layers"}
+    assert set(cells["model"]) == {"two_layers", "smoothed"}
+    assert set(cells.loc[cells["filter"] == "mean", "model"]) == {"two_layers"}
     assert set(cells["filter"]) == {"none", "mean"}
-    grey = cells[(cells["attack"] == "to_grey") & (cells["filter"] == "none")]
+    bare = (cells["filter"] == "none") & (cells["model"] == "two_layers")
+    grey = cells[(cells["attack"] == "to_grey") & bare]
     assert list(grey["budget"]) == [0, 0.2, 0.4]
     assert list(grey["linf_max"].round(6)) == [0, 0.2, 0.4]
     assert grey["accuracy"].iloc[0] > 0.95
     checks = pd.read_csv(outside.directory / "results/tables/checks.csv")
-    assert {"two_layers"} == set(checks["model"].dropna())
+    assert {"two_layers", "smoothed"} == set(checks["model"].dropna())
+    detectors = pd.read_csv(outside.directory / "results/tables/detectors.csv")
+    assert set(detectors["detector"]) == {"farthest"}
     judged = checks.loc[checks["filter"] == "mean", ["check", "verdict"]]
     assert ("formula", "pass") in judged.itertuples(index=False, name=None)
     # What is outside is watched as what is inside: an edit reruns what it makes.

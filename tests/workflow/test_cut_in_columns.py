@@ -1,6 +1,7 @@
 """Many cells a job: the same files, and switching makes nothing anew."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,21 @@ def cell_by_cell(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
 
 def contents(results: Path) -> dict[str, Any]:
     """What a run made of cells and tables, by path; not the configuration, which differs."""
+    readers = {".safetensors": _tensors, "training.json": _spent}
     return {
-        str(path.relative_to(results)): _tensors(path)
-        if path.suffix == ".safetensors"
-        else path.read_bytes()
+        str(path.relative_to(results)): readers.get(
+            path.name, readers.get(path.suffix, Path.read_bytes)
+        )(path)
         for path in sorted(results.rglob("*"))
         if path.suffix in (".safetensors", ".json", ".parquet", ".csv")
     }
+
+
+def _spent(path: Path) -> dict[str, Any]:
+    """What training spent, but for the time, which is another each time."""
+    spent = json.loads(path.read_text())
+    assert spent.pop("seconds") > 0
+    return dict(spent)
 
 
 def _tensors(path: Path) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
         ),
         pytest.param(
             "classifier.py",
-            "return model.eval()",
-            "return nn.Sequential(model, nn.Softmax(1)).eval()",
+            "return model\n\n\ndef most_probable",
+            "return nn.Sequential(model, nn.Softmax(1)).eval()\n\n\ndef most_probable",
             {"logits"},
             id="softmax instead of logits",
         ),
@@ -94,7 +94,7 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             id="shuffled labels",
         ),
         pytest.param(
-            "classifier.py",
+            "checkpoint.py",
             ".eval().requires_grad_(False)",
             ".train().requires_grad_(False)",
             {"eval_mode"},

@@ -155,12 +155,11 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
                 "attack": 1,
                 "attack_aware": STRENGTHS,
                 "evaluate": 1 + STRENGTHS,
-                "gallery": 2,
+                # There is no blind cell through a filter to draw.
                 "spectrum": 1,
                 **PROBES,
                 **TABLES,
                 "draw_attack": 2,
-                "draw_filters": 2,
                 "card": 2,
             },
             id="another attack runs its cells only",
@@ -210,7 +209,8 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "attacks/losses.py",
             'reduction="none")',
             'reduction="none") * 2',
-            {**ATTACKS, **ALL_PROBES},
+            # A score's margin is one of them.
+            {**ATTACKS, **ALL_PROBES, **CLEAN},
         ),
         (
             "filters/gaussian.py",

@@ -254,10 +254,32 @@ def test_the_papers_study_on_a_part_of_mnist(tmp_path: Path, mnist_dir: Path) ->
     assert not list((workdir.directory / "results").rglob("filtered/**/*.safetensors"))
 
 
-def test_the_readme_shows_the_rule_graph(finished: Workdir) -> None:
-    graph = finished.snakemake("--rulegraph", "mermaid-js").stdout
+def rule_graph(workdir: Workdir, *arguments: str) -> set[tuple[str, str]]:
+    """Which rule reads what another one makes."""
+    graph = workdir.snakemake("--rulegraph", "mermaid-js", *arguments).stdout
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
-    edges = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
-    shown = re.findall(r"^    (\w+) --> (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    # Where attacks meet other filters, several rules draw them.
+    drawing = re.compile(r"^(draw_filters)_\d+$")
+    return {
+        (drawing.sub(r"\1", names[a]), drawing.sub(r"\1", names[b]))
+        for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)
+    }
+
+
+def test_the_readme_shows_the_rule_graph_and_what_defences_add(
+    finished: Workdir, workdir: Workdir
+) -> None:
+    text = (ROOT / "README.md").read_text()
+    shown, added = (
+        set(re.findall(r"^    (\w+) --> (\w+)$", graph, re.MULTILINE))
+        for graph in re.findall(r"^```mermaid\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    )
+    edges = rule_graph(finished)
     assert len(edges) > 20
-    assert set(shown) == edges
+    assert shown == edges
+    # Of what is added the README leaves out what all of its kind have in common.
+    workdir.configure(yaml.safe_load((ROOT / "config" / "defences.yaml").read_text()))
+    new = rule_graph(workdir) - edges
+    assert added <= new
+    known = {rule for edge in edges for rule in edge}
+    assert {rule for edge in new for rule in edge} - known <= {r for edge in added for r in edge}

@@ -1,7 +1,5 @@
 """Trained classifiers: reading their checkpoints, and asking them."""
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from epsigma.checkpoint import fill, read_checkpoint
 from epsigma.files import damaged
 from epsigma.kinds import load
 from epsigma.tensors import batches
-
-# What torch.load raises for a file that is damaged or holds more than tensors and plain values.
-UNREADABLE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError),
-    *(EOFError, OSError, ValueError, NotImplementedError),
-)
 
 # Images on which a model is tried before it is trained.
 TRIED = 16
@@ -107,25 +100,16 @@ def load_classifier(
         ValueError: if the checkpoint is damaged, holds pickled objects, or belongs to another
             model.
     """
+    about, weights = read_checkpoint(checkpoint)
     try:
-        # torch.load looks at no checksum.
-        with zipfile.ZipFile(checkpoint) as archive:
-            if altered := archive.testzip():
-                raise ValueError(f"altered since it was written: {altered}")
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        about = content["hyper_parameters"]
-        shape, classes = tuple(about["shape"]), int(about["classes"])
-        weights = {key.removeprefix("model."): w for key, w in content["state_dict"].items()}
-    except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
-        raise damaged(checkpoint, str(error).partition("\n")[0]) from error
-    model = build(settings["implementation"], shape, classes, settings["parameters"])
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        classes = int(about["classes"])
+    except (LookupError, TypeError, ValueError) as error:
         raise damaged(checkpoint, error) from error
+    model = build(settings["implementation"], about["shape"], classes, settings["parameters"])
+    fill(model, weights, checkpoint)
     # With the weights in this order, convolutions and their gradients take a sixth to a third less.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False)
+    return model
 
 
 def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,13 +18,25 @@ from jsonschema import Draft202012Validator, FormatChecker, TypeChecker, Validat
 from jsonschema.validators import extend
 
 from epsigma.attacks import ATTACKS
+from epsigma.autoencoders import AUTOENCODERS
 from epsigma.datasets import DATASETS
 from epsigma.datasets.source import is_inner
+from epsigma.detectors import DETECTORS
 from epsigma.filters import FILTERS
 from epsigma.grid import AWARE, NAME, NO_FILTER, THREATS, Level, levels, source_of, spell
-from epsigma.kinds import AttackKind, DatasetKind, FilterKind, Kind, Schema, find
+from epsigma.kinds import (
+    AttackKind,
+    DatasetKind,
+    DetectorKind,
+    FilterKind,
+    Kind,
+    Schema,
+    TrainingKind,
+    find,
+)
 from epsigma.models import MODELS
 from epsigma.provenance import code_digest
+from epsigma.training import TRAININGS
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 REGISTRIES: dict[str, Mapping[str, Kind]] = {
@@ -32,6 +44,8 @@ REGISTRIES: dict[str, Mapping[str, Kind]] = {
     "models": MODELS,
     "attacks": ATTACKS,
     "filters": FILTERS,
+    "autoencoders": AUTOENCODERS,
+    "detectors": DETECTORS,
 }
 RESERVED = {"filters": NO_FILTER}
 # Of names and levels, which become names of files: those have 255 at most, temporary ones more.
@@ -41,9 +55,11 @@ _DEPTH = 20
 # The keys of a block that are not its kind's hyper-parameters.
 GENERAL = {
     "datasets": ("kind", "name"),
-    "models": ("kind", "name", "training", "checkpoint"),
-    "attacks": ("kind", "name", "threats", "eot_samples", "examples"),
-    "filters": ("kind", "name", "threats"),
+    "models": ("kind", "name", "training", "checkpoint", "defends"),
+    "attacks": ("kind", "name", "threats", "eot_samples", "examples", "models", "filters"),
+    "filters": ("kind", "name", "threats", "then", "detectors", "models"),
+    "autoencoders": ("kind", "name", "training"),
+    "detectors": ("kind", "name", "false_positive_rate"),
 }
 
 
@@ -104,6 +120,7 @@ def validate(config: Mapping[str, Any]) -> dict[str, Any]:
             *_check_threats(checked),
             *_check_transfers(checked),
             *_check_models(checked),
+            *_check_names(checked),
         ]
     if faults:
         raise _refused(faults)
@@ -289,11 +306,59 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
         general: dict[str, Any] = {key: block[key] for key in GENERAL[section] if key in block}
         own = {key: block[key] for key in block if key not in general}
         faults = list(_check(own, block_schema(kind), at))
+        if section == "models":
+            faults += _check_training(general["training"], f"{at}.training")
+        for key, parts in (("then", general), (getattr(kind, "filters", None) or "", own)):
+            faults += _check_parts(parts.get(key), f"{at}.{key}") if not faults else ()
         yield from faults
         if not faults:
             yield from _check_spelling(own, kind, at)
         block.clear()
         block.update(general, **own)
+
+
+def _check_training(training: dict[str, Any], at: str) -> Iterator[str]:
+    """Check how a model is trained against its kind of training; a sweep has distinct values."""
+    try:
+        kind = find(TRAININGS, training["kind"])
+    except Exception as error:  # A module of the user's own may raise anything.
+        yield f"{at}.kind: {training['kind']!r} is no entry of a registry: {_reason(error)}"
+        return
+    if kind is None:
+        yield (
+            f"{at}.kind: there is no {training['kind']!r} here; allowed: {_listed(TRAININGS)}, or "
+            "package.module:ENTRY of your own"
+        )
+        return
+    schema = block_schema(kind)
+    general = general_keys("models")["training"]["properties"]
+    schema["properties"] = {**general, **schema["properties"]}
+    faults = list(_check(training, schema, at))
+    yield from faults
+    if not faults:
+        yield from _check_spelling(training, kind, at)
+
+
+def _check_parts(parts: list[dict[str, Any]] | None, at: str) -> Iterator[str]:
+    """Check filters that are parts of something else: blocks without a name, and no list."""
+    for index, part in enumerate(parts or ()):
+        here = f"{at}[{index}]"
+        try:
+            kind = find(FILTERS, part["kind"])
+        except Exception as error:  # A module of the user's own may raise anything.
+            yield f"{here}.kind: {part['kind']!r} is no entry of a registry: {_reason(error)}"
+            continue
+        if kind is None or part["kind"] == NO_FILTER:
+            allowed = _listed(name for name in FILTERS if name != NO_FILTER)
+            yield f"{here}.kind: there is no {part['kind']!r} here; allowed: {allowed}"
+            continue
+        schema = {
+            "type": "object",
+            "properties": {"kind": {"type": "string"}, **dict(kind.parameters)},
+            "required": [name for name, about in kind.parameters.items() if "default" not in about],
+            "additionalProperties": False,
+        }
+        yield from _check(part, schema, here)
 
 
 def _check_spelling(block: dict[str, Any], kind: Kind, at: str) -> Iterator[str]:
@@ -316,13 +381,98 @@ def _check_threats(study: dict[str, Any]) -> Iterator[str]:
     if not any(AWARE in attack["threats"] for attack in study["attacks"]):
         return
     for index, filter_ in enumerate(study["filters"]):
-        kind = find(FILTERS, filter_["kind"])
-        if AWARE in filter_["threats"] and kind.gradient is None:
+        unknown = [
+            part["kind"]
+            for part in (filter_, *filter_["then"], *_squeezers(study, filter_))
+            if find(FILTERS, part["kind"]).gradient is None
+        ]
+        if AWARE in filter_["threats"] and unknown:
             yield (
-                f"filters[{index}] ({filter_['name']}).threats: the kind {filter_['kind']!r} is "
+                f"filters[{index}] ({filter_['name']}).threats: the kind {unknown[0]!r} is "
                 "declared neither differentiable nor handled, so no aware attack can be made; say "
                 "in its registry entry how to differentiate through it, or set threats: [blind]"
             )
+
+
+def _squeezers(study: dict[str, Any], filter_: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """List the filters of the detectors that look at what a filter is given."""
+    for detector in study["detectors"]:
+        if detector["name"] in filter_["detectors"]:
+            inner = find(DETECTORS, detector["kind"]).filters
+            yield from detector[inner] if inner else ()
+
+
+def _check_names(study: dict[str, Any]) -> Iterator[str]:
+    """What names another block names one that is there."""
+    trained = _own_names(expand(study), "models")
+    models = [*_own_names(study, "models"), *trained]
+    sections = ("filters", "detectors", "autoencoders")
+    filters, detectors, autoencoders = (_own_names(study, name) for name in sections)
+    for index, model in enumerate(study["models"]):
+        # Of a sweep one has to be named.
+        others = [name for name in trained if name.partition("/")[0] != model["name"]]
+        if model["defends"] not in (None, *others):
+            yield (
+                f"models[{index}] ({model['name']}).defends: there is no model "
+                f"{model['defends']!r} beside it; allowed: {_listed(others)}, or null"
+            )
+    for section in ("attacks", "filters"):
+        for index, block in enumerate(study[section]):
+            at = f"{section}[{index}] ({block['name']})"
+            for name in block["models"] or ():
+                if name not in models:
+                    allowed = _listed(dict.fromkeys(models))
+                    yield f"{at}.models: there is no model {name!r}; allowed: {allowed}"
+            if block["kind"] == "identity" and not (block["detectors"] or block["then"]):
+                yield (
+                    f"{at}: it changes nothing, and nothing looks at what it is given; give it "
+                    "`detectors`, or leave it out: no filter is always included"
+                )
+            for name in (block["filters"] if section == "attacks" else None) or ():
+                if name not in filters:
+                    allowed = _listed(filters)
+                    yield f"{at}.filters: there is no filter {name!r}; allowed: {allowed}"
+            for name in block.get("detectors", ()):
+                if name not in detectors:
+                    yield (
+                        f"{at}.detectors: there is no detector {name!r}; allowed: "
+                        f"{_listed(detectors) or 'none, for the study has no `detectors`'}"
+                    )
+    for section, key in (("filters", "then"), ("detectors", None)):
+        for index, block in enumerate(study[section]):
+            at = f"{section}[{index}] ({block['name']})"
+            kind = find(REGISTRIES[section], block["kind"])
+            inner = key or getattr(kind, "filters", None)
+            parts = [(at, kind, block)]
+            for number, part in enumerate(block[inner] if inner else ()):
+                parts.append((f"{at}.{inner}[{number}]", find(FILTERS, part["kind"]), part))
+            for where, part_kind, part in parts:
+                needs = part_kind.autoencoder
+                if needs and part[needs] not in autoencoders:
+                    yield (
+                        f"{where}.{needs}: there is no autoencoder {part[needs]!r}; allowed: "
+                        f"{_listed(autoencoders) or 'none, for the study has no `autoencoders`'}"
+                    )
+
+
+def _own_names(study: Mapping[str, Any], section: str) -> list[str]:
+    return [block["name"] for block in study[section]]
+
+
+def expand(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Make of each model whose training is swept one for each level, `name/temperature~20`.
+
+    Args:
+        study: a validated configuration; not modified.
+    """
+    models = []
+    for model in study["models"]:
+        kind = find(TRAININGS, model["training"]["kind"])
+        for level in levels(model["training"], kind.swept):
+            training = {**model["training"], **level.parameters}
+            name = model["name"] if kind.swept is None else f"{model['name']}/{level}"
+            models.append({**model, "name": name, "training": training})
+    return {**study, "models": models}
 
 
 def _check_examples(study: dict[str, Any]) -> Iterator[str]:
@@ -338,7 +488,7 @@ def _check_examples(study: dict[str, Any]) -> Iterator[str]:
 
 def _check_transfers(study: dict[str, Any]) -> Iterator[str]:
     """A transfer takes over another attack of the study, from another model or seed."""
-    models = [model["name"] for model in study["models"]]
+    models = _own_names(expand(study), "models")
     attacks = {attack["name"]: attack for attack in study["attacks"]}
     for index, transfer in enumerate(study["attacks"]):
         if transfer["kind"] != "transfer":
@@ -515,30 +665,101 @@ def settings(
 
     Args:
         study: a validated configuration.
-        section: `datasets`, `models`, `attacks` or `filters`.
+        section: `datasets`, `models`, `attacks`, `filters` or `autoencoders`.
         name: of a block in it.
         level: the budget or strength as paths spell it; None leaves the swept hyper-parameter
             open, for `at_level`.
 
     Returns:
         `implementation`, and `parameters` by keyword in the registry's order; `random` if the
-        kind draws; `swept`, name and type of a hyper-parameter that is left open.
+        kind draws; `swept`, name and type of a hyper-parameter that is left open; and of a filter
+        that others follow these as `then`, each with its `gradient`, as its own is.
 
     Raises:
         ValueError: if there is no such block, or the level is not spelt as it should be.
     """
     found = block(study, section, name)
     kind = find(REGISTRIES[section], found["kind"])
-    parameters = {key: found[key] for key in kind.parameters if key != kind.swept}
-    made = {"implementation": kind.implementation, "parameters": parameters}
-    if getattr(kind, "random", False):
-        made["random"] = True
+    made = _made(study, kind, found)
+    if found.get("then"):
+        made["gradient"] = kind.gradient
+        made["then"] = [_part(study, part) for part in found["then"]]
     if kind.swept is not None:
         made["swept"] = [kind.swept, kind.parameters[kind.swept].get("type", "number")]
     if level is None:
         return made
     check_level(study, section, name, level)
     return at_level(made, level)
+
+
+def _made(
+    study: Mapping[str, Any], kind: Kind, found: Mapping[str, Any], *, swept: bool = False
+) -> dict[str, Any]:
+    """Say how to make a block, without its swept hyper-parameter unless that has one value."""
+    parameters = {key: found[key] for key in kind.parameters if swept or key != kind.swept}
+    if needs := getattr(kind, "autoencoder", None):
+        parameters[needs] = _trained(study, parameters[needs])
+    if inner := getattr(kind, "filters", None):
+        parameters[inner] = [_part(study, part) for part in parameters[inner]]
+    made: dict[str, Any] = {"implementation": kind.implementation, "parameters": parameters}
+    if getattr(kind, "random", False):
+        made["random"] = True
+    return made
+
+
+def _part(study: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """Say how to make a filter that is part of something else, and how to attack it."""
+    kind: FilterKind = find(FILTERS, part["kind"])
+    return {**_made(study, kind, part, swept=True), "gradient": kind.gradient}
+
+
+def _trained(study: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Say how to make an autoencoder; `located` adds where its weights are."""
+    return {"autoencoder": name, **settings(study, "autoencoders", name)}
+
+
+def detector_settings(study: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Say how to make a detector; `located` adds where its threshold is."""
+    found = block(study, "detectors", name)
+    return {"detector": name, **_made(study, find(DETECTORS, found["kind"]), found)}
+
+
+def training_settings(study: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Say how a model is trained: the general keys, and the `objective`, how to make it."""
+    training = block(study, "models", name)["training"]
+    kind = find(TRAININGS, training["kind"])
+    own = {key: training[key] for key in kind.parameters}
+    general = {key: value for key, value in training.items() if key not in own and key != "kind"}
+    return {**general, "objective": {"implementation": kind.implementation, "parameters": own}}
+
+
+def needs(settings: Any) -> Iterator[dict[str, Any]]:
+    """Find, in settings of any depth, what is trained or calibrated apart.
+
+    Yields:
+        The dicts that have an `autoencoder`'s or a `detector`'s name, the inner ones first.
+    """
+    values = settings.values() if isinstance(settings, dict) else settings
+    if isinstance(settings, dict | list):
+        for value in values:
+            yield from needs(value)
+    is_made = isinstance(settings, dict) and "implementation" in settings
+    if is_made and ("autoencoder" in settings or "detector" in settings):
+        yield settings
+
+
+def located(settings: dict[str, Any], path_of: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
+    """Add to what `needs` finds where it is, unless it is told: a `checkpoint`, or a `threshold`.
+
+    Args:
+        settings: not modified.
+        path_of: the path of one of these dicts.
+    """
+    made = copy.deepcopy(settings)
+    for found in needs(made):
+        key = "checkpoint" if "autoencoder" in found else "threshold"
+        found[key] = found.get(key) or path_of(found)
+    return made
 
 
 def check_level(study: Mapping[str, Any], section: str, name: str, level: str) -> None:
@@ -657,6 +878,70 @@ def attack_settings(
         return own
     check_level(study, "attacks", name, level)
     return at_level(own, level)
+
+
+def filter_gradient(study: Mapping[str, Any], name: str) -> str | None:
+    """Say how an aware attacker differentiates through a filter and what follows it.
+
+    None if nobody has said so of one of them; `bpda` if one of them wants it.
+    """
+    gradients = [kind.gradient for kind in _filter_kinds(study, name)]
+    return None if None in gradients else "bpda" if "bpda" in gradients else "exact"
+
+
+def is_random(study: Mapping[str, Any], name: str) -> bool:
+    """Whether a filter draws, or one that follows it."""
+    return any(kind.random for kind in _filter_kinds(study, name))
+
+
+def _filter_kinds(study: Mapping[str, Any], name: str) -> list[FilterKind]:
+    found = block(study, "filters", name)
+    return [find(FILTERS, part["kind"]) for part in (found, *found.get("then", ()))]
+
+
+def filter_modules(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the modules of a filter, of what follows it, and of the autoencoders of these."""
+    modules = [kind.module for kind in _filter_kinds(study, name)]
+    found = [found["implementation"] for found in needs(settings(study, "filters", name))]
+    return modules + [implementation.partition(":")[0] for implementation in found]
+
+
+def watching(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the detectors that look at what a filter is given."""
+    return list(block(study, "filters", name).get("detectors", ()))
+
+
+def detector_modules(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the modules of a detector, of its autoencoder, and of its filters."""
+    made = detector_settings(study, name)
+    kind: DetectorKind = find(DETECTORS, block(study, "detectors", name)["kind"])
+    inner = made["parameters"][kind.filters] if kind.filters else ()
+    found = [made, *needs(made), *inner]
+    return list(dict.fromkeys(one["implementation"].partition(":")[0] for one in found))
+
+
+def training_modules(study: Mapping[str, Any], name: str) -> list[str]:
+    """Name the modules of how a model is trained."""
+    return [find(TRAININGS, block(study, "models", name)["training"]["kind"]).module]
+
+
+def model_label(study: Mapping[str, Any], name: str) -> str:
+    """Say what a model is, for what compares it with others: `cnn`, `cnn adversarial pgd`."""
+    found = block(study, "models", name)
+    training = found["training"]
+    if found["checkpoint"] is not None or training["kind"] == "standard":
+        return str(found["kind"])
+    how = training.get("method", "")
+    if (swept := find(TRAININGS, training["kind"]).swept) is not None:
+        how = spell(training[swept])
+    return f"{found['kind']} {training['kind']} {how}".rstrip()
+
+
+def has_teacher(study: Mapping[str, Any], name: str) -> bool:
+    """Whether a model learns from a teacher, which is trained first."""
+    found = block(study, "models", name)
+    kind = find(TRAININGS, found["training"]["kind"])
+    return found["checkpoint"] is None and isinstance(kind, TrainingKind) and kind.teacher
 
 
 def model_modules(study: Mapping[str, Any], name: str) -> list[str]:

@@ -6,7 +6,7 @@ Imports neither torch nor numpy: the DAG, the package and the tests share it.
 import hashlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
@@ -20,6 +20,8 @@ FIXED = "fixed"
 NAME = r"[a-z][a-z0-9_]*"
 NUMBER = r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?"
 LEVEL = rf"(?:[a-z_]+~{NUMBER}|{FIXED})"
+# A model whose training is swept is one of several, each with its level.
+MODEL = rf"{NAME}(?:/[a-z_]+~{NUMBER})?"
 
 
 def spell(value: float) -> str:
@@ -112,9 +114,13 @@ def cells(config: dict[str, Any]) -> Iterator[Cell]:
             for seed in config["seeds"]:
                 for threat in THREATS:
                     for attack in config["attacks"]:
+                        if not is_for(attack, model["name"]):
+                            continue
                         if _is_its_own_source(attack, model["name"], seed):
                             continue
                         for filter_ in filters_of(config, threat, attack):
+                            if not is_for(filter_, model["name"]):
+                                continue
                             for budget, strength in product(
                                 levels(attack, find(ATTACKS, attack["kind"]).swept),
                                 levels(filter_, find(FILTERS, filter_["kind"]).swept),
@@ -137,8 +143,17 @@ def filters_of(
     """List the blocks of the filters that an attack meets under a threat, `none` among them."""
     if threat == BLIND:
         yield {"kind": NO_FILTER, "name": NO_FILTER}
-    if threat in attack["threats"]:
-        yield from (block for block in config["filters"] if threat in block["threats"])
+    names = attack.get("filters")
+    for block in config["filters"]:
+        is_met = names is None or block["name"] in names
+        if is_met and threat in attack["threats"] and threat in block["threats"]:
+            yield block
+
+
+def is_for(block: Mapping[str, Any], model: str) -> bool:
+    """Whether an attack or a filter is for a model; one whose training is swept has many names."""
+    names = block.get("models")
+    return names is None or model in names or model.partition("/")[0] in names
 
 
 def source_of(attack: dict[str, Any], model: str, seed: int) -> tuple[str, int]:

@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data set, model, attack or filter.
+    """A kind of data set, model, training, autoencoder, attack, filter or detector.
 
     Args:
         implementation: where it lives, as `package.module:name`. It is imported only by the job
@@ -43,6 +43,18 @@ class DatasetKind(Kind):
     """
 
     source: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingKind(Kind):
+    """A way to train a model.
+
+    Args:
+        teacher: whether it learns from a model of the same shape that is trained first: its
+            implementation then takes that as `teacher`, and `of_teacher` makes what that learns.
+    """
+
+    teacher: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,11 +104,29 @@ class FilterKind(Kind):
         random: whether it draws: it then takes a `torch.Generator` as `generator`, and an aware
             attacker takes the expectation over its draws.
         passes_all: hyper-parameters with which it changes nothing.
+        autoencoder: the hyper-parameter that names an autoencoder of the study; the implementation
+            is given its module. None if it needs none.
     """
 
     gradient: str | None = None
     random: bool = False
     passes_all: Mapping[str, Any] = field(default_factory=dict)
+    autoencoder: str | None = None
+
+
+@dataclass(frozen=True)
+class DetectorKind(Kind):
+    """A kind of detector.
+
+    Args:
+        autoencoder: the hyper-parameter that names an autoencoder of the study; the implementation
+            is given its module. None if it needs none.
+        filters: the hyper-parameter that is a list of filters, each a block with a `kind`; the
+            implementation is given their modules. None if it has none.
+    """
+
+    autoencoder: str | None = None
+    filters: str | None = None
 
 
 def find(registry: Mapping[str, Any], name: str) -> Any:

@@ -16,6 +16,8 @@ GOODFELLOW = "Goodfellow, Shlens & Szegedy 2014 (arXiv:1412.6572), section 4"
 TUTORIAL = "PyTorch tutorial, Adversarial Example Generation"
 PAPERNOT = "Papernot et al. 2016 (arXiv:1511.07528), abstract"
 CARLINI = "Carlini & Wagner 2017 (arXiv:1608.04644), table IV"
+DISTILLATION = "Papernot et al. 2016 (arXiv:1511.04508), section V"
+MADRY = "Madry et al. 2018 (arXiv:1706.06083), table 1"
 # What all that published FGSM ascend.
 CROSS_ENTROPY = {"loss": "cross_entropy"}
 
@@ -31,7 +33,8 @@ class Published:
         figure: as published; rates in [0, 1].
         setting: in the source's words.
         why: why ours differs, or may.
-        model: kinds of model that it is compared with.
+        model: what models it is compared with: kinds and, where they are not trained on the images
+            as they are, how (`epsigma.configuration.model_label`).
         attack: kind of the attack; None on clean images.
         budget: of the attack.
         parameters: what else must be so in the attack's block.
@@ -79,6 +82,27 @@ def _tutorial() -> Iterator[Published]:
         yield Published(TUTORIAL, "accuracy", accuracy, setting, why, *of_attack)
 
 
+def _distillation() -> Iterator[Published]:
+    why = (
+        "another network and training; ours counts targets of test images that are right when clean"
+    )
+    for model, name, success in (
+        ("cnn", "not distilled", 0.9589),
+        ("cnn distillation 100", "distilled at T = 100", 0.0045),
+    ):
+        yield Published(
+            DISTILLATION,
+            "success",
+            success,
+            f"MNIST, {name}, JSMA",
+            why,
+            (model,),
+            "jsma",
+            0.145,
+            {"targets": "all", "theta": 1, "outputs": "softmax"},
+        )
+
+
 PUBLISHED: tuple[Published, ...] = (
     Published(
         ALZANTOT,
@@ -112,6 +136,18 @@ PUBLISHED: tuple[Published, ...] = (
         "jsma",
         0.145,
         {"targets": "all", "theta": 1},
+    ),
+    *_distillation(),
+    Published(
+        MADRY,
+        "accuracy",
+        0.932,
+        "MNIST, adversarially trained with PGD at eps = 0.3, PGD with 40 steps, eps = 0.3",
+        "a smaller network, fewer steps in training, far fewer epochs; ours may ascend the margin",
+        ("cnn adversarial pgd",),
+        "pgd",
+        0.3,
+        {"steps": 40},
     ),
     Published(
         CARLINI,
@@ -165,7 +201,7 @@ class Study:
         cells: `cells.csv`.
         distortion: `distortion.csv`.
         datasets: kinds by name.
-        models: kinds by name.
+        models: by name what they are, as in `Published.model`.
         attacks: by name, their `kind` and their hyper-parameters but for the swept one.
     """
 

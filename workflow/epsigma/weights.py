@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from epsigma.classifier import UNREADABLE, ModelError
+from epsigma.checkpoint import UNREADABLE
+from epsigma.classifier import ModelError
 
 # Names that an error lists, of each sort.
 LISTED = 10

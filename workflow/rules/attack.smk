@@ -33,11 +33,18 @@ for column in columns("attack_aware", budgets=True, strengths=True):
         name:
             column.rule
         input:
+            parts_of(aware_settings),
             test=TEST,
             checkpoint=source_checkpoint,
         output:
-            **if_kept(STUDY["keep_aware"], adversarial=column.over(AWARE_SET)),
-            filtered=temp_unless(STUDY["keep_filtered"], column.over(FILTERED_AWARE_SET)),
+            **if_kept(
+                STUDY["keep_aware"] or SCORED_RAW,
+                adversarial=temp_unless(STUDY["keep_aware"], column.over(AWARE_SET)),
+            ),
+            **if_kept(
+                STUDY["keep_filtered"] or not SCORED_RAW,
+                filtered=temp_unless(STUDY["keep_filtered"], column.over(FILTERED_AWARE_SET)),
+            ),
         log:
             column.over(f"logs/{MODEL}/adversarial/aware/{CELL}.log"),
         wildcard_constraints:

@@ -23,6 +23,7 @@ for column in columns("probe_filter", strengths=True):
         name:
             column.rule
         input:
+            parts_of(probe_filter_settings),
             test=TEST,
         output:
             facts=column.over(FILTER_FACTS),
@@ -47,6 +48,7 @@ for column in columns("probe_attack", strengths=True):
         name:
             column.rule
         input:
+            parts_of(probe_attack_settings),
             test=TEST,
             checkpoint=CHECKPOINT,
         output:
@@ -71,6 +73,8 @@ rule check:
         cells="results/tables/cells.csv",
         paired="results/tables/paired.csv",
         worst_case="results/tables/worst_case.csv",
+        detection="results/tables/detection.csv",
+        detectors="results/tables/detectors.csv",
         models=expand(
             rules.probe_model.output.facts,
             dataset=names_of("datasets"),
@@ -90,7 +94,7 @@ rule check:
     log:
         "logs/tables/checks.log",
     params:
-        settings=check_settings(),
+        settings=statistics_settings(),
         made_of=digest([*conformance_probes(), *attack_probes()]),
         code=code_digest("epsigma.stages.check"),
     run:
@@ -106,6 +110,7 @@ rule gate:
         rules.reference.output,
         figures(),
         cards(),
+        settled(),
         checks="results/tables/checks.csv",
     output:
         verdict="results/tables/verdict.txt",

@@ -55,6 +55,20 @@ rule statistics:
             category="Tables",
             labels={"table": "fooling images"},
         ),
+        detection=report(
+            "results/tables/detection.csv",
+            caption="../report/detection.rst",
+            category="Tables",
+            labels={"table": "detected and corrected"},
+        ),
+        detectors=report(
+            "results/tables/detectors.csv",
+            caption="../report/detectors.rst",
+            category="Tables",
+            labels={"table": "detectors"},
+        ),
+        curves="results/tables/roc.csv",
+        robust="results/tables/robust.csv",
         clean_cells="results/tables/clean.csv",
         headline=report(
             "results/tables/headline.csv",
@@ -111,7 +125,7 @@ rule configuration:
     log:
         "logs/tables/configuration.log",
     params:
-        settings=STUDY,
+        settings=CONFIGURED,
         code=code_digest("epsigma.stages.collect"),
     run:
         from epsigma.stages.collect import write_configuration

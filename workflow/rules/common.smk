@@ -7,10 +7,12 @@ import importlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
 # also makes results independent of how many cores there are.
@@ -47,10 +49,12 @@ try:
         configuration.check_keys(path)
     for key in workflow.config_settings.config:
         config[key] = configuration.typed(config[key])
-    STUDY = configuration.validate(config)
+    CONFIGURED = configuration.validate(config)
 except configuration.ConfigurationError as error:
     raise WorkflowError(str(error)) from None
 
+# Each model of a swept training apart.
+STUDY = configuration.expand(CONFIGURED)
 CELLS = list(grid.cells(STUDY))
 
 
@@ -64,15 +68,8 @@ FILTERS = names_of("filters")
 
 def is_news(record):
     """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
-    return not record.getMessage().startswith("Removing temporary output")
-
-
-logger.addFilter(is_news)
-
-
-def is_news(record):
-    """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
-    return not record.getMessage().startswith("Removing temporary output")
+    removals = ("Removing temporary output", "Would remove temporary output")
+    return not record.getMessage().startswith(removals)
 
 
 logger.addFilter(is_news)
@@ -80,13 +77,15 @@ logger.addFilter(is_news)
 
 wildcard_constraints:
     dataset=grid.NAME,
-    model=grid.NAME,
+    model=grid.MODEL,
     seed=r"0|[1-9]\d*",
     threat="|".join(grid.THREATS),
     attack=grid.NAME,
     budget=grid.LEVEL,
     filter=grid.NAME,
     strength=grid.LEVEL,
+    autoencoder=grid.NAME,
+    detector=grid.NAME,
 
 
 def gpus(wildcards):
@@ -101,6 +100,7 @@ def gpus_to_score(wildcards):
 def job(wildcards, params, log):
     """What a stage is told beside its files."""
     settings = configuration.of_cell(params.settings, wildcards)
+    settings = configuration.located(settings, lambda found: path_of_part(found, wildcards))
     return Job(dict(wildcards), settings, params.code, STUDY["device"], str(log))
 
 
@@ -125,7 +125,11 @@ def clear_up():
 
 STAGE = [sys.executable, f"{workflow.basedir}/workflow/scripts/stage.py"]
 # What stages that run apart import; the first comes first.
-APART = {"train": "epsigma.stages.train", "draw": "epsigma.stages.draw"}
+APART = {
+    "train": "epsigma.stages.train",
+    "cost": "epsigma.stages.cost",
+    "draw": "epsigma.stages.draw",
+}
 SERVERS = []
 
 

@@ -5,6 +5,7 @@ for column in columns("evaluate_clean", strengths=True):
         name:
             column.rule
         input:
+            parts_of(clean_settings),
             test=TEST,
             checkpoint=CHECKPOINT,
         output:
@@ -33,6 +34,7 @@ for column in columns("evaluate", budgets=True, strengths=True):
             column.rule
         input:
             column.each(for_cell(scored_set)),
+            parts_of(evaluate_settings),
             checkpoint=CHECKPOINT,
             clean=UNFILTERED_LEDGER,
         output:

@@ -1,6 +1,7 @@
 rule gallery:
     """Put one test image, clean and attacked, through a filter at every strength."""
     input:
+        parts_of(gallery_settings),
         test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
         adversarial=adversarial_sets,
@@ -21,6 +22,7 @@ rule gallery:
 rule spectrum:
     """Measure the spectra of images and perturbations beside the filters' responses."""
     input:
+        parts_of(spectrum_settings),
         test="results/data/{dataset}/test.safetensors",
         adversarial=adversarial_sets,
     output:
@@ -138,58 +140,64 @@ rule card:
         make_card(job(wildcards, params, log), **input, **output)
 
 
-rule draw_filters:
-    """Draw every filter against an attack: accuracy over its strength, and the gallery."""
-    input:
-        cells="results/tables/cells.csv",
-        checks="results/tables/checks.csv",
-        images=expand(
-            first_seed(
-                "results/{{dataset}}/{{model}}/seed~{seed}/gallery/blind/{{attack}}/{filter}.safetensors"
+for rule_name, group in filter_groups().items():
+
+    rule:
+        """Draw every filter against an attack: accuracy over its strength, and the gallery."""
+        name:
+            rule_name
+        input:
+            cells="results/tables/cells.csv",
+            checks="results/tables/checks.csv",
+            images=expand(
+                first_seed(
+                    "results/{{dataset}}/{{model}}/seed~{seed}/gallery/blind/{{attack}}/{filter}.safetensors"
+                ),
+                filter=group.filters,
             ),
-            filter=FILTERS,
-        ),
-    output:
-        accuracy=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/accuracy.svg",
-                caption="../report/accuracy_of_filter.rst",
-                category="Figures, {model} on {dataset}",
-                labels={
-                    "attack": "{attack}",
-                    "filter": filter,
-                    "figure": "accuracy over strength",
-                },
+        output:
+            accuracy=[
+                report(
+                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/accuracy.svg",
+                    caption="../report/accuracy_of_filter.rst",
+                    category="Figures, {model} on {dataset}",
+                    labels={
+                        "attack": "{attack}",
+                        "filter": filter,
+                        "figure": "accuracy over strength",
+                    },
+                )
+                for filter in group.filters
+            ],
+            gallery=[
+                report(
+                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/gallery.svg",
+                    caption="../report/gallery_of_filter.rst",
+                    category="Figures, {model} on {dataset}",
+                    labels={"attack": "{attack}", "filter": filter, "figure": "gallery"},
+                )
+                for filter in group.filters
+            ],
+            png=expand(
+                "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{figure}.png",
+                filter=group.filters,
+                figure=["accuracy", "gallery"],
+            ),
+        log:
+            "logs/figures/{dataset}/{model}/{attack}.filters.log",
+        wildcard_constraints:
+            **group.constraints,
+        params:
+            settings=draw_filters_settings,
+            code=code_digest("epsigma.stages.draw"),
+        run:
+            run_apart(
+                "epsigma.stages.draw:draw_filters",
+                job(wildcards, params, log),
+                **input,
+                accuracy=output.accuracy,
+                gallery=output.gallery,
             )
-            for filter in FILTERS
-        ],
-        gallery=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/gallery.svg",
-                caption="../report/gallery_of_filter.rst",
-                category="Figures, {model} on {dataset}",
-                labels={"attack": "{attack}", "filter": filter, "figure": "gallery"},
-            )
-            for filter in FILTERS
-        ],
-        png=expand(
-            "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{figure}.png",
-            filter=FILTERS,
-            figure=["accuracy", "gallery"],
-        ),
-    log:
-        "logs/figures/{dataset}/{model}/{attack}.filters.log",
-    params:
-        settings=draw_settings,
-        code=code_digest("epsigma.stages.draw"),
-    run:
-        run_apart(
-            "epsigma.stages.draw:draw_filters",
-            job(wildcards, params, log),
-            **input,
-            accuracy=output.accuracy,
-            gallery=output.gallery,
-        )
 
 
 rule draw_model:

@@ -6,6 +6,7 @@ for column in columns("filter", budgets=True, strengths=True):
             column.rule
         input:
             column.each(for_cell(blind_set)),
+            parts_of(filter_settings),
         output:
             filtered=column.over(FILTERED_BLIND_SET),
         log:

@@ -13,6 +13,8 @@ METRICS = f"results/{MODEL}/metrics/{{threat}}/{CELL}.json"
 LEDGER = f"results/{MODEL}/ledger/{{threat}}/{CELL}.parquet"
 CLEAN_LEDGER = f"results/{MODEL}/ledger/clean/{{filter}}/{{strength}}.parquet"
 FILTER_FACTS = "results/data/{dataset}/probes/{filter}/{strength}.json"
+AUTOENCODER = "results/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}/checkpoint.ckpt"
+THRESHOLD = f"results/{MODEL}/detectors/{{detector}}.json"
 ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 # The wildcards of the filter that is none.
 UNFILTERED = {"filter": grid.NO_FILTER, "strength": grid.FIXED}
@@ -49,6 +51,25 @@ def own_weights(wildcards):
     return {} if path is None else {"weights": path}
 
 
+def teacher(wildcards):
+    """The checkpoint of the teacher that a model learns from, if it has one."""
+    path = "results/{dataset}/{model}/seed~{seed}/teacher.ckpt".format(**wildcards)
+    return {"teacher": path} if configuration.has_teacher(STUDY, wildcards.model) else {}
+
+
+def path_of_part(found, wildcards):
+    """Where an autoencoder or a detector's threshold lies; those of no seed are the first one's."""
+    pattern = AUTOENCODER if "autoencoder" in found else THRESHOLD
+    return pattern.format(**{"seed": STUDY["seeds"][0], **wildcards, **found})
+
+
+def parts_of(settings_of):
+    """What a rule reads of that which is trained apart, from the function of its settings."""
+    return lambda wildcards: [
+        path_of_part(found, wildcards) for found in configuration.needs(settings_of(wildcards))
+    ]
+
+
 def source_checkpoint(wildcards):
     """The classifier that is attacked: of a transfer, another than the one that is scored."""
     model, seed = source_of(wildcards)
@@ -65,16 +86,54 @@ def is_made_blind(wildcards):
     return wildcards.threat == grid.BLIND and wildcards.filter != grid.NO_FILTER
 
 
+# Detectors look at images before the filter, and so does what rounds them to 8 bits.
+SCORED_RAW = STUDY["requantise"] or any(block["detectors"] for block in STUDY["filters"])
+
+
 def is_filtered_when_scored(wildcards):
     """Whether a cell's set has yet to pass the filter: one that is not kept is not written."""
+    if SCORED_RAW:
+        return wildcards.filter != grid.NO_FILTER
     return is_made_blind(wildcards) and not STUDY["keep_filtered"]
 
 
 def scored_set(wildcards):
     """The set that a cell is scored on: filtered, or, if it has not passed one, adversarial."""
-    if wildcards.threat == grid.AWARE or (is_made_blind(wildcards) and STUDY["keep_filtered"]):
-        return FILTERED_SET.format(**wildcards)
-    return blind_set(wildcards)
+    if is_filtered_when_scored(wildcards) or wildcards.filter == grid.NO_FILTER:
+        made = AWARE_SET if wildcards.threat == grid.AWARE else BLIND_SET
+        return made.format(**wildcards)
+    return FILTERED_SET.format(**wildcards)
+
+
+def defences_of(dataset):
+    """The models with what stands in front of them: names and levels, as wildcards."""
+    seed = STUDY["seeds"][0]
+    found = {
+        (cell.model, cell.filter, str(cell.strength)): None
+        for cell in CELLS
+        if (cell.dataset, cell.seed) == (dataset, seed)
+    }
+    names = ("model", "filter", "strength")
+    return [dict(zip(names, values, strict=True)) for values in found]
+
+
+def spent_in_training(dataset, model):
+    """What training a model spent, and its teacher."""
+    folder = f"results/{dataset}/{model}/seed~{STUDY['seeds'][0]}"
+    taught = configuration.has_teacher(STUDY, model)
+    return [f"{folder}/training.json", *([f"{folder}/teacher.json"] if taught else [])]
+
+
+def kept_sets():
+    """Filtered sets that are to be kept, and that no cell is scored on."""
+    return [
+        FILTERED_BLIND_SET.format(**cell.wildcards)
+        for cell in CELLS
+        if SCORED_RAW
+        and STUDY["keep_filtered"]
+        and cell.threat == grid.BLIND
+        and cell.filter != grid.NO_FILTER
+    ]
 
 
 def scored(wildcards):
@@ -114,6 +173,7 @@ def clean_ledgers():
         for model in names_of("models")
         for seed in STUDY["seeds"]
         for filter in [grid.NO_FILTER, *FILTERS]
+        if grid.is_for(configuration.block(STUDY, "filters", filter), model)
         for strength in configuration.block_levels(STUDY, "filters", filter)
     ]
 
@@ -159,8 +219,43 @@ def cards():
     ]
 
 
+def filters_met(model, attack):
+    """The filters that an attack on a model meets, in the configuration's order."""
+    met = {
+        cell.filter
+        for cell in CELLS
+        if (cell.model, cell.attack, cell.threat) == (model, attack, grid.BLIND)
+    }
+    return [name for name in FILTERS if name in met]
+
+
+def filter_groups():
+    """The models and attacks that meet the same filters, by the name of the rule that draws them.
+
+    One rule if all meet the same.
+    """
+    pairs = {(cell.model, cell.attack): None for cell in CELLS}
+    groups = {}
+    for model, attack in pairs:
+        filters = tuple(filters_met(model, attack))
+        if filters:
+            groups.setdefault((attack, filters), []).append(model)
+    different = {filters for _, filters in groups}
+    if len(different) == 1:
+        return {"draw_filters": SimpleNamespace(filters=list(*different), constraints={})}
+    return {
+        f"draw_filters_{number}": SimpleNamespace(
+            filters=list(filters),
+            constraints={"attack": attack, "model": "|".join(map(re.escape, models))},
+        )
+        for number, ((attack, filters), models) in enumerate(groups.items(), start=1)
+    }
+
+
 def figures():
     """All figures of the study."""
+    watched = {block["name"] for block in STUDY["filters"] if block["detectors"]}
+    with_detectors = {(cell.dataset, cell.model): None for cell in CELLS if cell.filter in watched}
     of_models = {(cell.dataset, cell.model): None for cell in CELLS}
     of_attacks = {(cell.dataset, cell.model, cell.attack): None for cell in CELLS}
     return [
@@ -172,6 +267,27 @@ def figures():
         *(
             path.format(dataset=dataset, model=model, attack=attack)
             for dataset, model, attack in of_attacks
-            for path in [*rules.draw_attack.output, *rules.draw_filters.output]
+            for path in rules.draw_attack.output
+        ),
+        *(
+            f"results/figures/{dataset}/{model}/{attack}/{filter}/{figure}"
+            for dataset, model, attack in of_attacks
+            for filter in filters_met(model, attack)
+            for figure in ("accuracy.svg", "accuracy.png", "gallery.svg", "gallery.png")
+        ),
+        *(
+            path.format(dataset=dataset, model=model)
+            for dataset, model in with_detectors
+            for path in rules.draw_detectors.output
+        ),
+        *(
+            path.format(dataset=dataset)
+            for dataset in (names_of("datasets") if STUDY["measure_cost"] else ())
+            for path in rules.draw_defences.output
         ),
     ]
+
+
+def settled():
+    """The table of what defences keep and cost, if the study asks for it."""
+    return list(rules.defences.output) if STUDY["measure_cost"] else []

@@ -1,3 +1,5 @@
+from snakemake.iocontainers import Wildcards
+
 # What a stage's files depend on, beside its inputs: its part of the configuration, and the digest of
 # its code. Each is one param, so that Snakemake notices when it changes.
 
@@ -46,12 +48,85 @@ def model_settings(wildcards):
 def train_settings(wildcards):
     model = configuration.block(STUDY, "models", wildcards.model)
     # Weights from a file are not trained: how they would be changes nothing.
-    how = "training" if model["checkpoint"] is None else "checkpoint"
-    return {"model": model_settings(wildcards), how: model[how], "seed": int(wildcards.seed)}
+    how = (
+        {"training": configuration.training_settings(STUDY, wildcards.model)}
+        if model["checkpoint"] is None
+        else {"checkpoint": model["checkpoint"]}
+    )
+    return {"model": model_settings(wildcards), **how, "seed": int(wildcards.seed)}
+
+
+def teacher_settings(wildcards):
+    return {**train_settings(wildcards), "teaches": True}
 
 
 def train_code(wildcards):
-    return code_digest("epsigma.stages.train", *configuration.model_modules(STUDY, wildcards.model))
+    return code_digest(
+        "epsigma.stages.train",
+        *configuration.model_modules(STUDY, wildcards.model),
+        *configuration.training_modules(STUDY, wildcards.model),
+    )
+
+
+def autoencoder_settings(wildcards):
+    block = configuration.block(STUDY, "autoencoders", wildcards.autoencoder)
+    training = {name: value for name, value in block["training"].items() if name != "noise"}
+    objective = {
+        "implementation": "epsigma.training.denoising:Denoising",
+        "parameters": {"noise": block["training"]["noise"]},
+    }
+    return {
+        "model": configuration.settings(STUDY, "autoencoders", wildcards.autoencoder),
+        "training": {**training, "objective": objective},
+        "seed": int(wildcards.seed),
+    }
+
+
+def autoencoder_code(wildcards):
+    how = configuration.settings(STUDY, "autoencoders", wildcards.autoencoder)
+    made_by = how["implementation"].partition(":")[0]
+    return code_digest("epsigma.stages.train", "epsigma.training.denoising", made_by)
+
+
+def calibrate_settings(wildcards):
+    """Settings of a detector, without its name: it has no threshold yet."""
+    made = configuration.detector_settings(STUDY, wildcards.detector)
+    names = [part["autoencoder"] for part in configuration.needs(made) if "autoencoder" in part]
+    trained = [configuration.block(STUDY, "autoencoders", name) for name in names]
+    trained.append(configuration.block(STUDY, "models", wildcards.model))
+    block = configuration.block(STUDY, "detectors", wildcards.detector)
+    return {
+        "model": model_settings(wildcards),
+        "detector": {name: value for name, value in made.items() if name != "detector"},
+        "rate": block["false_positive_rate"],
+        # What all of them held out.
+        "validation": min(one["training"]["validation"] for one in trained),
+        "seed": int(wildcards.seed),
+    }
+
+
+def calibrate_code(wildcards):
+    return code_digest(
+        "epsigma.stages.detect",
+        *configuration.model_modules(STUDY, wildcards.model),
+        *configuration.detector_modules(STUDY, wildcards.detector),
+    )
+
+
+def watch_settings(wildcards):
+    """The detectors that look at what a filter is given."""
+    names = configuration.watching(STUDY, wildcards.filter)
+    made = [configuration.detector_settings(STUDY, name) for name in names]
+    return {"detectors": made} if made else {}
+
+
+def filter_modules(wildcards, *, watched=True):
+    """The modules of a filter, and of the detectors that look at what it is given."""
+    names = configuration.watching(STUDY, wildcards.filter) if watched else []
+    return [
+        *configuration.filter_modules(STUDY, wildcards.filter),
+        *(one for name in names for one in configuration.detector_modules(STUDY, name)),
+    ]
 
 
 def source_of(wildcards):
@@ -99,14 +174,16 @@ def known_filter_settings(wildcards):
     kind = configuration.filter_kind(STUDY, wildcards.filter)
     filter = configuration.settings(STUDY, "filters", wildcards.filter)
     samples = configuration.block(STUDY, "attacks", wildcards.attack)["eot_samples"]
+    draws = configuration.is_random(STUDY, wildcards.filter)
     return {
         "filter": {**filter, "gradient": kind.gradient},
-        **({"eot_samples": samples} if kind.random else {}),
+        **({"eot_samples": samples} if draws else {}),
+        **watch_settings(wildcards),
     }
 
 
 def aware_code(wildcards):
-    return attack_code(wildcards, module_of("filters", wildcards.filter))
+    return attack_code(wildcards, *filter_modules(wildcards))
 
 
 def filter_settings(wildcards):
@@ -115,7 +192,7 @@ def filter_settings(wildcards):
 
 
 def filter_code(wildcards):
-    return code_digest("epsigma.stages.filter", module_of("filters", wildcards.filter))
+    return code_digest("epsigma.stages.filter", *filter_modules(wildcards, watched=False))
 
 
 def evaluate_settings(wildcards):
@@ -125,8 +202,14 @@ def evaluate_settings(wildcards):
     return {
         "model": model_settings(wildcards),
         **({"fooling": True} if kind.family == "fooling" else {}),
-        **(filter_settings(wildcards) if is_made_blind(wildcards) else {}),
+        **(filter_settings(wildcards) if may_be_filtered_when_scored(wildcards) else {}),
+        **watch_settings(wildcards),
+        **({"requantise": True} if STUDY["requantise"] else {}),
     }
+
+
+def may_be_filtered_when_scored(wildcards):
+    return is_made_blind(wildcards) or is_filtered_when_scored(wildcards)
 
 
 def probe_model_settings(wildcards):
@@ -134,21 +217,25 @@ def probe_model_settings(wildcards):
 
 
 def evaluate_code(wildcards):
-    filters = [module_of("filters", wildcards.filter)] if is_made_blind(wildcards) else []
+    filters = filter_modules(wildcards) if may_be_filtered_when_scored(wildcards) else []
     return code_digest(
         "epsigma.stages.evaluate", *configuration.model_modules(STUDY, wildcards.model), *filters
     )
 
 
 def clean_settings(wildcards):
-    return {"model": model_settings(wildcards), **filter_settings(wildcards)}
+    return {
+        "model": model_settings(wildcards),
+        **filter_settings(wildcards),
+        **watch_settings(wildcards),
+    }
 
 
 def clean_code(wildcards):
     return code_digest(
         "epsigma.stages.evaluate",
         *configuration.model_modules(STUDY, wildcards.model),
-        module_of("filters", wildcards.filter),
+        *filter_modules(wildcards),
     )
 
 
@@ -177,7 +264,7 @@ def gallery_settings(wildcards):
 def gallery_code(wildcards):
     return code_digest(
         "epsigma.stages.gallery",
-        module_of("filters", wildcards.filter),
+        *filter_modules(wildcards, watched=False),
         *configuration.model_modules(STUDY, wildcards.model),
     )
 
@@ -191,7 +278,8 @@ def spectrum_settings(wildcards):
 
 
 def spectrum_code(wildcards):
-    return code_digest("epsigma.stages.spectrum", *(module_of("filters", name) for name in FILTERS))
+    modules = [configuration.filter_modules(STUDY, name) for name in FILTERS]
+    return code_digest("epsigma.stages.spectrum", *(one for some in modules for one in some))
 
 
 def probe_model_code(wildcards):
@@ -200,11 +288,14 @@ def probe_model_code(wildcards):
 
 def probe_filter_settings(wildcards):
     kind = configuration.filter_kind(STUDY, wildcards.filter)
-    return {**filter_settings(wildcards), "passes_all": dict(kind.passes_all)}
+    settings = filter_settings(wildcards)
+    # What passes all alone does not when others follow.
+    passes_all = {} if "then" in settings["filter"] else dict(kind.passes_all)
+    return {**settings, "passes_all": passes_all}
 
 
 def probe_filter_code(wildcards):
-    return code_digest("epsigma.stages.probe", module_of("filters", wildcards.filter))
+    return code_digest("epsigma.stages.probe", *filter_modules(wildcards, watched=False))
 
 
 def probe_attack_settings(wildcards):
@@ -230,19 +321,57 @@ def probe_attack_code(wildcards):
         "epsigma.stages.probe",
         *configuration.attack_modules(STUDY, wildcards.attack),
         *configuration.model_modules(STUDY, wildcards.model),
-        module_of("filters", wildcards.filter),
+        *filter_modules(wildcards),
     )
 
 
-def check_settings():
-    filters = {name: configuration.filter_kind(STUDY, name) for name in FILTERS}
-    return {
-        **statistics_settings(),
-        "filters": {
-            name: {"gradient": kind.gradient, "random": kind.random}
-            for name, kind in filters.items()
-        },
+def defence_entry(dataset, defence):
+    """What the cost of a defence is measured on."""
+    cell = Wildcards(fromdict={"dataset": dataset, "seed": STUDY["seeds"][0], **defence})
+    made = {
+        "cell": defence,
+        "model": model_settings(cell),
+        "filter": configuration.settings(STUDY, "filters", cell.filter, cell.strength),
+        **watch_settings(cell),
     }
+    parts = configuration.needs(made)
+    autoencoders = [path_of_part(part, cell) for part in parts if "autoencoder" in part]
+    undefended = configuration.block(STUDY, "models", cell.model)["defends"] or cell.model
+    return {
+        **configuration.located(made, lambda found: path_of_part(found, cell)),
+        "checkpoint": CHECKPOINT.format(**cell),
+        "trained": spent_in_training(dataset, cell.model),
+        "undefended": spent_in_training(dataset, undefended),
+        "autoencoders": [
+            path.replace("checkpoint.ckpt", "training.json") for path in dict.fromkeys(autoencoders)
+        ],
+    }
+
+
+def cost_settings(wildcards):
+    found = defences_of(wildcards.dataset)
+    return {"defences": [defence_entry(wildcards.dataset, defence) for defence in found]}
+
+
+def cost_inputs(wildcards):
+    """What the cost of the defences of a data set is measured on: checkpoints, thresholds."""
+    paths = []
+    for entry in cost_settings(wildcards)["defences"]:
+        paths += [entry["checkpoint"], *entry["trained"], *entry["undefended"]]
+        paths += entry["autoencoders"]
+        paths += [
+            found.get("checkpoint", found.get("threshold")) for found in configuration.needs(entry)
+        ]
+    return list(dict.fromkeys(paths))
+
+
+def cost_code(wildcards):
+    cells = [Wildcards(fromdict=defence) for defence in defences_of(wildcards.dataset)]
+    models = {cell.model for cell in cells}
+    modules = [one for model in sorted(models) for one in configuration.model_modules(STUDY, model)]
+    filters = {cell.filter: cell for cell in cells}
+    modules += [one for name in sorted(filters) for one in filter_modules(filters[name])]
+    return code_digest("epsigma.stages.cost", *dict.fromkeys(modules))
 
 
 def statistics_settings():
@@ -254,11 +383,27 @@ def statistics_settings():
             "family": kind.family,
             "norm": kind.norm,
             "source": block.get("attack"),
+            "source_model": block.get("source_model"),
             "minimises": kind.minimises,
             "effort": kind.effort,
             "targeted": block.get("targets", "untargeted") != "untargeted",
         }
-    return {"attacks": about}
+    filters = {
+        name: {
+            "kind": configuration.block(STUDY, "filters", name)["kind"],
+            "gradient": configuration.filter_gradient(STUDY, name),
+            "random": configuration.is_random(STUDY, name),
+            "detectors": configuration.watching(STUDY, name),
+        }
+        for name in FILTERS
+    }
+    return {
+        "attacks": about,
+        "filters": filters,
+        "defends": {block["name"]: block["defends"] for block in STUDY["models"]},
+        "requantise": STUDY["requantise"],
+        "rates": {block["name"]: block["false_positive_rate"] for block in STUDY["detectors"]},
+    }
 
 
 def card_settings(wildcards):
@@ -278,10 +423,8 @@ def card_code(wildcards):
 
 def reference_settings():
     return {
-        **{
-            section: {block["name"]: block["kind"] for block in STUDY[section]}
-            for section in ("datasets", "models")
-        },
+        "datasets": {block["name"]: block["kind"] for block in STUDY["datasets"]},
+        "models": {name: configuration.model_label(STUDY, name) for name in names_of("models")},
         "attacks": {
             name: {
                 "kind": configuration.block(STUDY, "attacks", name)["kind"],
@@ -293,10 +436,11 @@ def reference_settings():
 
 
 def draw_settings(wildcards):
-    return {
-        "norm": configuration.attack_kind(STUDY, wildcards.attack).norm,
-        "filters": FILTERS,
-    }
+    return {"norm": configuration.attack_kind(STUDY, wildcards.attack).norm}
+
+
+def draw_filters_settings(wildcards):
+    return {**draw_settings(wildcards), "filters": filters_met(wildcards.model, wildcards.attack)}
 
 
 def draw_model_settings():

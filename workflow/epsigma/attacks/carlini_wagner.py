@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from epsigma.threats import ask
+
 # Pixels of 0 and 1 have no finite w: they are drawn in by half of this (the authors' code).
 INSET = 1e-6
 BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
@@ -38,6 +40,11 @@ class _Aim:
     def at(self, rows: Tensor) -> "_Aim":
         """The aim of some rows."""
         return _Aim(self.classes[rows], self.targeted, self.kappa)
+
+    def ask(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Ask for logits of images; a rejection is a class to beat, or counts as the right one."""
+        logits: Tensor = model(images) if self.targeted else ask(model, images, self.classes)
+        return logits
 
     def lag(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Say by how much success is missed, before κ: (M,), negative where it is reached.
@@ -122,7 +129,7 @@ def carlini_wagner(
     aim = _Aim(labels if targets is None else targets, targets is not None, kappa)
     best = images.clone()
     with torch.no_grad():
-        lag, _ = aim.lag(model(images))
+        lag, _ = aim.lag(aim.ask(model, images))
     length = torch.where(aim.reached(lag), 0, torch.inf).to(images)
     c = torch.full_like(length, initial_c)
     lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
@@ -189,7 +196,7 @@ def _descend(
     for step in range(steps):
         with torch.enable_grad():
             x = torch.sigmoid(u)
-            logits = model(x)
+            logits = aim.ask(model, x)
         with torch.no_grad():
             away = x - origin
             distance = torch.linalg.vector_norm(away, dim=(1, 2, 3))

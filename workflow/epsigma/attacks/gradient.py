@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.losses import LOSSES
+from epsigma.threats import ask
 
 
 def checked(loss: str) -> str:
@@ -34,6 +35,6 @@ def input_gradient(
     """
     x = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = model(x)
+        logits = ask(model, x, labels)
         (gradient,) = torch.autograd.grad(LOSSES[loss](logits, labels).sum(), x)
     return gradient, logits.detach()

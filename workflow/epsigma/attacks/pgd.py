@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.gradient import checked, input_gradient
 from epsigma.attacks.losses import LOSSES
+from epsigma.threats import ask
 
 # What step_size is, times eps / steps, if it is not given (Madry et al. 2018, section 5.1).
 REACH = 2.5
@@ -217,5 +218,5 @@ def _climb(
 @torch.no_grad()
 def _height(model: nn.Module, x: Tensor, labels: Tensor, loss: str) -> Tensor:
     """Say how good a result is: its loss, or +∞ if it is misclassified; (N,)."""
-    logits = model(x)
+    logits = ask(model, x, labels)
     return LOSSES[loss](logits, labels).masked_fill_(logits.argmax(1) != labels, torch.inf)

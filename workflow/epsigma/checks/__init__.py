@@ -5,7 +5,7 @@ A check takes the `Evidence` and yields a `Verdict` for each thing that it looke
 
 from collections.abc import Callable, Iterator
 
-from epsigma.checks import attacks, filters, models
+from epsigma.checks import attacks, detectors, filters, models
 from epsigma.checks.verdict import Evidence, Verdict
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
@@ -18,6 +18,8 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     filters.changes,
     filters.applied,
     filters.attacked,
+    detectors.scored_apart,
+    detectors.false_positives,
     attacks.in_ball,
     attacks.clean_at_zero,
     attacks.monotone,

@@ -113,34 +113,42 @@ def white_box(evidence: Evidence) -> Iterator[Verdict]:
 def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
-    Two may: a gradient-free attack, which stops at the first success, that a random filter can
-    undo; and a single step along a gradient that is a stand-in's (BPDA), and holds nearby only.
+    Some may: a gradient-free attack, which stops at the first success, that a random filter can
+    undo; and a single step, along a gradient that is a stand-in's (BPDA), and holds nearby only, or
+    against detectors, too, between which and the class it has to choose.
     """
     for subject, curve in _compared(evidence, "blind"):
         family = evidence.attacks[subject["attack"]]["family"]
         about = evidence.filters.get(subject["filter"], {})
         undone = family == "gradient_free" and about.get("random")
-        approximate = family == "single_step" and about.get("gradient") == "bpda"
+        approximate = family == "single_step" and (
+            about.get("gradient") == "bpda" or about.get("detectors")
+        )
         otherwise = WARN if undone or approximate else FAIL
         yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")
 
 
 def unbounded(evidence: Evidence) -> Iterator[Verdict]:
-    """An iterative attack fools everything without a bound, and at ε = 0.5 (ℓ∞) all but chance."""
+    """An iterative attack fools everything without a bound, and at ε = 0.5 (ℓ∞) all but chance.
+
+    Through detectors, which reject what looks like no image, it is a hard search, and what is left
+    only says that the attack could be stronger; and grey images may be rejected.
+    """
     for found in evidence.efforts:
+        watched = evidence.filters.get(found["cell"]["filter"], {}).get("detectors")
         if found.get("unbounded_accuracy") is not None:
             left, n = found["unbounded_accuracy"], found["n"]
             low, _ = proportion_confint(round(left * n), n, method="wilson")
             yield Verdict(
                 "unbounded",
                 found["cell"],
-                judged(low <= LEFT),
+                judged(low <= LEFT, WARN if watched else FAIL),
                 left,
                 LEFT,
                 f"Without a bound on the perturbation the attack leaves {left:.1%} of {n} right: "
                 "more than a few mean that it stops too early, or that its gradient is masked.",
             )
-        if found.get("half_accuracy") is not None:
+        if found.get("half_accuracy") is not None and not watched:
             left, n = found["half_accuracy"], found["n"]
             low, _ = proportion_confint(round(left * n), n, method="wilson")
             yield Verdict(

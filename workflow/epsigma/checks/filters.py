@@ -10,6 +10,8 @@ RESPONSE = 1e-4
 # Of the standard deviation of a random filter, and in standard errors of its mean.
 DEVIATION = 0.05
 STANDARD_ERRORS = 6.0
+# The kind of a filter that has detectors alone.
+IDENTITY = "identity"
 
 
 def formula(evidence: Evidence) -> Iterator[Verdict]:
@@ -54,11 +56,16 @@ def response(evidence: Evidence) -> Iterator[Verdict]:
             )
 
 
+def _is_identity(evidence: Evidence, name: str) -> bool:
+    """Whether a filter is to change nothing: there is none, or it is there for its detectors."""
+    return name == NO_FILTER or evidence.filters.get(name, {}).get("kind") == IDENTITY
+
+
 def changes(evidence: Evidence) -> Iterator[Verdict]:
     """A filter does something, and `none` and one that passes all do nothing."""
     for found in evidence.conformance:
         changed = found["changed"]
-        if found["cell"]["filter"] == NO_FILTER:
+        if _is_identity(evidence, found["cell"]["filter"]):
             holds, threshold, what = changed == 0, 0.0, "must not change any"
         else:
             holds, threshold, what = changed > EXACT, EXACT, "a filter must"
@@ -86,6 +93,8 @@ def applied(evidence: Evidence) -> Iterator[Verdict]:
     """A cell was scored through its filter: its margins are not those without it."""
     rows = evidence.paired[evidence.paired["against"] == "none"]
     for subject, curve in curves(rows):
+        if _is_identity(evidence, subject["filter"]):
+            continue
         most = float(curve["largest_change"].max())
         yield Verdict(
             "filter_applied",

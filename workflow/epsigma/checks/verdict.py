@@ -60,10 +60,14 @@ class Evidence:
         paired: `paired.csv`.
         worst_case: `worst_case.csv`.
         attacks: of each attack, `family` and `norm`.
-        filters: of each filter, `gradient` and `random`.
+        filters: of each filter, `kind`, `gradient`, `random`, and the `detectors` that look at what
+            it is given.
         models: what `epsigma.stages.probe.probe_model` found, a dict a model and seed.
         conformance: what `probe_filter` found, a dict a filter and strength.
         efforts: what `probe_attack` found, a dict an attack and target.
+        detection: `detection.csv`.
+        detectors: `detectors.csv`.
+        rates: of each detector, the share of false positives that it was to have.
     """
 
     cells: pd.DataFrame
@@ -74,6 +78,9 @@ class Evidence:
     models: list[dict[str, Any]] = field(default_factory=list)
     conformance: list[dict[str, Any]] = field(default_factory=list)
     efforts: list[dict[str, Any]] = field(default_factory=list)
+    detection: pd.DataFrame = field(default_factory=pd.DataFrame)
+    detectors: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 def judged(holds: bool, otherwise: str = FAIL) -> str:

@@ -59,6 +59,8 @@ def accuracy_by_strength(cells: pd.DataFrame, filter_name: str) -> Figure:
     budgets = sorted(cells["budget"].unique())
     for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
         at = filtered[filtered["budget"] == budget]
+        if at.empty:
+            continue
         rates = over_seeds(at, "accuracy", "strength")
         label = style.level_label(cells["budget_name"].iloc[0], budget)
         line(axes, rates, label=label, **look)

@@ -20,15 +20,18 @@ AXES = {
     "cutoff": "cutoff; of a band-pass its centre (cycles per pixel)",
     "std": "standard deviation of the noise (pixel range is 0 to 1)",
     "bits": "bits that are kept of each value",
+    "quality": "quality of the JPEG (1 to 100)",
     "size": "side of the window (pixels)",
     "gamma": "Υ, largest share of the features changed",
     "kappa": "κ, logit margin asked for",
     "confidence": "softmax probability asked for",
+    "passes": "passes through the autoencoder",
+    "fixed": "(the filter has no strength)",
 }
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
-COUNTS = ("bits", "size")
+COUNTS = ("bits", "quality", "size")
 SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
@@ -80,7 +83,9 @@ def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
     name = cells["strength_name"].iloc[0]
     axes.set_xlabel(axis_label(name))
     only = cells["strength"].unique()
-    if len(only) == 1:
+    if name == "fixed":
+        axes.set_xticks([])
+    elif len(only) == 1:
         axes.set_xticks(only)
     elif name in COUNTS:
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
@@ -108,7 +113,7 @@ def accuracy_label(cells: pd.DataFrame) -> str:
 
 def apart_from(strengths: list[float]) -> float:
     """Find a place on a strength axis for what has no strength: on its left, for no filter."""
-    return strengths[0] - 0.18 * ((strengths[-1] - strengths[0]) or strengths[0])
+    return strengths[0] - 0.18 * ((strengths[-1] - strengths[0]) or strengths[0] or 1.0)
 
 
 def label_apart(axes: Axes, strengths: list[float]) -> None:
@@ -139,7 +144,7 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
 
 def level_label(name: str | None, value: float | None) -> str:
     """Say `ε = 0.1`, for a legend."""
-    if name is None or value is None:
+    if name in (None, "fixed") or value is None:
         return "fixed"
     return f"{SYMBOLS.get(name, name)} = {spell(value)}"
 

@@ -51,6 +51,7 @@ def _dc(default: str) -> Schema:
 
 FILTERS = {
     "none": FilterKind("epsigma.filters.none:Identity", gradient="exact"),
+    "identity": FilterKind("epsigma.filters.none:Identity", gradient="exact"),
     "gaussian": FilterKind(
         "epsigma.filters.gaussian:Gaussian",
         swept="sigma",
@@ -138,14 +139,27 @@ FILTERS = {
         gradient="bpda",
         passes_all={"bits": 16},
     ),
+    "jpeg": FilterKind(
+        "epsigma.filters.jpeg:Jpeg",
+        swept="quality",
+        parameters={
+            "quality": {
+                "description": "quality of the compression, as libjpeg scales it",
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 100,
+            },
+        },
+        gradient="bpda",
+    ),
     "median": FilterKind(
         "epsigma.filters.median:Median",
         swept="size",
         parameters={
             "size": {
-                "description": "side of the window in pixels, an odd number",
+                "description": "side of the window in pixels",
                 "type": "integer",
-                "enum": [3, 5, 7, 9, 11],
+                "enum": [2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
             },
             "border": _BORDER,
         },
@@ -165,5 +179,22 @@ FILTERS = {
         gradient="exact",
         random=True,
         passes_all={"std": 0.000001},
+    ),
+    "reformer": FilterKind(
+        "epsigma.filters.reformer:Reformer",
+        swept="passes",
+        parameters={
+            "autoencoder": {
+                "description": "name of an autoencoder of the study",
+                "type": "string",
+            },
+            "passes": {
+                "description": "how often an image passes it",
+                "type": "integer",
+                "minimum": 1,
+            },
+        },
+        gradient="exact",
+        autoencoder="autoencoder",
     ),
 }

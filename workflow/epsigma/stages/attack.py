@@ -12,6 +12,7 @@ from epsigma.classifier import load_classifier
 from epsigma.device import resolve
 from epsigma.kinds import load
 from epsigma.rows import Rows, attacked_rows, fooling_rows
+from epsigma.stages.detect import watched
 from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import (
@@ -41,8 +42,8 @@ def attack(
     Args:
         job: its settings are `model` and `attack`, each `implementation` and `parameters` (and
             `random`), of the attack also what `rows_of` wants; for an aware attacker also
-            `filter`, like them, its `gradient`, and the `eot_samples` of a random one. Blind, the
-            bare classifier is attacked.
+            `filter`, like them, its `gradient`, the `eot_samples` of a random one, and the
+            `detectors` that look at what it is given. Blind, the bare classifier is attacked.
         test: clean test images.
         checkpoint: of the classifier.
         adversarial: the set to write; None if only what the filter makes of it is wanted.
@@ -138,13 +139,19 @@ def attacker(settings: dict[str, Any], generator: torch.Generator) -> Callable[.
 
 
 def target(settings: dict[str, Any], model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Make what is attacked: the model, or, where the settings have a `filter`, both as one."""
+    """Make what is attacked: the model, or, where the settings have a `filter`, both as one.
+
+    With the `detectors` that look at what the filter is given, if there are some.
+    """
     if "filter" not in settings:
         return model
     how = settings["filter"]
-    return defended(
+    through = defended(
         build(how, generator),
         model,
-        gradient=how["gradient"],
+        # What filters in sequence take of each, they see to themselves.
+        gradient="exact" if how.get("then") else how["gradient"],
         eot_samples=settings.get("eot_samples"),
     )
+    detectors = settings.get("detectors")
+    return watched(detectors, through, model, generator) if detectors else through

@@ -19,6 +19,8 @@ def check(
     cells: str,
     paired: str,
     worst_case: str,
+    detection: str,
+    detectors: str,
     models: Sequence[str],
     conformance: Sequence[str],
     efforts: Sequence[str],
@@ -28,10 +30,13 @@ def check(
     """Write `checks.csv`: a row a check and subject, failures first.
 
     Args:
-        job: its settings are what is known of the `attacks` and `filters`, see `Evidence`.
+        job: its settings are what is known of the `attacks` and `filters`, and the `rates` of the
+            detectors, see `Evidence`.
         cells: `cells.csv`.
         paired: `paired.csv`.
         worst_case: `worst_case.csv`.
+        detection: `detection.csv`.
+        detectors: `detectors.csv`.
         models: JSON files of `probe_model`.
         conformance: JSON files of `probe_filter`.
         efforts: JSON files of `probe_attack`.
@@ -45,7 +50,12 @@ def check(
             read_table(worst_case),
             job.settings["attacks"],
             job.settings["filters"],
-            *([_facts(path) for path in paths] for paths in (models, conformance, efforts)),
+            [_facts(path) for path in models],
+            [_facts(path) for path in conformance],
+            [_facts(path) for path in efforts],
+            detection=read_table(detection),
+            detectors=read_table(detectors),
+            rates=job.settings["rates"],
         )
         table = tabulate(verdicts(evidence))
         with whole(checks) as temporary:

@@ -42,6 +42,12 @@ COLUMNS = [
     "changed_max",
     "confidence",
 ]
+# What follows them where the study asks for it: with 8 bits a value, and where detectors look on.
+RATES = (
+    ("accuracy_8bit", "n_correct_8bit", "n"),
+    ("attack_success_8bit", "n_fooled_8bit", "n_correct_clean"),
+    ("rejected", "n_rejected", "n"),
+)
 
 
 def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
@@ -111,18 +117,26 @@ def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         rows: as `epsigma.stages.evaluate.evaluate` writes them.
 
     Returns:
-        The columns `COLUMNS`. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
+        The columns `COLUMNS`, and those of `RATES` of which a cell has the count. Intervals are
+        Wilson's (1927), 95 %, and empty where the rate is.
     """
     cells = pd.DataFrame(rows)
+    more = [(rate, count, n) for rate, count, n in RATES if count in cells]
+    for rate, count, n in more:
+        cells[rate] = cells[count] / cells[n].where(cells[n] > 0)
     for rate, count, n in (
         ("accuracy", "n_correct", "n"),
         ("attack_success", "n_fooled", "n_correct_clean"),
+        *more,
     ):
         # Of no trials there is no rate: 0 of 1, then blanked.
         trials = cells[n].clip(lower=1)
-        low, high = proportion_confint(cells[count], trials, 1 - CONFIDENCE, method="wilson")
+        low, high = proportion_confint(
+            cells[count].astype(float), trials, 1 - CONFIDENCE, method="wilson"
+        )
         # Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
         for bound, values in (("low", low), ("high", high)):
             values = pd.Series(values, cells.index).round(12)
             cells[f"{rate}_{bound}"] = values.where(cells[n] > 0)
-    return cells[COLUMNS]
+    names = [f"{rate}{bound}" for rate, _, _ in more for bound in ("", "_low", "_high")]
+    return cells[[*COLUMNS, *names]]

@@ -19,12 +19,14 @@ from epsigma.figures.curves import (
     accuracy_of_attacks,
     success_by_budget,
 )
+from epsigma.figures.defences import accuracy_against_cost
+from epsigma.figures.detectors import operating_characteristics
 from epsigma.figures.fooling import draw_fooling
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
 from epsigma.figures.threats import blind_and_aware, fallen_by_budget, worst_case_by_strength
 from epsigma.files import read_json, whole
-from epsigma.grid import BLIND, NO_FILTER, Level
+from epsigma.grid import BLIND, FIXED, NO_FILTER, Level
 from epsigma.stages.collect import read_table
 from epsigma.stages.job import Job
 
@@ -104,6 +106,44 @@ def draw_model(
         _save(worst_case_by_strength(rows[rows["norm"] == norm], norm), worst)
 
 
+def draw_detectors(job: Job, *, curves: str, detectors: str, roc: str) -> None:
+    """Draw the ROC curves of a model's detectors.
+
+    Args:
+        job: its cell names `dataset` and `model`; its settings are the `seed` that is shown.
+        curves: `roc.csv`.
+        detectors: `detectors.csv`.
+        roc: SVG file to write, with a PNG beside it.
+    """
+    with job.logged(), style.theme():
+        tables = []
+        for path in (curves, detectors):
+            table = read_table(path)
+            where = {**job.cell, "seed": job.settings["seed"]}
+            for name in ("dataset", "model", "seed"):
+                table = table[table[name] == where[name]]
+            tables.append(table)
+        _save(operating_characteristics(*tables), roc)
+
+
+def draw_defences(job: Job, *, defences: str, figure: str) -> None:
+    """Draw what defences keep against what they cost.
+
+    Args:
+        job: its cell names the `dataset`.
+        defences: `defences.csv`.
+        figure: SVG file to write, with a PNG beside it; of the norm that most rows have.
+    """
+    with job.logged(), style.theme():
+        table = read_table(defences)
+        table = table[table["dataset"] == job.cell["dataset"]]
+        if table.empty:
+            _save(style.nothing(), figure)
+            return
+        norm = table["norm"].mode().iloc[0]
+        _save(accuracy_against_cost(table[table["norm"] == norm]), figure)
+
+
 def draw_filters(
     job: Job,
     *,
@@ -155,7 +195,8 @@ def select(table: str, checks: str, job: Job) -> pd.DataFrame:
     """Read the rows of a job's data set, model and attack out of a table of cells.
 
     Returns:
-        The rows, with `norm`, the attack's, and `in_doubt`, whether a failed check concerns them.
+        The rows, with `norm`, the attack's, and `in_doubt`, whether a failed check concerns them. A
+        filter without a strength has one of 0, named `fixed`.
     """
     cells = read_table(table)
     for name in ("dataset", "model", "attack"):
@@ -164,7 +205,11 @@ def select(table: str, checks: str, job: Job) -> pd.DataFrame:
     if "norm" not in cells:
         cells = cells.assign(norm=job.settings.get("norm"))
     norms = job.settings.get("norms")
-    return cells.assign(in_doubt=concerns(cells, read_table(checks), norms))
+    cells = cells.assign(in_doubt=concerns(cells, read_table(checks), norms))
+    fixed = cells["strength"].isna() & (cells["filter"] != NO_FILTER)
+    cells.loc[fixed, "strength"] = 0.0
+    cells["strength_name"] = cells["strength_name"].astype(object).where(~fixed, FIXED)
+    return cells
 
 
 def _title(job: Job) -> str:

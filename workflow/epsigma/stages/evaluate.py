@@ -1,6 +1,6 @@
 """Stage evaluate: score a set of images, example by example."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from epsigma.attacks.losses import margin
 from epsigma.classifier import load_classifier, most_probable, predict
+from epsigma.detection import REJECTS, SCORE
 from epsigma.device import CPU, resolve
 from epsigma.files import read_ledger, write_json, write_ledger
 from epsigma.filters.filter import Filter
 from epsigma.grid import Level
+from epsigma.stages.detect import watched
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
-from epsigma.tensors import read_clean, read_image_set
+from epsigma.tensors import batches, read_clean, read_image_set
+from epsigma.threats import Watched, settled
 
 Columns = dict[str, NDArray[Any]]
 Classifier = Callable[[Tensor], Tensor]
+# Of 8 bits, above zero.
+LEVELS = 255
 
 
 def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None:
@@ -28,16 +34,19 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     Without one (`none`) it is the ledger that attack success is counted against.
 
     Args:
-        job: its settings are the `model` and the `filter`.
+        job: its settings are the `model`, the `filter`, and the `detectors` that look at what it is
+            given.
         test: clean test images.
         checkpoint: of the classifier.
-        ledger: the file to write, with the columns of `score`.
+        ledger: the file to write, with the columns of `score`; with detectors those of `judge`,
+            and what they reject is not `correct`.
     """
     with job.logged() as log:
         clean = read_clean(test, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        behind = _behind(build(job.settings["filter"], seeded(job, CPU, "filter")), model, CPU)
-        columns = score(behind, clean.images, clean.labels)
+        generator = seeded(job, CPU, "filter")
+        through = _behind(build(job.settings["filter"], generator), model, CPU)
+        columns = _scored(job, through, model, clean.images, clean.labels, perturbed=False)
         write_ledger(ledger, columns, job.metadata)
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
 
@@ -55,8 +64,9 @@ def evaluate(
     """Score a cell.
 
     Args:
-        job: its settings are the `model`, the `filter`, and `fooling` of images whose budget is
-            the confidence at which they count.
+        job: its settings are the `model`, the `filter`, the `detectors` that look at what it is
+            given, `fooling` of images whose budget is the confidence at which they count, and
+            `requantise`, whether to score them once more as images of 8 bits.
         checkpoint: of the classifier.
         clean: the ledger of `evaluate_clean`, without a filter.
         metrics: JSON to write, see `summarise`.
@@ -64,7 +74,8 @@ def evaluate(
             unfiltered perturbation, and of a set that was aimed at classes `target` and
             `reached`, whether the model names it. Of fooling images, which are of no class, the
             label is the target, and one is `correct` unless the model names the target with the
-            confidence that was asked for.
+            confidence that was asked for. With detectors, the columns of `judge`, and what they
+            reject is `correct`, if it was perturbed. If asked for, `correct_8bit`.
         images: the cell's set as it is to be scored, or else
         adversarial: a set that has yet to pass the filter.
 
@@ -74,20 +85,27 @@ def evaluate(
     with job.logged() as log:
         given = read_image_set(images or adversarial, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        through: Classifier = model
-        if adversarial:
-            # What a filter draws does not depend on the threat, as in the stages that filter.
-            cell = {name: value for name, value in job.cell.items() if name != "threat"}
-            device = resolve(job.device)
-            generator = seeded(replace(job, cell=cell), device, "filter")
-            through = _behind(build(job.settings["filter"], generator), model, device)
-        columns = score(through, given.images, given.labels)
+
+        def scored(shown: Tensor) -> Columns:
+            through: Classifier = model
+            if adversarial:
+                # What a filter draws does not depend on the threat, as in the stages that filter.
+                cell = {name: value for name, value in job.cell.items() if name != "threat"}
+                device = resolve(job.device)
+                generator = seeded(replace(job, cell=cell), device, "filter")
+                through = _behind(build(job.settings["filter"], generator), model, device)
+            perturbed = (given.measures or {})["linf"] > 0
+            return _scored(job, through, model, shown, given.labels, perturbed=perturbed)
+
+        columns = scored(given.images)
         before = read_ledger(clean, ["label", "correct"])
         if given.rows is not None:
             columns["index"] = given.rows["index"].numpy().astype(np.int32)
             if (given.rows["target"] >= 0).all():
                 columns["target"] = given.rows["target"].numpy().astype(np.int16)
                 columns["reached"] = columns["prediction"] == columns["target"]
+                if "rejected" in columns:
+                    columns["reached"] &= ~columns["rejected"]
         if job.settings.get("fooling"):
             sure = columns["probability"] >= Level.parse(job.cell["budget"]).value
             columns["correct"] = ~(columns["reached"] & sure)
@@ -102,11 +120,47 @@ def evaluate(
                     "run again"
                 )
             columns["correct_clean"] = before["correct"][at]
+            if job.settings.get("requantise"):
+                rounded = scored((given.images * LEVELS).round_().div_(LEVELS))
+                columns["correct_8bit"] = rounded["correct"]
         columns |= {name: value.cpu().numpy() for name, value in (given.measures or {}).items()}
         figures = summarise(columns)
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**_identity(job.cell), **figures, "made_by": job.metadata})
         log.info("%s", figures)
+
+
+def _scored(
+    job: Job,
+    through: Classifier,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    perturbed: Tensor | bool,
+) -> Columns:
+    """Score images, and let the detectors judge them if the job's settings have some."""
+    detectors = job.settings.get("detectors")
+    if not detectors:
+        return score(through, images, labels)
+    whole = watched(detectors, _Through(through), model, seeded(job, CPU, "detectors"))
+    names = [one["detector"] for one in detectors]
+    columns = judge(whole, names, images, labels)
+    rejected, right = columns["rejected"], columns["prediction"] == columns["label"]
+    counts = np.asarray(perturbed)
+    columns["correct"] = np.where(counts, rejected | right, right & ~rejected)
+    return columns
+
+
+class _Through(nn.Module):
+    """A function from images to logits as a module."""
+
+    def __init__(self, ask: Classifier) -> None:
+        super().__init__()
+        self.ask = ask
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.ask(images)
 
 
 def _behind(module: Filter, model: nn.Module, device: torch.device) -> Classifier:
@@ -127,19 +181,54 @@ def score(model: Classifier, images: Tensor, labels: Tensor) -> Columns:
         of the predicted class), `margin` float32 (logit of the label minus the largest other),
         `correct` bool.
     """
-    logits = predict(model, images)
+    return _answers(predict(model, images), labels)
+
+
+@torch.no_grad()
+def judge(model: Watched, names: Sequence[str], images: Tensor, labels: Tensor) -> Columns:
+    """Ask the model and the detectors that watch over it about each image.
+
+    Args:
+        model: the classifier behind its filter, and the detectors.
+        names: of the detectors.
+        images: (N, C, H, W) float32, before the filter.
+        labels: (N,) int64.
+
+    Returns:
+        The columns of `score`, for the classifier behind its filter; `margin` with a rejection
+        counted for the label; of each detector `score_NAME`, float32, and `rejects_NAME`, bool;
+        `rejected` bool, whether one of them rejects; `correct_bare` bool, whether the classifier
+        alone, without filter and detectors, is right.
+    """
+    logits, scores, bare = [], [], []
+    for (batch,) in batches(images):
+        logits.append(model.through(batch))
+        scores.append(model.scores(batch))
+        bare.append(model.bare(batch).argmax(1))
+    behind, suspicion = torch.cat(logits), torch.cat(scores)
+    columns = _answers(behind, labels)
+    with_rejection = settled(model.with_rejection(behind, suspicion), labels)
+    columns["margin"] = -margin(with_rejection, labels).numpy()
+    rejections = model.rejections(suspicion)
+    for name, values, over in zip(names, suspicion.T, rejections.T, strict=True):
+        columns[f"{SCORE}{name}"] = values.contiguous().numpy()
+        columns[f"{REJECTS}{name}"] = over.contiguous().numpy()
+    columns["rejected"] = rejections.any(1).numpy()
+    columns["correct_bare"] = (torch.cat(bare) == labels).numpy()
+    return columns
+
+
+def _answers(logits: Tensor, labels: Tensor) -> Columns:
+    """Say what logits (N, K) mean, image by image."""
     if not torch.isfinite(logits).all():
         raise ValueError("the model's logits are not finite")
     prediction, probability = most_probable(logits)
-    true = labels.unsqueeze(1)
-    rival = logits.scatter(1, true, -torch.inf).amax(1)
-    margin = logits.gather(1, true).squeeze(1) - rival
     return {
         "index": np.arange(len(labels), dtype=np.int32),
         "label": labels.cpu().numpy().astype(np.int16),
         "prediction": prediction.cpu().numpy().astype(np.int16),
         "probability": probability.cpu().numpy(),
-        "margin": margin.cpu().numpy(),
+        "margin": -margin(logits, labels).cpu().numpy(),
         "correct": (prediction == labels).cpu().numpy(),
     }
 
@@ -167,7 +256,8 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         the largest `linf`, `l2`, `outside` and `changed`, as `linf_max` and so on (None of
         fooling images, which have no clean counterpart); and the mean `confidence`, softmax
         probability of the predicted class, over all rows. See `by_example` for several rows an
-        example.
+        example. Of images that were scored once more with 8 bits, `n_correct_8bit` and
+        `n_fooled_8bit`; with detectors `n_rejected`, the examples of which every row is rejected.
     """
     correct, right = by_example(columns), by_example(columns, "correct_clean")
     n, n_correct, n_correct_clean = len(correct), int(correct.sum()), int(right.sum())
@@ -185,7 +275,20 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
             for name in ("linf", "l2", "outside", "changed")
         },
         "confidence": float(columns["probability"].mean(dtype=np.float64)),
+        **_more(columns, right),
     }
+
+
+def _more(columns: Columns, right: NDArray[np.bool_]) -> dict[str, int]:
+    """Count what only some ledgers have."""
+    found = {}
+    if "correct_8bit" in columns:
+        rounded = by_example(columns, "correct_8bit")
+        found["n_correct_8bit"] = int(rounded.sum())
+        found["n_fooled_8bit"] = int((right & ~rounded).sum())
+    if "rejected" in columns:
+        found["n_rejected"] = int(by_example(columns, "rejected").sum())
+    return found
 
 
 def _known(value: float) -> float | None:

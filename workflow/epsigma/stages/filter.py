@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epsigma.device import resolve
+from epsigma.checkpoint import load_autoencoder
+from epsigma.device import CPU, resolve
 from epsigma.filters.filter import Filter
+from epsigma.filters.sequence import Sequence
 from epsigma.grid import cell_seed
 from epsigma.kinds import load
 from epsigma.stages.job import Job
 from epsigma.tensors import batches, read_image_set, write_image_set
+from epsigma.threats import as_part
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
@@ -37,14 +40,38 @@ def seeded(job: Job, device: torch.device, purpose: str) -> torch.Generator:
 
 
 def build(settings: dict[str, Any], generator: torch.Generator | None = None) -> Filter:
-    """Make a filter from its `implementation` and `parameters`.
+    """Make a filter from its `implementation` and `parameters`, and what comes `then`, alike.
 
-    A filter that is `random` draws from the generator (torch's global one if None).
+    One that is `random` draws from the generator (torch's global one if None), and all lies where
+    the generator does. An autoencoder among the parameters is read from its checkpoint.
     """
-    options = {"generator": generator} if settings.get("random") else {}
-    made: Filter = load(settings["implementation"])(**settings["parameters"], **options)
-    made.eval()
-    return made
+    device = CPU if generator is None else generator.device
+    parts = [settings, *settings.get("then", ())]
+    filters = [_build_one(part, generator, device) for part in parts]
+    if len(filters) == 1:
+        return filters[0]
+    ways = [part["gradient"] for part in parts]
+    attacked = [as_part(*pair) for pair in zip(filters, ways, strict=True)]
+    return Sequence(filters, attacked).eval()
+
+
+def _build_one(
+    settings: dict[str, Any], generator: torch.Generator | None, device: torch.device
+) -> Filter:
+    options: dict[str, Any] = {"generator": generator} if settings.get("random") else {}
+    parameters = with_autoencoder(settings["parameters"], device)
+    made: Filter = load(settings["implementation"])(**parameters, **options)
+    return made.eval().to(device)
+
+
+def with_autoencoder(parameters: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Put, in place of how to make an autoencoder among hyper-parameters, its trained module."""
+    return {
+        name: load_autoencoder(value, device)
+        if isinstance(value, dict) and "checkpoint" in value
+        else value
+        for name, value in parameters.items()
+    }
 
 
 @torch.no_grad()

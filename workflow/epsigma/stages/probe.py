@@ -17,7 +17,8 @@ from epsigma.grid import Level
 from epsigma.stages.attack import make_set, rows_of, target
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
-from epsigma.tensors import read_classes, read_clean
+from epsigma.tensors import batches, read_classes, read_clean
+from epsigma.threats import ask
 
 # Images that probes look at, from the start of the test set, and rows of an attack on them.
 IMAGES = 500
@@ -25,6 +26,8 @@ IMAGES = 500
 DIMMED = 0.97
 # Draws of a random filter.
 DRAWS = 400
+# Standard errors that the mean of its draws may be from a random filter's formula.
+STANDARD_ERRORS = 6.0
 # Steps of a loss curve that are kept.
 POINTS = 400
 # Budgets that bound nothing, of images of d values.
@@ -76,9 +79,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
             hyper-parameters with which it changes nothing.
         test: clean test images.
         facts: JSON to write: `changed`, how far it moves a pixel of the test images;
-            `formula_error`, how far the mean over its draws (one, if it does not draw) is from its
-            `formula` on an impulse and on images, and the `standard_error` of that mean;
-            `deviation` and `measured_deviation` of its draws; `response_error`, how far the
+            what `conformance` says of it; `response_error`, how far the
             transform of the impulse response is from its `response` (null if there is none, or
             the border has a say); `all_pass_error`, how far it moves a pixel if it passes all.
     """
@@ -91,8 +92,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
         height, width = images.shape[-2:]
         impulse[..., height // 2, width // 2] = 1
         probes = torch.cat([impulse, images[:20]])
-        draws = torch.stack([module(probes) for _ in range(DRAWS if module.deviation else 1)])
-        expected = module.formula(probes.double())
+        found = conformance(module, probes)
         everything = None
         if passes_all:
             wide = {**settings, "parameters": {**settings["parameters"], **passes_all}}
@@ -103,14 +103,45 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
                 "cell": job.cell,
                 # A filter may round to 8 bits, which test images have.
                 "changed": _distance(module(images * DIMMED), images * DIMMED),
-                "formula_error": _distance(draws.double().mean(0), expected),
-                "standard_error": module.deviation / len(draws) ** 0.5,
-                "deviation": module.deviation,
-                "measured_deviation": float(draws.std(0).mean()) if module.deviation else 0.0,
+                **found,
                 "response_error": response_error(module, impulse),
                 "all_pass_error": everything,
             },
         )
+
+
+def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
+    """Hold a filter, or each of those that it puts one after the other, against its definition.
+
+    Args:
+        module: the filter.
+        probes: (N, C, H, W), an impulse and images; those after the first are given what the one
+            before returns.
+
+    Returns:
+        Of the one that is farthest, `formula_error`, how far the mean over its draws (one, if it
+        does not draw) is from its `formula`, and the `standard_error` of that mean; of one that
+        draws, `deviation` and `measured_deviation` of its draws.
+    """
+    every = []
+    for part in module.parts:
+        draws = torch.stack([part(probes) for _ in range(DRAWS if part.deviation else 1)])
+        every.append(
+            {
+                "formula_error": _distance(draws.double().mean(0), part.formula(probes.double())),
+                "standard_error": part.deviation / len(draws) ** 0.5,
+                "deviation": part.deviation,
+                "measured_deviation": float(draws.std(0).mean()) if part.deviation else 0.0,
+            }
+        )
+        probes = draws[0]
+    # One that draws is off by its standard errors.
+    farthest = max(
+        every, key=lambda one: one["formula_error"] - STANDARD_ERRORS * one["standard_error"]
+    )
+    drawn = max(every, key=lambda one: one["deviation"])
+    deviations = {name: drawn[name] for name in ("deviation", "measured_deviation")}
+    return {**farthest, **deviations}
 
 
 def response_error(module: Filter, impulse: Tensor) -> float | None:
@@ -174,8 +205,13 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         def rate(**changed: Any) -> tuple[float, float | None]:
             """How often the attack gets what it wants, and the mean ℓ2 norm where it does."""
             made, measures = make_set(how, generator, model, clean.images, rows, **changed)
-            prediction, probability = most_probable(predict(model, made))
             aimed = rows.targets
+            with torch.no_grad():
+                logits = [
+                    ask(model, batch, labels) if aimed is None else model(batch)
+                    for batch, labels in batches(made, rows.labels)
+                ]
+            prediction, probability = most_probable(torch.cat(logits))
             reached = prediction != rows.labels if aimed is None else prediction == aimed
             if "fooling" in how:
                 reached &= probability >= parameters[swept]

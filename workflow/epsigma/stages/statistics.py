@@ -1,7 +1,7 @@
 """Stage statistics: what the ledgers say of the same examples in different cells."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 from statsmodels.stats.proportion import proportion_confint
 
+from epsigma.detection import OUTCOMES, REJECTS, SCORE, area, detectors_of, outcomes, roc, successes
 from epsigma.distortion import MEASURES, acceptance
 from epsigma.distortion import distortion as condense
 from epsigma.files import read_cell, read_ledger, whole
@@ -29,8 +30,13 @@ COUNTS = {
     "fallen": "n_fallen",
     "success": "n_reached",
     "accepted": "n_accepted",
+    **{rate: f"n_{rate}" for rate in OUTCOMES},
+    "false_positive": "n_false_positive",
+    "true_positive": "n_true_positive",
 }
-KEPT = ("success", "accepted")
+# How robust a defence is, and to whom.
+ROBUST = ("blind", "aware", "aware_8bit")
+KEPT = ("success", "accepted", "false_positive", "true_positive")
 
 Bools = NDArray[np.bool_]
 
@@ -72,8 +78,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Attack:
-    """What the statistics know of an attack: fields of its kind, and the `source` of a transfer.
+    """What the statistics know of an attack: fields of its kind, and what a transfer is from.
 
+    `source` is the attack that a transfer takes over, `source_model` the model that it is made on;
     `targeted` says whether it aims at classes.
     """
 
@@ -83,6 +90,12 @@ class Attack:
     minimises: str | None = None
     targeted: bool = False
     effort: str | None = None
+    source_model: str | None = None
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at the model that it is scored on."""
+        return self.family not in ("noise", "transfer")
 
 
 @dataclass(frozen=True)
@@ -95,29 +108,36 @@ class Scored:
             that were aimed at.
         index: (N,), which of the test set's they are, ascending.
         label: (N,), the true classes.
+        fooled_8bit: (N,), which are misclassified when rounded to 8 bits; None if not asked.
     """
 
     fooled: Bools
     margin: NDArray[np.float32]
     index: NDArray[np.int32]
     label: NDArray[np.int16]
+    fooled_8bit: Bools | None = None
 
     @classmethod
     def of(cls, columns: dict[str, NDArray[Any]]) -> "Scored":
         """Reduce a ledger's rows to examples."""
         index, first = np.unique(columns["index"], return_index=True)
         fooled, margin = ~columns["correct"], columns["margin"]
+        rounded = ~columns["correct_8bit"] if "correct_8bit" in columns else None
         if len(index) < len(fooled):
             fooled = np.logical_or.reduceat(fooled, first)
             margin = np.minimum.reduceat(margin, first)
-        return cls(fooled, margin, index, columns["label"][first])
+            rounded = None if rounded is None else np.logical_or.reduceat(rounded, first)
+        return cls(fooled, margin, index, columns["label"][first], rounded)
 
     def among(self, index: NDArray[np.int32]) -> "Scored":
         """Leave out the examples that are not listed."""
         if len(index) == len(self.index):
             return self
         here = np.isin(self.index, index)
-        return Scored(self.fooled[here], self.margin[here], self.index[here], self.label[here])
+        rounded = None if self.fooled_8bit is None else self.fooled_8bit[here]
+        return Scored(
+            self.fooled[here], self.margin[here], self.index[here], self.label[here], rounded
+        )
 
 
 # The cells of one data set, model and seed, and the clean images by filter and strength.
@@ -140,13 +160,19 @@ def make_statistics(
     fallen: str,
     distortion: str,
     fooling: str,
+    detection: str,
+    detectors: str,
+    curves: str,
+    robust: str,
     clean_cells: str,
     headline: str,
 ) -> None:
     """Write the tables that compare cells example by example.
 
     Args:
-        job: its settings are `attacks`, the fields of `Attack` by name.
+        job: its settings are `attacks`, the fields of `Attack` by name; `filters`, of each its
+            `detectors`; `defends`, of each model the undefended one that it is a variant of; and
+            whether images were also scored with 8 bits (`requantise`).
         cells: `cells.csv`.
         ledgers: of all cells.
         clean: ledgers of the clean images, through every filter.
@@ -157,6 +183,10 @@ def make_statistics(
         fallen: CSV to write, see `smallest_budgets`.
         distortion: CSV to write, see `distortions`.
         fooling: CSV to write, see `acceptances`.
+        detection: CSV to write, see `detections`.
+        detectors: CSV to write, see `characteristics`.
+        curves: CSV to write, see `characteristics`.
+        robust: CSV to write, see `robust_accuracy`.
         clean_cells: CSV to write, see `clean_accuracy`.
         headline: CSV to write, see `make_headline`.
     """
@@ -164,32 +194,48 @@ def make_statistics(
         attacks = {name: Attack(**about) for name, about in job.settings["attacks"].items()}
         grids: dict[tuple[str, str, int], Grid] = defaultdict(dict)
         aimed: dict[tuple[str, str, int], Ledgers] = defaultdict(dict)
+        judged: dict[tuple[str, str, int], Ledgers] = defaultdict(dict)
+        watched = {name for name, about in job.settings["filters"].items() if about["detectors"]}
         names = ["index", "label", "correct", "margin"]
+        more = ["correct_8bit"] if job.settings["requantise"] else []
         for path in ledgers:
             cell = read_cell(path)
             key = _of(cell)
             place = Place(*(cell[name] for name in Place.__dataclass_fields__))
             about = attacks[place.attack]
             whole_ledger = about.targeted or about.minimises or about.family == FOOLING
-            columns = read_ledger(path, None if whole_ledger else names)
+            is_watched = place.filter in watched
+            some = names + (more if about.family != FOOLING else [])
+            columns = read_ledger(path, None if whole_ledger or is_watched else some)
             grids[key][place] = Scored.of(columns)
             if whole_ledger:
                 aimed[key][place] = columns
+            if is_watched and about.family != FOOLING:
+                judged[key][place] = columns
         unattacked: dict[tuple[str, str, int], Clean] = defaultdict(dict)
+        passed: dict[tuple[str, str, int], dict[tuple[str, str], dict[str, NDArray[Any]]]]
+        passed = defaultdict(dict)
         for path in clean:
-            cell, columns = read_cell(path), read_ledger(path, names)
+            cell = read_cell(path)
+            columns = read_ledger(path, None if cell["filter"] in watched else names)
             unattacked[_of(cell)][cell["filter"], cell["strength"]] = Scored.of(columns)
+            passed[_of(cell)][cell["filter"], cell["strength"]] = columns
         tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
         for key, grid in grids.items():
             first, rest = smallest_budgets(grid, attacks)
+            of_detectors, points = characteristics(judged[key], passed[key])
             for path, table in (
-                (paired, compare_cells(grid, unattacked[key], attacks)),
+                (paired, compare_cells(grid, unattacked[key], attacks, watched)),
                 (classes, per_class(grid)),
                 (worst_case, worst_cases(grid, attacks)),
                 (smallest, first),
                 (fallen, rest),
                 (distortion, distortions(aimed[key], attacks)),
                 (fooling, acceptances(aimed[key], attacks)),
+                (detection, detections(judged[key])),
+                (detectors, of_detectors),
+                (curves, points),
+                (robust, robust_accuracy(grid, attacks, job.settings["defends"][key[1]])),
             ):
                 for position, name in enumerate(("dataset", "model", "seed")):
                     table.insert(position, name, key[position])
@@ -209,8 +255,17 @@ def _of(cell: dict[str, str]) -> tuple[str, str, int]:
     return cell["dataset"], cell["model"], int(cell["seed"])
 
 
-def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.DataFrame:
+def compare_cells(
+    grid: Grid, clean: Clean, attacks: dict[str, Attack], watched: Collection[str] = ()
+) -> pd.DataFrame:
     """Compare each cell with those that it ought to be compared with, on the same examples.
+
+    Args:
+        grid: the cells.
+        clean: the clean images.
+        attacks: by name.
+        watched: filters with detectors. What they reject is wrong at a budget of 0 and right at
+            others, so these are not compared.
 
     Returns:
         The cell; `against`, one of `none` (the same attack without the filter, blind), `blind`
@@ -232,7 +287,7 @@ def compare_cells(grid: Grid, clean: Clean, attacks: dict[str, Attack]) -> pd.Da
             (against, there.attack, grid[there])
             for against, there in _counterparts(place, grid, attacks)
         ]
-        if place in smaller:
+        if place in smaller and (smaller[place].eps or place.filter not in watched):
             before = smaller[place]
             counterparts.append(("smaller_budget", before.budget, grid[before]))
         if attacks[place.attack].norm and place.budget != FIXED and place.eps == 0:
@@ -414,6 +469,76 @@ def worst_cases(grid: Grid, attacks: dict[str, Attack]) -> pd.DataFrame:
     return table
 
 
+def robust_accuracy(grid: Grid, attacks: dict[str, Attack], defends: str | None) -> pd.DataFrame:
+    """Score each defence against the best of all attacks that know it, and of those that don't.
+
+    A defence is the model with what stands in front of it. As in `worst_cases`, the worst is over
+    attacks of a norm and budget, example by example.
+
+    Args:
+        grid: the cells of a data set, model and seed.
+        attacks: by name.
+        defends: the undefended model of which this one is a variant; None if it is none.
+
+    Returns:
+        `norm`, `budget_name`, `budget`, `filter`, `strength_name`, `strength`; `aware`, accuracy
+        against all attacks; `aware_8bit`, the same of images rounded to 8 bits; `blind`, against
+        attackers who know neither the filter nor how the model was trained: on a defended variant
+        these are transfers from the undefended model. Each with its Wilson interval, and the
+        numbers of attacks and examples, `…_attacks` and `…_n`; empty where there is no such cell.
+    """
+    groups: dict[tuple[str, str, str, str], list[Place]] = defaultdict(list)
+    for place in grid:
+        if bound := attacks[place.attack].norm:
+            groups[bound, place.budget, place.filter, place.strength].append(place)
+    rows = []
+    for (bound, budget, filter_name, strength), places in groups.items():
+        where = Place("", "", budget, filter_name, strength).columns
+        del where["attack"], where["threat"]
+        knows = any(place.is_white_box and attacks[place.attack].looks for place in places)
+        unaware = [
+            place
+            for place in places
+            if place.threat == BLIND
+            and (defends is None or attacks[place.attack].source_model == defends)
+        ]
+        worst = {
+            **_worst(grid, places if knows else [], "aware"),
+            **_worst(grid, unaware, "blind"),
+        }
+        rows.append({"norm": bound, **where, **worst})
+    names = ["norm", "budget_name", "budget", "filter", "strength_name", "strength"]
+    for rate in ROBUST:
+        names += [f"{rate}{of}" for of in ("_attacks", "_n", "", "_low", "_high")]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _worst(grid: Grid, places: Sequence[Place], name: str) -> dict[str, Any]:
+    """Score cells by the worst of them, example by example; nothing if there are none."""
+    if not places:
+        return {}
+    index = reduce(np.intersect1d, [grid[place].index for place in places])
+    scored = [grid[place].among(index) for place in places]
+    every = {name: [one.fooled for one in scored]}
+    rounded = [one.fooled_8bit for one in scored if one.fooled_8bit is not None]
+    if f"{name}_8bit" in ROBUST and len(rounded) == len(scored):
+        every[f"{name}_8bit"] = rounded
+    found: dict[str, Any] = {}
+    if not len(index):
+        return found
+    for rate, fooled in every.items():
+        right = int((~np.logical_or.reduce(fooled)).sum())
+        low, high = proportion_confint(right, len(index), 1 - CONFIDENCE, method="wilson")
+        found |= {
+            f"{rate}_attacks": len(places),
+            f"{rate}_n": len(index),
+            rate: right / len(index),
+            f"{rate}_low": low,
+            f"{rate}_high": high,
+        }
+    return found
+
+
 def smallest_budgets(grid: Grid, attacks: dict[str, Attack]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Find the smallest budget of the grid at which each example is misclassified.
 
@@ -490,6 +615,76 @@ def acceptances(ledgers: Ledgers, attacks: dict[str, Attack]) -> pd.DataFrame:
     nowhere = Place("", "", FIXED, "", FIXED).columns
     columns = [*nowhere, "target", "n", "n_accepted", "n_named", "confidence"]
     return _with_rates(pd.DataFrame(rows, columns=columns), "accepted")
+
+
+def detections(ledgers: Ledgers) -> pd.DataFrame:
+    """Say what becomes of attacked images where detectors look on.
+
+    Returns:
+        A row a cell with detectors: where it is, and shares of its n rows with their Wilson
+        intervals, see `epsigma.detection.outcomes`: `detected`, `corrected`, `unharmed` and
+        `through`, which add up to 1; and `detector_alone`, `filter_alone` and `both`, what the
+        parts keep.
+    """
+    nowhere = Place("", "", FIXED, "", FIXED).columns
+    rows = [{**place.columns, **outcomes(columns)} for place, columns in ledgers.items()]
+    table = pd.DataFrame(rows, columns=[*nowhere, "n", *(f"n_{rate}" for rate in OUTCOMES)])
+    for rate in OUTCOMES:
+        table = _with_rates(table, rate)
+    return table
+
+
+def characteristics(
+    ledgers: Ledgers, clean: dict[tuple[str, str], dict[str, NDArray[Any]]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Say how well each detector tells attacked images from clean ones.
+
+    Attacked images are those that fool the classifier alone, of examples that it gets right when
+    clean; clean ones are all of the test set.
+
+    Args:
+        ledgers: of the cells with detectors.
+        clean: the ledgers of the clean images, by filter and strength.
+
+    Returns:
+        A row a cell and detector: where it is; `detector`; of the `n_clean` the share that it
+        rejects at its threshold, `false_positive`, of the `n_attacked` that, `true_positive`, with
+        Wilson intervals; `area` under the curve with its 95 % interval (DeLong). And a row for each
+        point of a curve,
+        `false_positive_rate` and `true_positive_rate`.
+    """
+    areas, points = [], []
+    for place, columns in ledgers.items():
+        unattacked = clean[place.filter, place.strength]
+        fooling = successes(columns)
+        for name in detectors_of(columns):
+            ours, theirs = unattacked[f"{SCORE}{name}"], columns[f"{SCORE}{name}"][fooling]
+            middle, low, high = area(ours, theirs, CONFIDENCE)
+            where = {**place.columns, "detector": name}
+            areas.append(
+                {
+                    **where,
+                    "n_clean": len(ours),
+                    "n_false_positive": int(unattacked[f"{REJECTS}{name}"].sum()),
+                    "n_attacked": len(theirs),
+                    "n_true_positive": int(columns[f"{REJECTS}{name}"][fooling].sum()),
+                    "area": middle,
+                    "area_low": low,
+                    "area_high": high,
+                }
+            )
+            if len(theirs):
+                points += [
+                    {**where, "false_positive_rate": false, "true_positive_rate": true}
+                    for false, true in zip(*roc(ours, theirs), strict=True)
+                ]
+    names = [*Place("", "", FIXED, "", FIXED).columns, "detector"]
+    counts = ["n_clean", "n_false_positive", "n_attacked", "n_true_positive"]
+    rates = ["false_positive_rate", "true_positive_rate"]
+    table = pd.DataFrame(areas, columns=[*names, *counts, "area", "area_low", "area_high"])
+    table = _with_rates(table, "false_positive", "n_clean")
+    table = _with_rates(table, "true_positive", "n_attacked")
+    return table, pd.DataFrame(points, columns=[*names, *rates])
 
 
 def clean_accuracy(clean: dict[tuple[str, str, int], Clean]) -> pd.DataFrame:
@@ -597,12 +792,12 @@ def _equal(values: pd.Series, value: float) -> pd.Series:
     return values.isna() if pd.isna(value) else values == value
 
 
-def _with_rates(table: pd.DataFrame, rate: str = "accuracy") -> pd.DataFrame:
-    """Make a rate with its Wilson interval out of a count."""
+def _with_rates(table: pd.DataFrame, rate: str = "accuracy", of: str = "n") -> pd.DataFrame:
+    """Make a rate with its Wilson interval out of a count, of so many."""
     name = COUNTS[rate]
     count = (table[name] if rate in KEPT else table.pop(name)).astype(float)
     # Of no trials there is no rate.
-    trials = table["n"].astype(float).where(table["n"] > 0)
+    trials = table[of].astype(float).where(table[of] > 0)
     table[rate] = count / trials
     low, high = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
     table[f"{rate}_low"], table[f"{rate}_high"] = low, high

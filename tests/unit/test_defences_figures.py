@@ -1,0 +1,343 @@
+import numpy as np
+import pandas as pd
+import pytest
+from epsigma.figures.defences import COST, accuracy_against_cost, best_strengths
+from epsigma.figures.detectors import operating_characteristics
+from epsigma.grid import AWARE, BLIND
+from epsigma.stages.draw import draw_defences, draw_detectors
+from matplotlib.container import ErrorbarContainer
+
+# --- Accuracy against cost
+
+
+def row(model="mlp", name="none", strength=None, budget=0.1, aware=0.5, blind=0.7, **changed):
+    return {
+        "dataset": "digits",
+        "norm": "linf",
+        "seed": 0,
+        "model": model,
+        "filter": name,
+        "strength_name": None if strength is None else "sigma",
+        "strength": strength,
+        "budget_name": "eps",
+        "budget": budget,
+        **{
+            f"{attacker}{of}": value + by
+            for attacker, value in (("aware", aware), ("blind", blind))
+            for of, by in (("", 0), ("_low", -0.05), ("_high", 0.05))
+        },
+        COST: 10.0,
+        **changed,
+    }
+
+
+def study():
+    """Two models, without a filter and with one of three strengths, at two budgets."""
+    rows = []
+    for budget in (0.1, 0.2):
+        for model, cost in (("mlp", 2.0), ("adv", 3.0)):
+            aware = (0.3 if model == "mlp" else 0.6) - budget
+            rows.append(row(model, budget=budget, aware=aware, **{COST: cost}))
+            for strength, gain in ((0.5, 0.05), (1, 0.15), (2, 0.1)):
+                rows.append(
+                    row(
+                        model,
+                        "gaussian",
+                        strength,
+                        budget,
+                        aware=aware + gain,
+                        # The blind attacker would have another one chosen.
+                        blind=0.7 - gain,
+                        **{COST: 10 * cost + strength},
+                    )
+                )
+    return pd.DataFrame(rows)
+
+
+def panels(figure):
+    return [axes for axes in figure.axes if axes.get_visible()]
+
+
+def points(axes):
+    """The points of a panel, and how far their bars reach: x, y, below, above."""
+    found = []
+    for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
+        line, _, (bars,) = container.lines
+        ((x, y),) = line.get_xydata()
+        (segment,) = bars.get_segments()
+        found.append((x, y, segment[0][1], segment[1][1]))
+    return found
+
+
+def looks(axes):
+    """What tells a defence in a panel: the colour and the marker of each point."""
+    lines = [container.lines[0] for container in axes.containers]
+    return [(tuple(line.get_color()), line.get_marker()) for line in lines]
+
+
+def test_the_best_strength_of_a_filter_is_that_of_the_aware_attacker():
+    best = best_strengths(study())
+    assert len(best) == 2 * 2 * 2
+    assert set(best.loc[best["filter"] == "gaussian", "strength"]) == {1}
+    assert best.loc[best["filter"] == "none", "strength"].isna().all()
+
+
+def test_another_budget_may_have_another_best_strength():
+    table = pd.DataFrame(
+        [
+            row(name="gaussian", strength=1, budget=0.1, aware=0.6),
+            row(name="gaussian", strength=2, budget=0.1, aware=0.5),
+            row(name="gaussian", strength=1, budget=0.2, aware=0.2),
+            row(name="gaussian", strength=2, budget=0.2, aware=0.3),
+        ]
+    )
+    best = best_strengths(table)
+    assert dict(zip(best["budget"], best["strength"], strict=True)) == {0.1: 1, 0.2: 2}
+
+
+def test_where_nobody_is_aware_the_best_is_the_blind_attacker_s():
+    table = pd.DataFrame(
+        [
+            row(name="gaussian", strength=strength, aware=np.nan, blind=blind)
+            for strength, blind in ((1, 0.5), (2, 0.6), (3, 0.4))
+        ]
+    )
+    assert best_strengths(table)["strength"].tolist() == [2]
+
+
+def test_of_equally_good_strengths_one_is_shown():
+    table = pd.DataFrame([row(name="gaussian", strength=s, aware=0.5) for s in (1, 2)])
+    assert best_strengths(table)["strength"].tolist() == [1]
+
+
+def test_of_several_seeds_the_mean_and_the_range_are_shown():
+    table = pd.DataFrame(
+        [row(seed=seed, aware=aware) for seed, aware in enumerate((0.3, 0.6, 0.6))]
+    )
+    (best,) = best_strengths(table).to_dict("records")
+    assert best["aware"] == pytest.approx(0.5)
+    assert (best["aware_low"], best["aware_high"]) == (0.3, 0.6)
+    # Of one, its own interval.
+    (one,) = best_strengths(table[:1]).to_dict("records")
+    assert (one["aware_low"], one["aware_high"]) == pytest.approx((0.25, 0.35))
+
+
+def test_a_panel_a_budget_and_attacker_has_a_point_a_defence():
+    figure = accuracy_against_cost(study())
+    found = panels(figure)
+    assert len(found) == 4
+    assert [axes.get_title() for axes in found] == [
+        f"ε = {budget}, {attacker}"
+        for budget in ("0.1", "0.2")
+        for attacker in ("blind: knows the undefended model", "aware: knows the defence")
+    ]
+    for axes in found:
+        assert len(points(axes)) == 4
+        assert axes.get_xscale() == "log"
+        assert len(set(looks(axes))) == 4
+
+
+@pytest.mark.parametrize(("at", "budget", "attacker"), [(0, 0.1, "blind"), (3, 0.2, "aware")])
+def test_points_are_where_the_table_has_them_with_their_intervals(at, budget, attacker):
+    best = best_strengths(study())
+    rows = best[best["budget"] == budget].to_dict("records")
+    expected = [
+        (one[COST], *(one[f"{attacker}{of}"] for of in ("", "_low", "_high"))) for one in rows
+    ]
+    found = points(panels(accuracy_against_cost(study()))[at])
+    np.testing.assert_allclose(sorted(found), sorted(expected))
+
+
+def test_a_defence_looks_the_same_in_every_panel_and_models_and_filters_are_told_apart():
+    figure = accuracy_against_cost(study())
+    first, *others = [looks(axes) for axes in panels(figure)]
+    assert all(one == first for one in others)
+    assert len({colour for colour, _ in first}) == 2
+    assert len({marker for _, marker in first}) == 2
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "mlp",
+        "adv",
+        "no filter",
+        "gaussian",
+    ]
+
+
+def test_a_defence_that_no_attacker_of_a_kind_met_has_no_point_there():
+    table = pd.DataFrame([row("mlp"), row("adv", blind=np.nan)])
+    blind, aware = panels(accuracy_against_cost(table))
+    assert (len(points(blind)), len(points(aware))) == (1, 2)
+
+
+def test_a_rate_of_0_or_1_whose_bound_is_rounded_past_it_is_drawn():
+    table = pd.DataFrame(
+        [row(aware=1.0, aware_high=1 - 1e-12), row("adv", aware=0, aware_low=1e-12)]
+    )
+    (_, aware) = panels(accuracy_against_cost(table))
+    assert sorted(y for _, y, _, _ in points(aware)) == [0, 1]
+
+
+def test_without_defences_it_says_so():
+    figure = accuracy_against_cost(study().iloc[:0])
+    assert not figure.axes
+    assert "no cells" in figure.get_suptitle()
+
+
+def test_the_stage_draws_the_norm_of_most_rows_of_its_data_set(tmp_path, make_job, monkeypatch):
+    table = pd.concat(
+        [study(), study().iloc[:3].assign(norm="l2"), study().assign(dataset="other", norm="l2")]
+    )
+    path, figure = tmp_path / "defences.csv", tmp_path / "defences.svg"
+    table.to_csv(path, index=False)
+    drawn = []
+
+    def noted(given):
+        drawn.append(given)
+        return accuracy_against_cost(given)
+
+    monkeypatch.setattr("epsigma.stages.draw.accuracy_against_cost", noted)
+    draw_defences(make_job({}, dataset="digits"), defences=str(path), figure=str(figure))
+    (given,) = drawn
+    assert len(given) == len(study())
+    assert set(given["norm"]) == {"linf"}
+    assert figure.read_text().startswith("<?xml")
+    assert figure.with_suffix(".png").stat().st_size > 1000
+
+
+def test_the_stage_draws_a_data_set_that_nothing_attacks(tmp_path, make_job):
+    path, figure = tmp_path / "defences.csv", tmp_path / "defences.svg"
+    study().to_csv(path, index=False)
+    draw_defences(make_job({}, dataset="other"), defences=str(path), figure=str(figure))
+    assert "no cells" in figure.read_text()
+
+
+# --- ROC curves
+
+
+def curve(threat, attack, budget, detector, name="magnet", points=3):
+    where = {
+        "dataset": "digits",
+        "model": "mlp",
+        "seed": 0,
+        "threat": threat,
+        "attack": attack,
+        "budget_name": "eps",
+        "budget": budget,
+        "filter": name,
+        "detector": detector,
+    }
+    false = np.linspace(0, 1, points)
+    # No two curves are the same.
+    true = false ** (0.5 if threat == BLIND else 0.8) * (1 - 0.1 * budget)
+    return [
+        {**where, "false_positive_rate": x, "true_positive_rate": y}
+        for x, y in zip(false, true, strict=True)
+    ], {**where, "false_positive": 0.01, "true_positive": 0.5 + budget}
+
+
+def detected(attacks=("fgsm", "pgd"), filters=("magnet",), detectors=("rec", "jsd")):
+    curves, areas = [], []
+    for name in filters:
+        for attack in attacks:
+            for threat in (BLIND, AWARE):
+                for budget in (0.1, 0.2):
+                    for detector in detectors:
+                        points, about = curve(threat, attack, budget, detector, name)
+                        curves += points
+                        areas.append(about)
+    return pd.DataFrame(curves), pd.DataFrame(areas)
+
+
+def lines_of(axes):
+    """The curves of a panel, and its dots."""
+    curves = [line for line in axes.lines if line.get_marker() != "o"]
+    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    return curves, dots
+
+
+def test_a_panel_a_filter_and_attack_has_a_curve_and_a_dot_a_detector_and_threat():
+    figure = operating_characteristics(*detected(filters=("magnet", "squeezing")))
+    found = panels(figure)
+    assert [axes.get_title() for axes in found] == [
+        f"{name}: {attack}, ε = 0.2"
+        for name in ("magnet", "squeezing")
+        for attack in ("fgsm", "pgd")
+    ]
+    for axes in found:
+        curves, dots = lines_of(axes)
+        assert (len(curves), len(dots)) == (4, 4)
+
+
+def test_curves_and_dots_are_those_of_the_largest_budget():
+    curves, detectors = detected(attacks=("fgsm",))
+    (axes,) = panels(operating_characteristics(curves, detectors))
+    drawn, dots = lines_of(axes)
+    largest = curves[curves["budget"] == 0.2]
+    expected = [
+        rows["true_positive_rate"].tolist()
+        for _, rows in largest.groupby(["threat", "detector"], sort=False)
+    ]
+    assert [list(line.get_ydata()) for line in drawn] == expected
+    assert {tuple(dot.get_xydata()[0]) for dot in dots} == {(0.01, 0.7)}
+
+
+def test_detectors_are_told_by_colour_and_threats_by_dashes():
+    (axes,) = panels(operating_characteristics(*detected(attacks=("fgsm",))))
+    drawn, dots = lines_of(axes)
+    assert [line.get_linestyle() for line in drawn] == ["-", "-", "--", "--"]
+    colours = [tuple(line.get_color()) for line in drawn]
+    assert colours[0] == colours[2] != colours[1] == colours[3]
+    assert [tuple(dot.get_color()) for dot in dots] == colours
+    (legend,) = axes.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "rec",
+        "jsd",
+        "blind attacker",
+        "aware attacker",
+    ]
+
+
+def test_a_threat_that_has_no_curve_at_the_largest_budget_shows_its_own_largest():
+    curves, detectors = detected(attacks=("fgsm",), detectors=("rec",))
+    gone = (curves["threat"] == AWARE) & (curves["budget"] == 0.2)
+    (axes,) = panels(operating_characteristics(curves[~gone], detectors))
+    drawn, dots = lines_of(axes)
+    assert len(drawn) == 2
+    assert drawn[1].get_ydata()[-1] == pytest.approx(1 - 0.1 * 0.1)
+    assert [dot.get_ydata()[0] for dot in dots] == pytest.approx([0.7, 0.6])
+
+
+def test_where_nothing_fools_the_classifier_the_panel_says_so():
+    curves, detectors = detected(filters=("magnet", "squeezing"))
+    gone = (curves["filter"] == "squeezing") & (curves["attack"] == "pgd")
+    found = panels(operating_characteristics(curves[~gone], detectors))
+    assert found[3].get_title() == "squeezing: pgd, nothing fools the classifier"
+    assert lines_of(found[3]) == ([], [])
+
+
+def test_without_curves_it_says_so():
+    curves, detectors = detected()
+    figure = operating_characteristics(curves.iloc[:0], detectors)
+    assert not figure.axes
+
+
+def test_the_stage_draws_one_model_and_seed(tmp_path, make_job, monkeypatch):
+    tables = detected()
+    paths = [tmp_path / name for name in ("roc.csv", "detectors.csv")]
+    for path, table in zip(paths, tables, strict=True):
+        more = [table.assign(model="adv"), table.assign(seed=1), table.assign(dataset="other")]
+        pd.concat([table, *more]).to_csv(path, index=False)
+    given = []
+
+    def noted(*tables):
+        given.extend(tables)
+        return operating_characteristics(*tables)
+
+    monkeypatch.setattr("epsigma.stages.draw.operating_characteristics", noted)
+    job = make_job({"seed": 0}, dataset="digits", model="mlp")
+    roc = tmp_path / "detectors.svg"
+    draw_detectors(job, curves=str(paths[0]), detectors=str(paths[1]), roc=str(roc))
+    assert [len(table) for table in given] == [len(table) for table in tables]
+    assert roc.exists()
+    assert roc.with_suffix(".png").exists()

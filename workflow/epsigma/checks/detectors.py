@@ -1,0 +1,49 @@
+"""Checks of the detectors: scored apart from what they watch over, and not too loud."""
+
+from collections.abc import Iterator
+
+from epsigma.checks.verdict import WARN, Evidence, Verdict, judged
+
+# How many times the rate of false positives that was asked for a detector may have.
+LOUD = 2.0
+
+
+def scored_apart(evidence: Evidence) -> Iterator[Verdict]:
+    """Where detectors look on, detected and corrected are counted apart, and each has its ROC."""
+    for name, about in evidence.filters.items():
+        detectors = about.get("detectors")
+        if not detectors:
+            continue
+        counted, drawn = (
+            table[table["filter"] == name] if len(table) else table
+            for table in (evidence.detection, evidence.detectors)
+        )
+        missing = [one for one in detectors if not len(drawn) or one not in set(drawn["detector"])]
+        yield Verdict(
+            "scored_apart",
+            {"filter": name},
+            judged(bool(len(counted)) and not missing),
+            len(detectors) - len(missing),
+            len(detectors),
+            f"In {len(counted)} cells detected and corrected are counted apart, and "
+            f"{len(detectors) - len(missing)} of {len(detectors)} detectors have an ROC.",
+        )
+
+
+def false_positives(evidence: Evidence) -> Iterator[Verdict]:
+    """On clean test images a detector rejects about as many as on those its threshold is set by."""
+    if not len(evidence.detectors):
+        return
+    names = ["dataset", "model", "seed", "filter", "detector"]
+    for keys, rows in evidence.detectors.groupby(names, sort=False):
+        *where, detector = keys
+        first, asked = rows.iloc[0], evidence.rates[str(detector)]
+        yield Verdict(
+            "false_positives",
+            dict(zip(names, where, strict=False)),
+            judged(first["false_positive_low"] <= LOUD * asked, WARN),
+            float(first["false_positive"]),
+            LOUD * asked,
+            f"{detector} rejects {first['false_positive']:.2%} of {first['n_clean']} clean test "
+            f"images; its threshold was set for {asked:.2%}.",
+        )

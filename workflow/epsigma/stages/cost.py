@@ -1,0 +1,162 @@
+"""Stage cost: what each defence takes, in training and for an image."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from epsigma.classifier import load_classifier
+from epsigma.device import CPU
+from epsigma.files import read_json, whole
+from epsigma.grid import Level
+from epsigma.stages.detect import watched
+from epsigma.stages.filter import build, seeded
+from epsigma.stages.job import Job
+from epsigma.tensors import read_clean
+
+# Images at a time that are timed, and how often in a round.
+TIMED = {1: 20, 1000: 1}
+# Rounds, in each of which every defence is timed once, one after the other.
+ROUNDS = 9
+# What is run before anything is timed.
+WARM_UP = 2
+
+COLUMNS = [
+    "dataset",
+    "model",
+    "filter",
+    "strength_name",
+    "strength",
+    "detectors",
+    "training_seconds",
+    "extra_training_seconds",
+    "parameters",
+    "multiply_adds",
+    *(f"microseconds_{batch}{of}" for batch in TIMED for of in ("", "_low", "_high")),
+    "rounds",
+]
+
+
+def measure_cost(job: Job, *, test: str, cost: str) -> None:
+    """Measure what the defences of a data set cost: on one core, nothing else at work.
+
+    Args:
+        job: its settings are the `defences`: of each the `cell` (`model`, `filter`, `strength`),
+            how to make the `model`, the `filter` and the `detectors`, the `checkpoint` of the
+            model, and paths of what training spent: `trained` (the model and its teacher),
+            `undefended` (the same of what it is a variant of, or of itself) and `autoencoders`.
+        test: clean test images.
+        cost: CSV to write, a row a defence, with the columns `COLUMNS`: seconds of the processor
+            in training, and by how much more that is than the undefended model's (empty for weights
+            from a file); `parameters` of all that is asked about an image; `multiply_adds` for one,
+            of matrix products and convolutions, as torch counts them (transforms, sorting and what
+            works value by value are none); microseconds an image in batches of 1 and 1,000, the
+            median over `rounds` in which all defences take turns, with their quartiles.
+    """
+    with job.logged() as log:
+        torch.set_num_threads(1)
+        images = read_clean(test, CPU).images
+        shown = {batch: _so_many(images, batch) for batch in TIMED}
+        entries = job.settings["defences"]
+        made = [_defence(job, entry) for entry in entries]
+        times = _in_turns(made, shown)
+        rows = []
+        for entry, defence, taken in zip(entries, made, times, strict=True):
+            cell, strength = entry["cell"], Level.parse(entry["cell"]["strength"])
+            rows.append(
+                {
+                    "dataset": job.cell["dataset"],
+                    "model": cell["model"],
+                    "filter": cell["filter"],
+                    "strength_name": strength.name,
+                    "strength": strength.value,
+                    "detectors": len(entry.get("detectors", ())),
+                    **_training(entry),
+                    "multiply_adds": multiply_adds(defence, shown[1]),
+                    **{name: value for batch in TIMED for name, value in _spread(taken, batch)},
+                    "rounds": ROUNDS,
+                }
+            )
+            log.info("%s", rows[-1])
+        with whole(cost) as temporary:
+            table = pd.DataFrame(rows, columns=COLUMNS)
+            table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def _so_many(images: Tensor, count: int) -> Tensor:
+    """Take so many images, the first ones again if there are fewer."""
+    return images[torch.arange(count) % len(images)].contiguous()
+
+
+def _defence(job: Job, entry: dict[str, Any]) -> nn.Module:
+    """Make all that is asked about an image, as one module."""
+    generator = seeded(job, CPU, "filter")
+    model = load_classifier(entry["checkpoint"], entry["model"], CPU)
+    through = nn.Sequential(build(entry["filter"], generator), model)
+    detectors = entry.get("detectors")
+    return watched(detectors, through, model, generator) if detectors else through
+
+
+@torch.no_grad()
+def _in_turns(
+    defences: Sequence[nn.Module], shown: dict[int, Tensor]
+) -> list[dict[int, list[float]]]:
+    """Time each defence once a round, in seconds an image, by size of the batch."""
+    taken: list[dict[int, list[float]]] = [{batch: [] for batch in TIMED} for _ in defences]
+    for defence in defences:
+        for _ in range(WARM_UP):
+            defence(shown[1])
+    for _ in range(ROUNDS):
+        for defence, mine in zip(defences, taken, strict=True):
+            for batch, times in TIMED.items():
+                mine[batch].append(_timed(defence, shown[batch], times) / batch)
+    return taken
+
+
+def _timed(ask: Callable[[Tensor], Tensor], images: Tensor, times: int) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        ask(images)
+    return (time.perf_counter() - started) / times
+
+
+def _spread(taken: dict[int, list[float]], batch: int) -> list[tuple[str, float]]:
+    low, middle, high = 1e6 * np.quantile(taken[batch], (0.25, 0.5, 0.75))
+    name = f"microseconds_{batch}"
+    return [(name, middle), (f"{name}_low", low), (f"{name}_high", high)]
+
+
+@torch.no_grad()
+def multiply_adds(module: nn.Module, image: Tensor) -> int:
+    """Count the multiply-adds of the matrix products and convolutions for an image (1, C, H, W)."""
+    with FlopCounterMode(display=False) as counter:
+        module(image)
+    return int(counter.get_total_flops()) // 2
+
+
+def _training(entry: dict[str, Any]) -> dict[str, float | int | None]:
+    """Add up what training spent."""
+    spent = {
+        part: [read_json(path) for path in entry[part]]
+        for part in ("trained", "undefended", "autoencoders")
+    }
+    # The model itself comes first, then its teacher, which nobody asks about an image.
+    asked = [*spent["trained"][:1], *spent["autoencoders"]]
+    total = _sum([*spent["trained"], *spent["autoencoders"]])
+    without = _sum(spent["undefended"])
+    return {
+        "training_seconds": total,
+        "extra_training_seconds": None if total is None or without is None else total - without,
+        "parameters": sum(one["parameters"] for one in asked),
+    }
+
+
+def _sum(spent: Sequence[dict[str, Any]]) -> float | None:
+    """Add up seconds; None if some are not known."""
+    seconds = [one["seconds"] for one in spent]
+    return None if None in seconds else float(sum(seconds))

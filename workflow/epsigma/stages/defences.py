@@ -1,0 +1,57 @@
+"""Stage defences: what each defence keeps, to whom, and what it costs."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from epsigma.files import whole, write_text
+from epsigma.pages import table_page
+from epsigma.stages.collect import read_table
+from epsigma.stages.job import Job
+
+# What a defence is told by.
+DEFENCE = ["dataset", "model", "filter", "strength_name", "strength"]
+CLEAN = ["clean", "clean_low", "clean_high"]
+
+
+def set_beside_cost(
+    job: Job, *, robust: str, clean: str, costs: Sequence[str], defences: str, page: str
+) -> None:
+    """Write the table of defences.
+
+    Args:
+        job: identity and log.
+        robust: `robust.csv`.
+        clean: `clean.csv`.
+        costs: tables of `epsigma.stages.cost`, of each data set.
+        defences: CSV to write, see `table_of_defences`.
+        page: HTML to write, that shows it.
+    """
+    with job.logged():
+        table = table_of_defences(
+            read_table(robust), read_table(clean), pd.concat([read_table(path) for path in costs])
+        )
+        with whole(defences) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+        write_text(page, table_page(table, "Defences: what they keep, and what they cost"))
+
+
+def table_of_defences(
+    robust: pd.DataFrame, clean: pd.DataFrame, cost: pd.DataFrame
+) -> pd.DataFrame:
+    """Set what each defence keeps beside what it costs.
+
+    Returns:
+        The rows of `robust`, a defence, seed, norm and budget each (those of 0, where nothing is
+        attacked, left out), with the defence's accuracy on `clean` images and its Wilson interval
+        after what says which it is, and the columns of `cost` at the end.
+    """
+    attacked = robust[robust["budget"] != 0]
+    harmless = clean.rename(
+        columns=dict(zip(("accuracy", "accuracy_low", "accuracy_high"), CLEAN, strict=True))
+    )
+    harmless = harmless[[*DEFENCE, "seed", *CLEAN]]
+    table = attacked.merge(harmless, "left", on=[*DEFENCE, "seed"]).merge(cost, "left", on=DEFENCE)
+    identity = ["dataset", "model", "filter", "strength_name", "strength", "seed", "norm"]
+    first = [*identity, "budget_name", "budget", *CLEAN]
+    return table[[*first, *(name for name in table if name not in first)]]
