@@ -9,6 +9,7 @@ from epsigma.checks.detectors import LOUD, false_positives, scored_apart
 from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence
 from epsigma.detection import OUTCOMES, RATES, area, detectors_of, outcomes, roc, successes
 from epsigma.files import read_json, read_ledger, write_json
+from epsigma.filters.bitdepth import BitDepth
 from epsigma.grid import AWARE, BLIND
 from epsigma.stages.collect import tabulate
 from epsigma.stages.evaluate import evaluate, evaluate_clean, judge, summarise
@@ -560,10 +561,21 @@ def test_requantised_images_are_those_of_files(score, trained, detectors):
 
 
 def test_a_perturbation_of_less_than_half_a_level_is_rounded_away(score, trained):
-    perturbed = trained.images + (0.3 / 255) * (trained.images < 0.5)
-    _, attacked, _ = score(perturbed, detectors=False, requantise=True)
-    right = trained.model(trained.images).argmax(1) == trained.labels
-    assert attacked["correct_8bit"].tolist() == right.tolist()
+    # Three bits tell 18.3 levels of 255 from 18: 18.2 are half of a seventh.
+    dark = trained.images < 18 / 255
+    perturbed = torch.where(dark, 18.3 / 255, trained.images)
+    on_disk = torch.where(dark, 18 / 255, trained.images)
+    rough = BitDepth(bits=3)
+    assert rough(perturbed[dark]).min() > rough(on_disk[dark]).max()
+    told = {"implementation": "epsigma.filters.bitdepth:BitDepth", "parameters": {"bits": 3}}
+    _, attacked, metrics = score(perturbed, detectors=False, requantise=True, filter=told)
+    right, rounded = (
+        (trained.model(rough(images)).argmax(1) == trained.labels).tolist()
+        for images in (perturbed, on_disk)
+    )
+    assert attacked["correct"].tolist() == right
+    assert attacked["correct_8bit"].tolist() == rounded
+    assert metrics["n_correct_8bit"] == sum(rounded) > sum(right)
 
 
 def cell_row(**more):

@@ -246,6 +246,19 @@ def test_a_part_that_draws_is_held_against_its_mean_and_its_deviation():
     assert biased["formula_error"] > 6 * biased["standard_error"]
 
 
+def test_each_part_is_held_against_its_formula_on_what_the_one_before_returns():
+    seen = []
+
+    class Noting(Off):
+        def forward(self, given):
+            seen.append(given)
+            return given
+
+    conformance(sequence(Gaussian(sigma=1), BitDepth(bits=3), Noting(0)), probes())
+    (given,) = seen
+    assert torch.equal(given, BitDepth(bits=3)(Gaussian(sigma=1)(probes())))
+
+
 def test_the_one_that_is_farthest_is_told_of():
     found = conformance(sequence(Off(0.1), Off(0.3), Off(0.2)), probes())
     assert found["formula_error"] == pytest.approx(0.3, abs=1e-6)

@@ -17,7 +17,8 @@ from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
-from epsigma.stages.attack import target
+from epsigma.rows import attacked_rows
+from epsigma.stages.attack import make_set, target
 from epsigma.threats import Bpda, Expectation, Watched, ask, defended, settled
 from torch import nn
 
@@ -416,3 +417,37 @@ def test_a_random_filter_is_averaged_over_and_detectors_are_asked_once(trained, 
 def test_without_detectors_nothing_is_watched(trained, told):
     del told["detectors"]
     assert not isinstance(target(told, trained.model, seeded()), Watched)
+
+
+# --- The stage
+
+
+def timid(model, images, labels, *, eps):
+    """An attack that gives up where detectors look on."""
+    return images if isinstance(model, Watched) else fgsm(model, images, labels, eps=eps)
+
+
+def heedless(model, images, labels, *, eps):
+    """An attack that gives up where none do."""
+    return fgsm(model, images, labels, eps=eps) if isinstance(model, Watched) else images
+
+
+@pytest.mark.parametrize("attack", [timid, heedless], ids=lambda attack: attack.__name__)
+@pytest.mark.parametrize("threshold", [0.0, 1e3], ids=["all rejected", "none rejected"])
+def test_of_two_ways_to_attack_what_detectors_watch_the_one_that_gets_through_counts(
+    trained, attack, threshold
+):
+    model = Watched(trained.model, trained.model, [Rough()], [threshold])
+    settings = {"implementation": f"{__name__}:{attack.__name__}", "parameters": {"eps": 0.2}}
+    rows = attacked_rows(trained.labels, 10, examples=None, targets="untargeted")
+    made, _ = make_set(settings, seeded(), model, trained.images, rows)
+    moved = (made != trained.images).flatten(1).any(1)
+    bold = fgsm(trained.model, trained.images, trained.labels, eps=0.2)
+    wrong = trained.model(bold).argmax(1) != trained.labels
+    right = trained.model(trained.images).argmax(1) == trained.labels
+    assert wrong[right].float().mean() > 0.5
+    if attack is timid:
+        # What the attack of the bare classifier finds is taken where it gets through, only there.
+        assert torch.equal(moved[right], wrong[right] & (threshold > 0))
+    elif threshold:
+        assert moved[right & wrong].all()

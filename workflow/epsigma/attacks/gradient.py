@@ -37,4 +37,6 @@ def input_gradient(
     with torch.enable_grad():
         logits = ask(model, x, labels)
         (gradient,) = torch.autograd.grad(LOSSES[loss](logits, labels).sum(), x)
-    return gradient, logits.detach()
+    # That of a sum is one number for all, which nobody can change in place.
+    own = gradient.clone() if 0 in gradient.stride() else gradient
+    return own, logits.detach()

@@ -47,7 +47,7 @@ def operating_characteristics(curves: pd.DataFrame, detectors: pd.DataFrame) -> 
                 dot = set_at[
                     (set_at["threat"] == threat)
                     & (set_at["detector"] == detector)
-                    & (set_at["budget"] == line["budget"].iloc[0])
+                    & (set_at["budget"].fillna(0) == line["budget"].fillna(0).iloc[0])
                 ]
                 axes.plot(
                     dot["false_positive"], dot["true_positive"], "o", color=colours[str(detector)]
