@@ -24,6 +24,7 @@ SCORES = [f"{MODEL}/{name}/*/push/eps~0.1" for name in ("metrics", "ledger")]
 MOMENTS = {
     "training": ("training", ["digits"]),
     "the end of training": (f"naming results/{MODEL}/checkpoint.ckpt", ["digits"]),
+    "training, its checkpoint written": (f"naming results/{MODEL}/training.json", ["digits"]),
     "a cell's attack": ("attack of 0.1", [*SETS, *SCORES]),
     "a cell, its ledger written": (f"naming {CELL}", [*SETS, *SCORES]),
     "collect, its table written": ("naming results/tables/cells.csv", []),
