@@ -261,6 +261,21 @@ def _fill_defaults(value: Any, schema: Schema, root: Schema) -> None:
             _fill_defaults(item, schema["items"], root)
 
 
+def _look_up(
+    registry: Mapping[str, Kind], name: str, at: str, reserved: str | None = None
+) -> tuple[Kind | None, str]:
+    """Find the entry of a registry, or say what is wrong with the kind of the block at `at`."""
+    try:
+        kind: Kind | None = find(registry, name)
+    except Exception as error:  # A module of the user's own may raise anything.
+        return None, f"{at}.kind: {name!r} is no entry of a registry: {_reason(error)}"
+    if kind is None or name == reserved:
+        allowed = _listed(one for one in registry if one != reserved)
+        own = "or package.module:ENTRY of your own"
+        return None, f"{at}.kind: there is no {name!r} here; allowed: {allowed}, {own}"
+    return kind, ""
+
+
 def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
     """Check each block of a section against its kind, and the section's names."""
     registry = REGISTRIES[section]
@@ -268,17 +283,9 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
     for index, block in enumerate(blocks):
         block.setdefault("name", block["kind"].rpartition(":")[2].lower())
         at = f"{section}[{index}] ({block['name']})"
-        try:
-            kind = find(registry, block["kind"])
-        except Exception as error:  # A module of the user's own may raise anything.
-            yield f"{at}.kind: {block['kind']!r} is no entry of a registry: {_reason(error)}"
-            continue
-        if kind is None or block["kind"] == RESERVED.get(section):
-            allowed = ", ".join(name for name in registry if name != RESERVED.get(section))
-            yield (
-                f"{at}.kind: there is no {block['kind']!r} here; allowed: {allowed}, or "
-                "package.module:ENTRY of your own"
-            )
+        kind, fault = _look_up(registry, block["kind"], at, RESERVED.get(section))
+        if kind is None:
+            yield fault
             continue
         if not re.fullmatch(NAME, block["name"]):
             yield (
@@ -319,16 +326,9 @@ def _check_blocks(section: str, blocks: list[dict[str, Any]]) -> Iterator[str]:
 
 def _check_training(training: dict[str, Any], at: str) -> Iterator[str]:
     """Check how a model is trained against its kind of training; a sweep has distinct values."""
-    try:
-        kind = find(TRAININGS, training["kind"])
-    except Exception as error:  # A module of the user's own may raise anything.
-        yield f"{at}.kind: {training['kind']!r} is no entry of a registry: {_reason(error)}"
-        return
+    kind, fault = _look_up(TRAININGS, training["kind"], at)
     if kind is None:
-        yield (
-            f"{at}.kind: there is no {training['kind']!r} here; allowed: {_listed(TRAININGS)}, or "
-            "package.module:ENTRY of your own"
-        )
+        yield fault
         return
     schema = block_schema(kind)
     general = general_keys("models")["training"]["properties"]
@@ -343,14 +343,9 @@ def _check_parts(parts: list[dict[str, Any]] | None, at: str) -> Iterator[str]:
     """Check filters that are parts of something else: blocks without a name, and no list."""
     for index, part in enumerate(parts or ()):
         here = f"{at}[{index}]"
-        try:
-            kind = find(FILTERS, part["kind"])
-        except Exception as error:  # A module of the user's own may raise anything.
-            yield f"{here}.kind: {part['kind']!r} is no entry of a registry: {_reason(error)}"
-            continue
-        if kind is None or part["kind"] == NO_FILTER:
-            allowed = _listed(name for name in FILTERS if name != NO_FILTER)
-            yield f"{here}.kind: there is no {part['kind']!r} here; allowed: {allowed}"
+        kind, fault = _look_up(FILTERS, part["kind"], here, NO_FILTER)
+        if kind is None:
+            yield fault
             continue
         schema = {
             "type": "object",

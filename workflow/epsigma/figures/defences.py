@@ -2,9 +2,9 @@
 
 from itertools import cycle
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,19 +24,23 @@ COST = "microseconds_1000"
 def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
     """Draw the accuracy under the worst of all attacks against the time an image takes.
 
-    A row a budget, one attacker on the left and the other on the right; a colour a model, a marker
-    a filter. Of a filter's strengths the one is shown that keeps most from an aware attacker.
+    A row a budget at which filters are attacked by who knows them (all, if none is), one attacker
+    on the left and the other on the right; a colour a model, a marker a filter. Of a filter's
+    strengths the one is shown that keeps most from an aware attacker.
 
     Args:
         defences: rows of `defences.csv`, of one data set and norm.
     """
     shown = best_strengths(defences)
+    # Where no filter meets an attacker who knows it, there is nothing to set side by side.
+    settled = shown[(shown["filter"] != NO_FILTER) & shown["aware"].notna()]["budget"]
+    shown = shown[shown["budget"].isin(settled)] if len(settled) else shown
     budgets = sorted(shown["budget"].unique())
     if not budgets:
         return style.nothing()
     models, filters = (list(dict.fromkeys(shown[name])) for name in ("model", "filter"))
-    palette = mpl.colormaps["cividis"](np.linspace(0, 0.92, len(models)))
-    colours = dict(zip(models, palette, strict=True))
+    # Models have no order: hues that the colour-blind tell apart.
+    colours = dict(zip(models, cycle(sns.color_palette("colorblind")), strict=False))
     markers = dict(zip(filters, cycle(MARKERS), strict=False))
     figure = Figure(layout="constrained", figsize=(11.5, 3.3 * len(budgets) + 0.6))
     grid = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
