@@ -1,8 +1,8 @@
 """The registry of ways to train a classifier.
 
 An implementation is an `epsigma.training.objective.Objective`, made from its hyper-parameters by
-keyword. That of a kind with a `teacher` is given the teacher's module, too, and its `of_teacher` makes
-what the teacher learns.
+keyword. That of a kind with a `teacher` is given the teacher's module, too, and its `of_teacher`
+makes what the teacher learns.
 """
 
 from epsigma.kinds import Schema, TrainingKind
