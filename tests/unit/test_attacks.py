@@ -10,7 +10,7 @@ from epsigma.attacks import ATTACKS
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.losses import LOSSES, cross_entropy, margin
-from epsigma.attacks.pgd import L2, LINF, pgd, pgd_l2
+from epsigma.attacks.pgd import L2, LINF, OPTIMIZERS, pgd, pgd_l2
 from epsigma.attacks.square import covered, square
 from epsigma.attacks.transfer import transfer
 from epsigma.datasets.digits import digits
@@ -378,6 +378,7 @@ REFUSED = [
         for size in (0, -0.1, math.inf, math.nan)
     ),
     ("pgd", {"loss": "hinge"}, "loss = 'hinge' is none of cross_entropy, margin"),
+    ("pgd", {"optimizer": "sgd"}, "optimizer = 'sgd' is none of steepest, adam"),
     ("square", {"queries": 0}, "queries = 0 is less than 1"),
     *(("square", {"p_init": p}, r"p_init = .* is outside \(0, 1\]") for p in (0, 1.1, math.nan)),
 ]
@@ -410,6 +411,7 @@ def in_double(trained):
     restarts=st.integers(1, 3),
     random_start=st.booleans(),
     early_stop=st.booleans(),
+    optimizer=st.sampled_from(OPTIMIZERS),
     loss=st.sampled_from(sorted(LOSSES)),
     seed=st.integers(0, 2**32 - 1),
     shape=st.sampled_from([(1, 5, 4), (3, 2, 2)]),
@@ -435,6 +437,7 @@ def test_pgd_stays_in_its_ball_and_in_the_pixel_range(norm, eps, seed, shape, **
         {"random_start": False, "step_size": 0.3},
         {"restarts": 3, "step_size": 0.3},
         {"restarts": 3, "early_stop": True},
+        {"random_start": False, "optimizer": "adam"},
     ],
     ids=str,
 )
@@ -489,12 +492,14 @@ def test_a_step_in_l2_is_as_long_as_it_should_be_however_short_the_gradient(scal
     assert length(found - images, "l2").item() == pytest.approx(0.03, rel=1e-4)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("norm", PGD)
-def test_where_there_is_no_gradient_pgd_stays(norm):
+def test_where_there_is_no_gradient_pgd_stays(norm, optimizer):
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).requires_grad_(False)
     model[1].weight.zero_()
     images, labels = random(5, 1, 2, 2), torch.tensor([0, 1, 0, 1, 0])
-    found = PGD[norm](model, images, labels, eps=0.3, steps=3, random_start=False)
+    how = {"steps": 3, "random_start": False, "optimizer": optimizer}
+    found = PGD[norm](model, images, labels, eps=0.3, **how)
     assert torch.equal(found, images)
 
 
@@ -592,10 +597,15 @@ def test_without_a_random_start_there_is_nothing_to_restart(trained):
     assert len(model.asked) == 3
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.6)])
-def test_early_stopping_leaves_an_example_where_it_is_first_misclassified(trained, norm, eps):
+def test_early_stopping_leaves_an_example_where_it_is_first_misclassified(
+    trained, norm, eps, optimizer
+):
     model, images, labels = in_double(trained)
-    how = {"eps": eps, "step_size": eps / 4, "random_start": False}
+    # A step of Adam is as long as that in every value.
+    step_size = eps / 4 if (norm, optimizer) != ("l2", "adam") else eps / 32
+    how = {"eps": eps, "step_size": step_size, "random_start": False, "optimizer": optimizer}
     steps = 6
     path = [images] + [
         PGD[norm](model, images, labels, steps=upto, **how) for upto in range(1, steps + 1)
@@ -619,18 +629,58 @@ def test_early_stopping_asks_only_about_what_is_still_classified_correctly(train
 
 
 @pytest.mark.parametrize("early_stop", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("norm", PGD)
 @pytest.mark.parametrize("batch", [1, 7])
-def test_without_a_random_start_the_batch_size_changes_nothing(trained, norm, batch, early_stop):
+def test_without_a_random_start_the_batch_size_changes_nothing(
+    trained, norm, batch, optimizer, early_stop
+):
     model, images, labels = in_double(trained)
     images, labels = images[:30], labels[:30]
-    how = {"eps": 0.1, "steps": 5, "random_start": False, "early_stop": early_stop}
+    how = {"eps": 0.1, "steps": 5, "random_start": False}
+    how |= {"optimizer": optimizer, "early_stop": early_stop}
     together = PGD[norm](model, images, labels, **how)
     apart = [
         PGD[norm](model, *part, **how)
         for part in zip(images.split(batch), labels.split(batch), strict=True)
     ]
     torch.testing.assert_close(torch.cat(apart), together, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.1), ("l2", 0.8)])
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_with_adam_the_steps_are_torch_s_on_gradients_of_length_1(trained, norm, eps, restarts):
+    model, images, labels = in_double(trained)
+    images, labels = images[:20], labels[:20]
+    how = {"eps": eps, "steps": 8, "step_size": 0.02, "random_start": restarts > 1}
+
+    def drawing():
+        return torch.Generator().manual_seed(0)
+
+    found = PGD[norm](
+        model, images, labels, optimizer="adam", restarts=restarts, generator=drawing(), **how
+    )
+    ball, generator, ends = {"linf": LINF, "l2": L2}[norm], drawing(), []
+    for _ in range(restarts):
+        x = images.clone()
+        if restarts > 1:
+            x = (x + ball.start(torch.empty_like(x), eps, generator)).clamp_(0, 1)
+        x.requires_grad_()
+        # Each run starts without a memory.
+        adam = torch.optim.Adam([x], lr=0.02, maximize=True)
+        for _ in range(8):
+            gradient, _ = input_gradient(model, x, labels, "cross_entropy")
+            x.grad = gradient / torch.linalg.vector_norm(gradient, dim=(1, 2, 3), keepdim=True)
+            adam.step()
+            with torch.no_grad():
+                x.copy_(ball.projection(images, eps)(x.clone()))
+        ends.append(x.detach())
+    if restarts == 1:
+        torch.testing.assert_close(found, ends[0], atol=1e-9, rtol=0)
+    else:
+        apart = torch.stack([(found - end).abs().amax((1, 2, 3)) for end in ends])
+        assert apart.amin(0).max() < 1e-9
+        assert len(apart.argmin(0).unique()) > 1
 
 
 # --- Agreement with Foolbox

@@ -8,6 +8,7 @@ from epsigma.checkpoint import load_autoencoder
 from epsigma.classifier import ModelError
 from epsigma.device import CPU
 from epsigma.filters.reformer import Reformer
+from epsigma.shared import asked_once
 from epsigma.training.denoising import Denoising
 from learning import school
 from torch import nn
@@ -171,6 +172,39 @@ def test_a_loaded_autoencoder_is_frozen_and_in_eval_mode(learnt):
     model = load_autoencoder(located(learnt), CPU)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+class Overshooting(nn.Module):
+    """An autoencoder that leaves the pixel range."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(4.0))
+
+    def forward(self, given):
+        return self.factor * given - 1
+
+
+def test_what_a_loaded_autoencoder_returns_is_brought_into_the_pixel_range(tmp_path):
+    path = tmp_path / "own.ckpt"
+    content = {"state_dict": {"model.factor": torch.tensor(4.0)}}
+    torch.save({**content, "hyper_parameters": {"shape": [1, 1, 4]}}, path)
+    own = {"implementation": f"{__name__}:Overshooting", "parameters": {}, "checkpoint": str(path)}
+    model, given = load_autoencoder(own, CPU), torch.tensor([0.0, 0.3, 0.5, 1.0])[None, None, None]
+    torch.testing.assert_close(model(given).flatten(), torch.tensor([0, 0.2, 1, 1]))
+    # After every pass.
+    twice = Reformer(passes=2, autoencoder=model)(given)
+    assert twice.flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_a_reformer_and_detectors_ask_the_same_checkpoint_once(learnt, digits):
+    how, clean = located(learnt), digits.test().images[:5]
+    one, other = load_autoencoder(how, CPU), load_autoencoder(how, CPU)
+    with asked_once():
+        reformed = Reformer(passes=1, autoencoder=one)(clean)
+        assert other(clean) is reformed
+    # Asked apart, they agree.
+    assert torch.equal(other(clean), reformed)
 
 
 def test_it_draws_noisy_images_towards_clean_ones(digits, learnt):

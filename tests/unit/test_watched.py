@@ -363,6 +363,31 @@ def test_restarts_keep_a_result_that_gets_through(watched, accepted):
     assert of_all.sum() > first.sum()
 
 
+class Ravine(Detector):
+    """Accepts images of two values that are nearly alike."""
+
+    def forward(self, images, logits, model):
+        return images.flatten(1).diff(dim=1).abs().squeeze(1)
+
+
+@pytest.mark.parametrize(("attack", "eps"), [(pgd, 0.3), (pgd_l2, 0.4)])
+def test_along_what_is_accepted_adam_gets_on_where_steps_that_forget_go_to_and_fro(attack, eps):
+    # The class is told by the first value; a step aside of half a step's length is rejected.
+    bare = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).requires_grad_(False)
+    bare[1].weight.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0]]))
+    bare[1].bias.copy_(torch.tensor([0.0, -6.0]))
+    model = Watched(bare, bare, [Ravine()], [0.005])
+    images = torch.linspace(0.45, 0.55, 50).view(50, 1, 1, 1).expand(50, 1, 1, 2).contiguous()
+    labels = torch.zeros(50, dtype=torch.int64)
+    how = {"eps": eps, "steps": 40, "step_size": 0.01, "loss": "margin", "random_start": False}
+    steepest, adam = (
+        attack(model, images, labels, optimizer=one, early_stop=True, **how)
+        for one in ("steepest", "adam")
+    )
+    assert gets_through(model, steepest, labels).float().mean() < 0.5
+    assert gets_through(model, adam, labels).all()
+
+
 # --- What a job is told
 
 
@@ -392,7 +417,9 @@ def told(tmp_path):
 def test_an_aware_attacker_is_told_of_the_detectors(trained, told):
     model = target(told, trained.model, seeded())
     assert isinstance(model, Watched)
-    assert model.bare is trained.model
+    # Asked by the detectors and behind the filter, it answers once.
+    assert model.bare.module is trained.model
+    assert model.through[1] is model.bare
     assert model.thresholds == (0.125,)
     assert isinstance(model.detectors[0].filters[0], Bpda)
     expected = Squeezing(filters=[Median(size=3)])

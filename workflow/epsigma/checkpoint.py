@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from epsigma.files import damaged
 from epsigma.kinds import load
+from epsigma.shared import Shared
 
 # What torch.load raises for a file that is damaged or holds more than tensors and plain values.
 UNREADABLE = (
@@ -62,7 +63,8 @@ def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Modul
         device: where to.
 
     Returns:
-        From images to images, in eval mode, its parameters frozen.
+        From images to images in [0, 1], in eval mode, its parameters frozen; what detectors and a
+        reformer ask of the same checkpoint is `Shared`.
 
     Raises:
         ValueError: if the checkpoint is damaged, or belongs to another.
@@ -72,4 +74,6 @@ def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Modul
     fill(made, weights, settings["checkpoint"])
     # Convolutions of few channels take a third to a half of the time so.
     made.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return made
+    # Brought into the pixel range here, so that all who ask get the same tensor.
+    within = nn.Sequential(made, nn.Hardtanh(0, 1)).eval()
+    return Shared(within, settings["checkpoint"])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from epsigma.detectors.detector import Detector
 from epsigma.filters.filter import Filter
+from epsigma.shared import asked_once
 
 GRADIENTS = ("exact", "bpda")
 # Scores below this are taken for it: their logarithm is finite.
@@ -80,7 +81,8 @@ class Watched(nn.Module):
 
     Args:
         through: what is defended, filter included: from images to logits.
-        bare: the classifier, which detectors may ask.
+        bare: the classifier, which detectors may ask; the one of `through`, as a `Shared`, if what
+            both ask it is to be computed once.
         detectors: what looks at the images; at least one.
         thresholds: above which each rejects; at least 0.
 
@@ -108,7 +110,8 @@ class Watched(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, K + 1)."""
-        return self.with_rejection(self.through(images), self.scores(images))
+        with asked_once():
+            return self.with_rejection(self.through(images), self.scores(images))
 
     def scores(self, images: Tensor) -> Tensor:
         """Ask the detectors about images (N, C, H, W): (N, D)."""

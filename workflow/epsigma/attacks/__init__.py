@@ -68,6 +68,13 @@ _PGD: dict[str, Schema] = {
         "type": "boolean",
         "default": False,
     },
+    "optimizer": {
+        "description": "`steepest`: each step is the gradient's steepest of its length; `adam`: "
+        "steps remember the gradients before, which helps where these turn at every step, as at "
+        "the edge of what a detector accepts",
+        "enum": ["steepest", "adam"],
+        "default": "steepest",
+    },
     "loss": _LOSS,
 }
 

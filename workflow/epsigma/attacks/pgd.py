@@ -19,8 +19,13 @@ _TINY = 1e-30
 # The squares of shorter ones are lost in float32, as the gradients of confident models are.
 _SQUARABLE = 1e-15
 
+OPTIMIZERS = ("steepest", "adam")
+# Adam's, as Kingma & Ba (2015) have them.
+_BETA1, _BETA2, _ADAM_EPS = 0.9, 0.999, 1e-8
 
 Projection = Callable[[Tensor], Tensor]
+# From the gradient of some rows, and which of all rows they are, to their step of length about 1.
+Direction = Callable[[Tensor, Tensor | slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,30 @@ LINF = Ball(start=_uniform, direction=Tensor.sign_, projection=_into_box)
 L2 = Ball(start=_in_l2, direction=_unit, projection=_into_sphere)
 
 
+def _steepest(ball: Ball) -> Direction:
+    return lambda gradient, _: ball.direction(gradient)
+
+
+def _adam(like: Tensor) -> Direction:
+    """Make Adam's directions for rows that are all worked on from the start until they are done.
+
+    Each gradient is brought to length 1 first: where the loss changes its terms, so may its scale.
+    """
+    mean, square = torch.zeros_like(like), torch.zeros_like(like)
+    count = 0
+
+    def direction(gradient: Tensor, at: Tensor | slice) -> Tensor:
+        nonlocal count
+        count += 1
+        gradient = _unit(gradient)
+        mean[at] = first = mean[at].lerp_(gradient, 1 - _BETA1)
+        square[at] = second = square[at].lerp_(gradient.square_(), 1 - _BETA2)
+        length = (second / (1 - _BETA2**count)).sqrt_().add_(_ADAM_EPS)
+        return (first / (1 - _BETA1**count)).div_(length)
+
+    return direction
+
+
 def pgd(
     model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, **hyperparameters: Any
 ) -> Tensor:
@@ -116,6 +145,7 @@ def ascend(
     random_start: bool = True,
     restarts: int = 1,
     early_stop: bool = False,
+    optimizer: str = "steepest",
     loss: str = "cross_entropy",
     on_step: Callable[[Tensor], None] | None = None,
     generator: torch.Generator | None = None,
@@ -134,6 +164,9 @@ def ascend(
         restarts: runs; without `random_start` they would all be the same, and one is made. Of
             each example the first misclassified result counts, else the one of the largest loss.
         early_stop: an example that is misclassified is left alone from then on.
+        optimizer: `steepest`, the steepest step of length α in the norm; or `adam`, whose steps of
+            about α a value remember the gradients before: where these turn at every step, as at
+            the edge of what a detector accepts, it gets on.
         loss: a key of `LOSSES`.
         on_step: called at each step with the losses (M,) of the examples that are worked on.
         generator: draws the starts; torch's global one if None.
@@ -143,15 +176,18 @@ def ascend(
 
     Raises:
         ValueError: if `steps` or `restarts` is less than 1, `step_size` is not positive and
-            finite, or `loss` is unknown.
+            finite, or `loss` or `optimizer` is unknown.
 
     Source: Madry, Makelov, Schmidt, Tsipras & Vladu 2018 (arXiv:1706.06083), section 2.1; in ℓ2 the
-    steepest ascent is along the gradient itself (their appendix).
+    steepest ascent is along the gradient itself (their appendix). With Adam, Uesato, O'Donoghue,
+    van den Oord & Kohli 2018 (arXiv:1802.05666), section 4.
     """
     if steps < 1 or restarts < 1:
         raise ValueError(f"steps = {steps} and restarts = {restarts} must be at least 1")
     if step_size is not None and not 0 < step_size < math.inf:
         raise ValueError(f"step_size = {step_size} is not positive and finite")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer = {optimizer!r} is none of {', '.join(OPTIMIZERS)}")
     alpha = REACH * eps / steps if step_size is None else step_size
     checked(loss)
     runs = restarts if random_start else 1
@@ -167,7 +203,8 @@ def ascend(
         if not todo.any():
             break
         left = todo if early_stop else None
-        _climb(model, x, images, labels, ball, eps, steps, alpha, loss, left, on_step)
+        direction = _adam(x) if optimizer == "adam" else _steepest(ball)
+        _climb(model, x, images, labels, ball, direction, eps, steps, alpha, loss, left, on_step)
         if runs == 1:
             return x
         reached = _height(model, x, labels, loss)
@@ -183,6 +220,7 @@ def _climb(
     images: Tensor,
     labels: Tensor,
     ball: Ball,
+    direction: Direction,
     eps: float,
     steps: int,
     alpha: float,
@@ -197,7 +235,7 @@ def _climb(
             gradient, logits = input_gradient(model, x, labels, loss)
             if on_step:
                 on_step(LOSSES[loss](logits, labels))
-            project(x.add_(ball.direction(gradient), alpha=alpha))
+            project(x.add_(direction(gradient, slice(None)), alpha=alpha))
             # Its memory is the next step's.
             del gradient
         return
@@ -212,7 +250,7 @@ def _climb(
         if on_step:
             on_step(LOSSES[loss](logits[right], true[right]))
         project = ball.projection(origin[right], eps)
-        x[at] = project(here[right].add_(ball.direction(gradient[right]), alpha=alpha))
+        x[at] = project(here[right].add_(direction(gradient[right], at), alpha=alpha))
 
 
 @torch.no_grad()

@@ -39,5 +39,5 @@ class Reformer(Filter):
 
     def _passed(self, autoencoder: nn.Module, images: Tensor) -> Tensor:
         for _ in range(self.passes):
-            images = autoencoder(images).clamp(0, 1)
+            images = autoencoder(images)
         return images

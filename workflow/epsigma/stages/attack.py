@@ -12,6 +12,7 @@ from epsigma.classifier import load_classifier
 from epsigma.device import resolve
 from epsigma.kinds import load
 from epsigma.rows import Rows, attacked_rows, fooling_rows
+from epsigma.shared import Shared
 from epsigma.stages.detect import watched
 from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
@@ -162,6 +163,7 @@ def target(settings: dict[str, Any], model: nn.Module, generator: torch.Generato
     if "filter" not in settings:
         return model
     how = settings["filter"]
+    model = Shared(model)
     through = defended(
         build(how, generator),
         model,

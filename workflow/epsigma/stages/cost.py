@@ -14,6 +14,7 @@ from epsigma.classifier import load_classifier
 from epsigma.device import CPU
 from epsigma.files import read_json, whole
 from epsigma.grid import Level
+from epsigma.shared import Shared
 from epsigma.stages.detect import watched
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
@@ -96,7 +97,7 @@ def _so_many(images: Tensor, count: int) -> Tensor:
 def _defence(job: Job, entry: dict[str, Any]) -> nn.Module:
     """Make all that is asked about an image, as one module."""
     generator = seeded(job, CPU, "filter")
-    model = load_classifier(entry["checkpoint"], entry["model"], CPU)
+    model = Shared(load_classifier(entry["checkpoint"], entry["model"], CPU))
     through = nn.Sequential(build(entry["filter"], generator), model)
     detectors = entry.get("detectors")
     return watched(detectors, through, model, generator) if detectors else through

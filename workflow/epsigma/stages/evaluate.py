@@ -16,6 +16,7 @@ from epsigma.device import CPU, resolve
 from epsigma.files import read_ledger, write_json, write_ledger
 from epsigma.filters.filter import Filter
 from epsigma.grid import Level
+from epsigma.shared import Shared, asked_once
 from epsigma.stages.detect import watched
 from epsigma.stages.filter import build, seeded
 from epsigma.stages.job import Job
@@ -43,7 +44,7 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     """
     with job.logged() as log:
         clean = read_clean(test, CPU)
-        model = load_classifier(checkpoint, job.settings["model"], CPU)
+        model = Shared(load_classifier(checkpoint, job.settings["model"], CPU))
         generator = seeded(job, CPU, "filter")
         through = _behind(build(job.settings["filter"], generator), model, CPU)
         columns = _scored(job, through, model, clean.images, clean.labels, perturbed=False)
@@ -84,7 +85,7 @@ def evaluate(
     """
     with job.logged() as log:
         given = read_image_set(images or adversarial, CPU)
-        model = load_classifier(checkpoint, job.settings["model"], CPU)
+        model = Shared(load_classifier(checkpoint, job.settings["model"], CPU))
 
         def scored(shown: Tensor) -> Columns:
             through: Classifier = model
@@ -202,9 +203,10 @@ def judge(model: Watched, names: Sequence[str], images: Tensor, labels: Tensor) 
     """
     logits, scores, bare = [], [], []
     for (batch,) in batches(images):
-        logits.append(model.through(batch))
-        scores.append(model.scores(batch))
-        bare.append(model.bare(batch).argmax(1))
+        with asked_once():
+            logits.append(model.through(batch))
+            scores.append(model.scores(batch))
+            bare.append(model.bare(batch).argmax(1))
     behind, suspicion = torch.cat(logits), torch.cat(scores)
     columns = _answers(behind, labels)
     with_rejection = settled(model.with_rejection(behind, suspicion), labels)
