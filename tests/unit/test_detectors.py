@@ -188,6 +188,26 @@ def test_squeezing_goes_from_0_to_2(trained):
     assert 1 < found.max() <= 2 + 1e-6
 
 
+def test_squeezing_has_a_gradient_where_the_classifier_is_sure_of_both_answers(trained, settings):
+    # So sure that softmax in single precision has none.
+    def sure(images):
+        return 1e3 * trained.model(images)
+
+    detector = build_detector(settings("squeezing"), CPU)
+    x = trained.images.clone().requires_grad_()
+    found = detector(x, sure(x), sure)
+    # What is scored does not depend on whether a gradient is wanted.
+    assert torch.equal(found, asked(detector, trained.images, sure))
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert (gradient != 0).flatten(1).any(1).all()
+    # It goes where the squeezed image is answered as the image is.
+    plain = build_detector(settings("squeezing"), CPU)
+    softer = plain(x, trained.model(x), trained.model)
+    (expected,) = torch.autograd.grad(softer.sum(), x)
+    torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-2)
+
+
 def test_no_squeezer_is_refused():
     with pytest.raises(ValueError, match="there is no squeezer"):
         Squeezing(filters=[])

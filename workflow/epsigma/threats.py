@@ -15,7 +15,7 @@ GRADIENTS = ("exact", "bpda")
 _NO_SCORE = 1e-12
 
 
-class _StraightThrough(torch.autograd.Function):
+class StraightThrough(torch.autograd.Function):
     """Forward, the second argument; backward, the gradient goes to the first."""
 
     @staticmethod
@@ -44,7 +44,7 @@ class Bpda(nn.Module):
             return unattacked
         # Detached: Kornia takes a slower way for images that want a gradient.
         filtered = self.module(images.detach())
-        result: Tensor = _StraightThrough.apply(self.module.surrogate(images), filtered)
+        result: Tensor = StraightThrough.apply(self.module.surrogate(images), filtered)
         return result
 
 

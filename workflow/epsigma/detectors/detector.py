@@ -18,5 +18,6 @@ class Detector(nn.Module, ABC):
             model: the classifier, from images to logits.
 
         Returns:
-            (N,), at least 0, differentiable.
+            (N,), at least 0, differentiable; where its own gradient would be lost, with that of
+            something near (BPDA), for those who attack it.
         """

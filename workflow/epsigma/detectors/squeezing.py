@@ -6,6 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.detectors.detector import Detector
+from epsigma.threats import StraightThrough
+
+# By how much the largest logit stands out from the mean where a gradient is taken: softmax gives it
+# two thirds or so, of ten classes.
+PROMINENCE = 3.0
 
 
 class Squeezing(Detector):
@@ -20,7 +25,8 @@ class Squeezing(Detector):
     Raises:
         ValueError: if there is none.
 
-    Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section V.
+    Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section V; BPDA is Athalye, Carlini & Wagner's
+    (2018, arXiv:1802.00420, section 4.1).
     """
 
     def __init__(self, *, filters: Sequence[nn.Module]) -> None:
@@ -30,7 +36,25 @@ class Squeezing(Detector):
         self.filters = nn.ModuleList(filters)
 
     def forward(self, images: Tensor, logits: Tensor, model: nn.Module) -> Tensor:
-        """Score images (N, C, H, W)."""
-        answer = logits.softmax(1)
-        moved = [(answer - model(one(images)).softmax(1)).abs().sum(1) for one in self.filters]
-        return torch.stack(moved).amax(0)
+        """Score images (N, C, H, W).
+
+        Where the classifier is sure of both answers, the score has no gradient, whether they agree
+        or not. An attacker takes that of the same distance between softer ones (BPDA): the logits
+        are divided by what makes the largest stand out by 3 from the mean.
+        """
+        squeezed = [model(one(images)) for one in self.filters]
+        score = _farthest(logits, squeezed)
+        if not (torch.is_grad_enabled() and images.requires_grad):
+            return score
+        prominence = (logits.amax(1) - logits.mean(1)).detach().unsqueeze(1)
+        temperature = (prominence / PROMINENCE).clamp(min=1)
+        softer = _farthest(logits / temperature, [other / temperature for other in squeezed])
+        attacked: Tensor = StraightThrough.apply(softer, score.detach())
+        return attacked
+
+
+def _farthest(logits: Tensor, squeezed: Sequence[Tensor]) -> Tensor:
+    """Find the largest ℓ1 distance between the probabilities of (N, K) and of others: (N,)."""
+    answer = logits.softmax(1)
+    moved = [(answer - other.softmax(1)).abs().sum(1) for other in squeezed]
+    return torch.stack(moved).amax(0)
