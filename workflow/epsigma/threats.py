@@ -19,11 +19,13 @@ class StraightThrough(torch.autograd.Function):
     """Forward, the second argument; backward, the gradient goes to the first."""
 
     @staticmethod
-    def forward(ctx: Any, surrogate: Tensor, filtered: Tensor) -> Tensor:
-        return filtered.view_as(filtered)
+    def forward(ctx: Any, surrogate: Tensor, exact: Tensor) -> Tensor:
+        """Return `exact`, of the shape of `surrogate`."""
+        return exact.view_as(exact)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        """Give the surrogate all of the gradient."""
         return gradients[0], None
 
 
