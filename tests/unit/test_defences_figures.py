@@ -260,7 +260,7 @@ def test_a_panel_a_filter_and_attack_has_a_curve_and_a_dot_a_detector_and_threat
     figure = operating_characteristics(*detected(filters=("magnet", "squeezing")))
     found = panels(figure)
     assert [axes.get_title() for axes in found] == [
-        f"{name}: {attack}, ε = 0.2"
+        f"{name}: {attack},\nε = 0.2"
         for name in ("magnet", "squeezing")
         for attack in ("fgsm", "pgd")
     ]
@@ -312,8 +312,20 @@ def test_where_nothing_fools_the_classifier_the_panel_says_so():
     curves, detectors = detected(filters=("magnet", "squeezing"))
     gone = (curves["filter"] == "squeezing") & (curves["attack"] == "pgd")
     found = panels(operating_characteristics(curves[~gone], detectors))
-    assert found[3].get_title() == "squeezing: pgd, nothing fools the classifier"
+    assert found[3].get_title() == "squeezing: pgd,\nnothing fools the classifier"
     assert lines_of(found[3]) == ([], [])
+
+
+def test_an_attack_that_does_not_meet_a_filter_has_no_panel_there():
+    tables = detected(filters=("magnet", "squeezing"))
+    curves, detectors = (
+        table[~((table["filter"] == "squeezing") & (table["attack"] == "pgd"))] for table in tables
+    )
+    found = operating_characteristics(curves, detectors).axes
+    assert [axes.get_visible() for axes in found] == [True, True, True, False]
+    # The numbers of its column are below the panel above.
+    below = [axes.xaxis.get_tick_params()["labelbottom"] for axes in found[:3]]
+    assert below == [False, True, True]
 
 
 def test_without_curves_it_says_so():

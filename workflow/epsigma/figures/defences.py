@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
 from epsigma.grid import NO_FILTER
@@ -19,6 +19,8 @@ ATTACKERS = {
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d", "8")
 COST = "microseconds_1000"
+# Of each power of ten.
+TICKS = (1, 1.5, 2, 3, 5, 7)
 
 
 def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
@@ -50,24 +52,19 @@ def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
         for axes, (attacker, title) in zip(row, ATTACKERS.items(), strict=True):
             _points(axes, here.dropna(subset=[attacker, COST]), attacker, colours, markers)
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             style.percent(axes, "worst-case accuracy")
             axes.set_title(f"{level}, {title}", fontsize="medium")
     for axes in grid[-1]:
-        axes.set_xlabel("time an image takes on one core, in batches of 1,000 (µs)")
-    entries = [
-        Line2D([], [], color=colour, marker="o", linestyle="", label=name)
-        for name, colour in colours.items()
-    ] + [
-        Line2D(
-            *([], []),
-            color="0.4",
-            marker=marker,
-            linestyle="",
-            label="no filter" if name == NO_FILTER else name,
-        )
+        axes.set_xlabel("µs an image on one core, in batches of 1,000")
+    looks = [{"color": colour, "marker": "o", "label": name} for name, colour in colours.items()]
+    looks += [
+        {"color": "0.4", "marker": marker, "label": "no filter" if name == NO_FILTER else name}
         for name, marker in markers.items()
     ]
-    figure.legend(handles=entries, loc="outside right center")
+    style.legend_of(figure, [{**look, "linestyle": ""} for look in looks])
     first = shown.iloc[0]
     figure.suptitle(f"{first['dataset']}: what a defence keeps ({style.NORMS[first['norm']]})")
     return figure

@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from epsigma.figures import style
 from epsigma.grid import AWARE, BLIND
@@ -18,6 +17,8 @@ def operating_characteristics(curves: pd.DataFrame, detectors: pd.DataFrame) -> 
     At the largest budget of the attack at which there are images that fool the bare classifier; a
     colour a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
     set are dots. The false positive rate is logarithmic.
+
+    A filter that an attack did not meet has no panel there.
 
     Args:
         curves: rows of `roc.csv`, of one data set, model and seed.
@@ -36,6 +37,9 @@ def operating_characteristics(curves: pd.DataFrame, detectors: pd.DataFrame) -> 
         for axes, attack in zip(row, attacks, strict=True):
             mine = _largest(curves[(curves["filter"] == name) & (curves["attack"] == attack)])
             set_at = detectors[(detectors["filter"] == name) & (detectors["attack"] == attack)]
+            if set_at.empty:
+                axes.set_visible(False)
+                continue
             for (threat, detector), line in mine.groupby(["threat", "detector"], sort=False):
                 axes.plot(
                     line["false_positive_rate"],
@@ -60,17 +64,21 @@ def operating_characteristics(curves: pd.DataFrame, detectors: pd.DataFrame) -> 
                 if len(mine)
                 else "nothing fools the classifier"
             )
-            axes.set_title(f"{name}: {attack}, {level}", fontsize="medium")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("attacked images rejected")
-    for axes in grid[-1]:
-        axes.set_xlabel("clean images rejected")
-    entries = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
-    entries += [
-        Line2D([], [], color="black", linestyle=dashes, label=f"{threat} attacker")
-        for threat, dashes in DASHES.items()
-    ]
-    figure.legend(handles=entries, loc="outside right center")
+            axes.set_title(f"{name}: {attack},\n{level}", fontsize="medium")
+    for column in grid.T:
+        # The numbers are below the lowest panel that there is.
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.tick_params(labelbottom=True)
+    figure.supylabel("attacked images rejected", fontsize="medium")
+    figure.supxlabel("clean images rejected", fontsize="medium")
+    style.legend_of(
+        figure,
+        [{"color": colour, "label": name} for name, colour in colours.items()]
+        + [
+            {"color": "black", "linestyle": dashes, "label": f"{threat} attacker"}
+            for threat, dashes in DASHES.items()
+        ],
+    )
     first = curves.iloc[0]
     figure.suptitle(f"{first['model']}, {first['dataset']}: detectors")
     return figure

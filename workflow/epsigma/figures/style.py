@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from epsigma.grid import spell
 
@@ -167,6 +168,11 @@ def legend_right(axes: Axes, *entries: Any, title: str | None = None) -> None:
     axes.legend(
         *entries, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0, title=title
     )
+
+
+def legend_of(figure: Figure, looks: list[dict[str, Any]]) -> None:
+    """Put a legend on the right of all axes: of each entry the look of its line, and `label`."""
+    figure.legend(handles=[Line2D([], [], **look) for look in looks], loc="outside right center")
 
 
 def nothing(why: str = "The study has no cells for this figure.") -> Figure:
