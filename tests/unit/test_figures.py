@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from epsigma.checks.verdict import Verdict
+from epsigma.detectors.squeezing import Squeezing
 from epsigma.figures import style
 from epsigma.figures.convergence import LEGEND, loss_by_step
 from epsigma.figures.curves import (
@@ -27,6 +28,7 @@ from epsigma.figures.threats import (
 )
 from epsigma.files import write_json, write_ledger
 from epsigma.filters.gaussian import Gaussian
+from epsigma.filters.median import Median
 from epsigma.grid import spell
 from epsigma.stages.check import tabulate as tabulate_checks
 from epsigma.stages.collect import read_table, tabulate
@@ -800,6 +802,7 @@ def gallery(count=3, channels=1, **changes):
         "images": generator.random((2, count, channels, 8, 8), dtype=np.float32),
         "predictions": np.array([[7] * count, [7] + [3] * (count - 1)]),
         "probabilities": np.full((2, count), 0.25, np.float32),
+        "rejected": np.zeros((2, count), bool),
         "label": 7,
         "index": 12,
         "budget": "eps~0.1",
@@ -828,6 +831,19 @@ def test_a_gallery_says_what_is_predicted_and_whether_it_is_right():
         "difference",
     ]
     assert figure.get_suptitle() == "fgsm on mlp, digits, gaussian: test image 12, a 7"
+
+
+def test_a_gallery_says_what_is_rejected_which_is_right_of_what_is_attacked():
+    rejected = np.array([[False, True], [False, True]])
+    found = panels(gallery(2, rejected=rejected))[:4]
+    assert [axes.get_xlabel() for axes in found] == [
+        "7 (25%) ✓",
+        "7 (25%),\nrejected ✗",
+        "7 (25%) ✓",
+        "3 (25%),\nrejected ✓",
+    ]
+    weights = [axes.xaxis.label.get_fontweight() for axes in found]
+    assert weights == ["normal", "bold", "normal", "normal"]
 
 
 @pytest.mark.parametrize(
@@ -965,6 +981,53 @@ def test_the_stage_puts_the_chosen_image_through_each_filter_and_asks_the_model(
     probabilities, predictions = trained.model(found["images"][1]).softmax(1).max(1)
     torch.testing.assert_close(found["probabilities"][1], probabilities)
     assert torch.equal(found["predictions"][1], predictions)
+
+
+def test_the_gallery_asks_the_detectors_about_the_images_before_the_filter(
+    tmp_path, trained, clean_file, checkpoint, attacked, make_job
+):
+    median = {"implementation": "epsigma.filters.median:Median", "parameters": {"size": 3}}
+    path, threshold = str(tmp_path / "gallery.safetensors"), str(tmp_path / "threshold.json")
+    detector = {
+        "detector": "squeezing",
+        "implementation": "epsigma.detectors.squeezing:Squeezing",
+        "parameters": {"filters": [{**median, "gradient": "bpda"}]},
+        "threshold": threshold,
+    }
+    settings = {
+        "model": trained.settings,
+        "budgets": ["eps~0", "eps~0.5"],
+        "fooling": False,
+        "filters": filters(0.5, 1),
+        "detectors": [detector],
+    }
+    noisy = read_image_set(attacked["adversarial"][1], CPU).images[5]
+    shown = torch.stack([read_clean(clean_file, CPU).images[5], noisy])
+    squeezing = Squeezing(filters=[Median(size=3)])
+    scores = squeezing(shown, trained.model(shown), trained.model)
+    assert scores[0] != scores[1]
+    write_json(threshold, {"threshold": scores.mean().item()})
+    make_gallery(
+        make_job(settings),
+        test=str(clean_file),
+        checkpoint=str(checkpoint),
+        **attacked,
+        gallery=path,
+    )
+    found = read_tensors(path, ("rejected",), CPU)["rejected"]
+    # Where there is no filter, nobody looks.
+    expected = [[False, rejected, rejected] for rejected in (scores > scores.mean()).tolist()]
+    assert found.tolist() == expected
+    table().to_csv(tmp_path / "cells.csv", index=False)
+    draw_filters(
+        make_job({"norm": "linf", "filters": ["gaussian"]}, **FGSM),
+        cells=str(tmp_path / "cells.csv"),
+        checks=checks_file(tmp_path),
+        images=[path],
+        accuracy=[str(tmp_path / "accuracy.svg")],
+        gallery=[str(tmp_path / "gallery.svg")],
+    )
+    assert (tmp_path / "gallery.svg").read_text(encoding="utf-8").count("rejected") == 2
 
 
 # --- Spectra
@@ -1195,11 +1258,13 @@ def test_a_legend_of_too_many_lines_is_left_out(count, has_legend):
 def test_fooling_images_are_a_row_each_and_bold_where_they_are_accepted():
     predictions = np.array([[3, 3, 3], [5, 7, 5]])
     probabilities = np.array([[0.95, 0.9, 0.89], [1, 1, 0.5]], np.float32)
+    rejected = np.array([[False, True, False], [False, False, True]])
     images = np.random.default_rng(0).random((2, 3, 1, 8, 8), dtype=np.float32)
     figure = draw_fooling(
         images,
         predictions,
         probabilities,
+        rejected,
         targets=np.array([3, 7]),
         budget="confidence~0.9",
         strengths=["fixed", "sigma~1", "sigma~2"],
@@ -1207,10 +1272,13 @@ def test_fooling_images_are_a_row_each_and_bold_where_they_are_accepted():
     )
     found = panels(figure)
     labels = [axes.get_xlabel() for axes in found]
-    assert labels == ["3 (95%)", "3 (90%)", "3 (89%)", "5 (100%)", "7 (100%)", "5 (50%)"]
+    assert labels == [
+        *("3 (95%)", "3 (90%),\nrejected", "3 (89%)"),
+        *("5 (100%)", "7 (100%)", "5 (50%),\nrejected"),
+    ]
     weights = [axes.xaxis.label.get_fontweight() for axes in found]
-    # Named as the target, with the confidence that was asked for.
-    assert [weight == "bold" for weight in weights] == [True, True, False, False, True, False]
+    # Named as the target, with the confidence that was asked for, and accepted.
+    assert [weight == "bold" for weight in weights] == [True, False, False, False, True, False]
     assert [axes.get_title() for axes in found[:3]] == ["no filter", "σ = 1", "σ = 2"]
     rows = [axes.get_ylabel() for axes in found if axes.get_ylabel()]
     assert rows == ["made for 3", "made for 7"]

@@ -258,13 +258,14 @@ def gallery_settings(wildcards):
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
         "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
         "filters": filters_at_all_strengths([grid.NO_FILTER, wildcards.filter]),
+        **watch_settings(wildcards),
     }
 
 
 def gallery_code(wildcards):
     return code_digest(
         "epsigma.stages.gallery",
-        *filter_modules(wildcards, watched=False),
+        *filter_modules(wildcards),
         *configuration.model_modules(STUDY, wildcards.model),
     )
 

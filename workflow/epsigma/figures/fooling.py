@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from epsigma.figures.gallery import named, show
+from epsigma.figures.gallery import answer, named, show
 from epsigma.grid import Level
 
 
@@ -14,6 +14,7 @@ def draw_fooling(
     images: NDArray[np.float32],
     predictions: NDArray[np.int64],
     probabilities: NDArray[np.float32],
+    rejected: NDArray[np.bool_],
     *,
     targets: NDArray[np.int64],
     budget: str,
@@ -26,6 +27,7 @@ def draw_fooling(
         images: (R, K, C, H, W), of one channel or three.
         predictions: (R, K), the predicted classes.
         probabilities: (R, K), their softmax probabilities, in [0, 1].
+        rejected: (R, K), whether detectors reject the image.
         targets: (R,), the classes that the images were made for.
         budget: the confidence asked for, as paths spell it.
         strengths: of the K filters, as paths spell them.
@@ -40,9 +42,11 @@ def draw_fooling(
         for k, axes in enumerate(grid[row]):
             show(axes, images[row, k], low, high)
             prediction, probability = predictions[row, k], probabilities[row, k]
-            fooled = prediction == target and probability >= confidence
+            turned_away = bool(rejected[row, k])
+            fooled = prediction == target and probability >= confidence and not turned_away
             axes.set_xlabel(
-                f"{prediction} ({probability:.0%})", fontweight="bold" if fooled else "normal"
+                answer(prediction, probability, rejected=turned_away),
+                fontweight="bold" if fooled else "normal",
             )
             if row == 0:
                 axes.set_title(named(strengths[k]), fontsize="medium")

@@ -18,6 +18,7 @@ def draw_gallery(
     images: NDArray[np.float32],
     predictions: NDArray[np.int64],
     probabilities: NDArray[np.float32],
+    rejected: NDArray[np.bool_],
     *,
     label: int,
     index: int,
@@ -31,6 +32,8 @@ def draw_gallery(
         images: (2, K, C, H, W), of one channel or three.
         predictions: (2, K), the predicted classes.
         probabilities: (2, K), their softmax probabilities, in [0, 1].
+        rejected: (2, K), whether detectors reject the image: wrong of a clean one, right of an
+            attacked one.
         label: the true class.
         index: of the image in the test set.
         budget: of the attack, as paths spell it.
@@ -55,11 +58,12 @@ def draw_gallery(
         column = grid[3 * (k // columns) :, k % columns]
         for row in range(2):
             show(column[row], images[row, k], low, high)
-            prediction, probability = predictions[row, k], probabilities[row, k]
-            right = prediction == label
+            turned_away = bool(rejected[row, k])
+            # What is attacked ought to be rejected, what is clean ought not.
+            right = row == 1 if turned_away else predictions[row, k] == label
+            said = answer(predictions[row, k], probabilities[row, k], rejected=turned_away)
             column[row].set_xlabel(
-                f"{prediction} ({probability:.0%}) {'✓' if right else '✗'}",
-                fontweight="normal" if right else "bold",
+                f"{said} {'✓' if right else '✗'}", fontweight="normal" if right else "bold"
             )
         show(column[2], differences[k], -reach, reach)
         column[2].set_xlabel(f"ℓ∞ {np.abs(differences[k]).max():.2g}")
@@ -74,6 +78,11 @@ def draw_gallery(
         fontsize="medium",
     )
     return figure
+
+
+def answer(prediction: int, probability: float, *, rejected: bool) -> str:
+    """Say what is made of an image."""
+    return f"{prediction} ({probability:.0%})" + (",\nrejected" if rejected else "")
 
 
 def show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None:

@@ -178,7 +178,7 @@ def draw_filters(
 def _gallery(images: str, title: str) -> Figure:
     with safe_open(images, framework="np") as file:
         about = file.metadata()
-        names = ("images", "predictions", "probabilities")
+        names = ("images", "predictions", "probabilities", "rejected")
         shown = [file.get_tensor(name) for name in names]
         index, labels = file.get_tensor("index"), file.get_tensor("label")
     where: dict[str, Any] = {

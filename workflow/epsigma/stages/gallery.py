@@ -12,6 +12,7 @@ from torch import Tensor
 from epsigma.classifier import load_classifier, most_probable, predict
 from epsigma.device import CPU
 from epsigma.files import read_ledger
+from epsigma.stages.detect import watched
 from epsigma.stages.filter import apply, build, seeded
 from epsigma.stages.job import Job
 from epsigma.tensors import read_clean, read_image_set, write_tensors
@@ -33,15 +34,16 @@ def make_gallery(
     Args:
         job: its settings are the `model`, the `budgets` (as paths spell them), whether the attack
             is `fooling`, and the `filters`, each `strength` (as paths spell it), `implementation`
-            and `parameters`.
+            and `parameters`, of which the first is none; and the `detectors` that look at what the
+            others are given.
         test: clean test images.
         checkpoint: of the classifier.
         adversarial: the adversarial set of each budget.
         ledgers: the unfiltered ledger of each budget.
         gallery: safetensors to write: `images` (R, K, C, H, W) float32, R images, such as clean and
-            attacked, through each of K filters; `predictions` int64 and `probabilities` float32,
-            (R, K); `index` and `label`, (R,), of the images. Metadata: `budget`, and `strengths`
-            as a JSON list.
+            attacked, through each of K filters; `predictions` int64, `probabilities` float32 and
+            `rejected` bool, (R, K); `index` and `label`, (R,), of the images. Metadata: `budget`,
+            and `strengths` as a JSON list.
     """
     with job.logged() as log:
         pick = _of_each_class if job.settings["fooling"] else _clean_and_attacked
@@ -51,6 +53,11 @@ def make_gallery(
         images = torch.stack([apply(build(entry, generator), shown) for entry in filters], dim=1)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         predictions, probabilities = most_probable(predict(model, images.flatten(0, 1)))
+        rejected = torch.zeros(images.shape[:2], dtype=torch.bool)
+        if detectors := job.settings.get("detectors"):
+            whole = watched(detectors, model, model, seeded(job, CPU, "detectors"))
+            with torch.no_grad():
+                rejected[:, 1:] = whole.rejections(whole.scores(shown)).any(1, keepdim=True)
         budget = job.settings["budgets"][level]
         write_tensors(
             gallery,
@@ -58,6 +65,7 @@ def make_gallery(
                 "images": images,
                 "predictions": predictions.view(len(shown), -1),
                 "probabilities": probabilities.view(len(shown), -1),
+                "rejected": rejected,
                 "index": index,
                 "label": labels,
             },
