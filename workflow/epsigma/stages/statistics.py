@@ -533,8 +533,8 @@ def _worst(grid: Grid, places: Sequence[Place], name: str) -> dict[str, Any]:
             f"{rate}_attacks": len(places),
             f"{rate}_n": len(index),
             rate: right / len(index),
-            f"{rate}_low": low,
-            f"{rate}_high": high,
+            f"{rate}_low": round(low, 12),
+            f"{rate}_high": round(high, 12),
         }
     return found
 
@@ -799,8 +799,9 @@ def _with_rates(table: pd.DataFrame, rate: str = "accuracy", of: str = "n") -> p
     # Of no trials there is no rate.
     trials = table[of].astype(float).where(table[of] > 0)
     table[rate] = count / trials
-    low, high = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
-    table[f"{rate}_low"], table[f"{rate}_high"] = low, high
+    bounds = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
+    # Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
+    table[f"{rate}_low"], table[f"{rate}_high"] = (np.round(bound, 12) for bound in bounds)
     return table
 
 
