@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help results paper report cluster test test-faults test-slurm lint format bench clean
+.PHONY: help environment results paper report cluster test test-faults test-slurm lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,8 @@ help: ## list the targets
 	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
 	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
 	@echo "  Of test-slurm: ONLY (the tests whose names match, as pytest -k has it)"
+
+environment: .venv/run.stamp ## make the environment, .venv, and no more
 
 results: .venv/run.stamp ## run the default configuration to the end, into results/
 	$(BIN)/python workflow/scripts/unlock.py

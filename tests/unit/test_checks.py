@@ -835,6 +835,15 @@ def test_only_of_what_shortens_the_length_is_asked_whether_it_got_shorter(
     assert [one.verdict for one in found if one.check == "converged_size"] == verdicts_found
 
 
+@pytest.mark.parametrize("once", [0.3, 0.62, 0.95, 0.96])
+def test_a_gain_of_a_point_is_a_point_however_its_bounds_are_rounded(once):
+    for gained, expected in ((0.01, "pass"), (0.0101, "warn")):
+        errors = [once, round(once + gained, 4)]
+        evidence = in_facts("efforts", {"errors": errors}, attack="pgd", **BARE)(only("pgd"))
+        found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
+        assert [one.verdict for one in found] == [expected]
+
+
 PAIRED = ["smaller_budget", "single_step", "transfer", "noise", "blind"]
 
 

@@ -107,10 +107,11 @@ def test_each_seed_has_its_own_clean_accuracy_and_the_first_one_s_cost():
 
 def test_what_is_kept_comes_first_and_what_it_costs_last():
     table = table_of_defences(robust(), clean(), cost())
-    assert list(table)[:12] == [
+    assert list(table)[:13] == [
         *("dataset", "model", "filter", "strength_name", "strength", "seed", "norm"),
-        *("budget_name", "budget", "clean", "clean_low", "clean_high"),
+        *("budget_name", "budget", "clean_n", "clean", "clean_low", "clean_high"),
     ]
+    assert (table["clean_n"] == 100).all()
     assert list(table)[-1] == "rounds"
     assert len(set(table)) == len(list(table))
 

@@ -48,6 +48,7 @@ def judged(rejected, right, bare, clean=None, scores=None):
         "correct_bare": bare,
         "correct_clean": clean,
         "correct": rejected | right,
+        "linf": np.full(len(right), 0.1, np.float32),
         "score_one": scores.astype(np.float32),
         "rejects_one": rejected,
     }
@@ -104,6 +105,18 @@ def test_detected_corrected_unharmed_and_through_add_up_to_all(flags):
     # Who is stopped is stopped by one of both.
     assert found["n_both"] == found["n"] - found["n_through"]
     assert found["n_both"] >= max(found["n_filter_alone"], found["n_detected"])
+
+
+def test_of_images_that_the_attack_left_alone_those_that_are_rejected_are_not_kept():
+    columns = judged("11110000", "11001100", "10101010")
+    columns["linf"][:] = 0
+    found = outcomes(columns)
+    assert found["n_detected"] == 4
+    assert (found["n_detector_alone"], found["n_filter_alone"], found["n_both"]) == (2, 4, 2)
+    # One of them rejected, and attacked after all.
+    columns["linf"][3] = 0.1
+    found = outcomes(columns)
+    assert (found["n_detector_alone"], found["n_both"]) == (3, 3)
 
 
 def test_a_detector_is_for_what_fools_the_classifier_alone():

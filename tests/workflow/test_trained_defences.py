@@ -212,6 +212,14 @@ VARIANT = {
 }
 
 
+def test_another_order_of_the_keys_of_a_training_redoes_nothing(finished: Workdir) -> None:
+    study = copy.deepcopy(STUDY)
+    for block in (*study["autoencoders"], *study["models"]):
+        block["training"] = dict(reversed(block["training"].items()))
+    finished.configure(study)
+    assert not count(finished.scheduled())
+
+
 def test_another_training_of_an_autoencoder_redoes_what_uses_it_and_no_classifier(
     finished: Workdir,
 ) -> None:

@@ -27,11 +27,12 @@ def outcomes(columns: Columns) -> dict[str, int]:
     Returns:
         `n` rows. Each of them is either `n_detected`, rejected; or else `n_corrected`, right,
         where the classifier alone is wrong; `n_unharmed`, right, and the classifier alone is, too;
-        or `n_through`, wrong. And what the parts would do alone: `n_detector_alone`, rejected or
+        or `n_through`, wrong. And what the parts would keep alone: `n_detector_alone`, rejected or
         right without the filter; `n_filter_alone`, right through the filter, whatever the detectors
-        say; `n_both`, rejected or right through the filter.
+        say; `n_both`, rejected or right through the filter. An image that the attack left as it was
+        is kept only if it is not rejected.
     """
-    rejected = columns["rejected"]
+    rejected, untouched = columns["rejected"], columns["linf"] == 0
     right, bare = columns["prediction"] == columns["label"], columns["correct_bare"]
     return {
         "n": len(right),
@@ -39,9 +40,9 @@ def outcomes(columns: Columns) -> dict[str, int]:
         "n_corrected": int((~rejected & right & ~bare).sum()),
         "n_unharmed": int((~rejected & right & bare).sum()),
         "n_through": int((~rejected & ~right).sum()),
-        "n_detector_alone": int((rejected | bare).sum()),
+        "n_detector_alone": int(np.where(untouched, bare & ~rejected, rejected | bare).sum()),
         "n_filter_alone": int(right.sum()),
-        "n_both": int((rejected | right).sum()),
+        "n_both": int(np.where(untouched, right & ~rejected, rejected | right).sum()),
     }
 
 

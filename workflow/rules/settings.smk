@@ -70,7 +70,8 @@ def train_code(wildcards):
 
 def autoencoder_settings(wildcards):
     block = configuration.block(STUDY, "autoencoders", wildcards.autoencoder)
-    training = {name: value for name, value in block["training"].items() if name != "noise"}
+    # In whatever order the configuration has them.
+    training = {name: value for name, value in sorted(block["training"].items()) if name != "noise"}
     objective = {
         "implementation": "epsigma.training.denoising:Denoising",
         "parameters": {"noise": block["training"]["noise"]},

@@ -47,6 +47,7 @@ def theme() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.spines.top": False,
         "legend.frameon": False,
+        "figure.constrained_layout.w_pad": 0.08,
         "svg.fonttype": "none",
         "svg.hashsalt": "epsigma",
         "lines.markersize": 4,

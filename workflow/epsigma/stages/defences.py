@@ -11,7 +11,13 @@ from epsigma.stages.job import Job
 
 # What a defence is told by.
 DEFENCE = ["dataset", "model", "filter", "strength_name", "strength"]
-CLEAN = ["clean", "clean_low", "clean_high"]
+# Of `clean.csv`, and what it is called here.
+CLEAN = {
+    "n": "clean_n",
+    "accuracy": "clean",
+    "accuracy_low": "clean_low",
+    "accuracy_high": "clean_high",
+}
 
 
 def set_beside_cost(
@@ -43,15 +49,12 @@ def table_of_defences(
 
     Returns:
         The rows of `robust`, a defence, seed, norm and budget each (those of 0, where nothing is
-        attacked, left out), with the defence's accuracy on `clean` images and its Wilson interval
-        after what says which it is, and the columns of `cost` at the end.
+        attacked, left out), with the defence's accuracy on all `clean_n` `clean` images and its
+        Wilson interval after what says which it is, and the columns of `cost` at the end.
     """
     attacked = robust[robust["budget"] != 0]
-    harmless = clean.rename(
-        columns=dict(zip(("accuracy", "accuracy_low", "accuracy_high"), CLEAN, strict=True))
-    )
-    harmless = harmless[[*DEFENCE, "seed", *CLEAN]]
+    harmless = clean.rename(columns=CLEAN)[[*DEFENCE, "seed", *CLEAN.values()]]
     table = attacked.merge(harmless, "left", on=[*DEFENCE, "seed"]).merge(cost, "left", on=DEFENCE)
     identity = ["dataset", "model", "filter", "strength_name", "strength", "seed", "norm"]
-    first = [*identity, "budget_name", "budget", *CLEAN]
+    first = [*identity, "budget_name", "budget", *CLEAN.values()]
     return table[[*first, *(name for name in table if name not in first)]]
