@@ -153,6 +153,7 @@ def sound():
                 "gradient": gradient,
                 "random": random,
                 "detectors": DETECTORS.get(name, []),
+                "learnt": False,
             }
             for name, (gradient, random, _) in FILTERS.items()
         },
@@ -833,6 +834,29 @@ def test_only_of_what_shortens_the_length_is_asked_whether_it_got_shorter(
     evidence = plant(only("carlini_wagner", minimises=minimises))
     found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
     assert [one.verdict for one in found if one.check == "converged_size"] == verdicts_found
+
+
+@pytest.mark.parametrize(
+    ("attack", "learnt", "verdict"),
+    [
+        ("fgsm", True, "warn"),
+        ("fgsm", False, "fail"),
+        ("pgd", True, "fail"),
+        ("pgd", False, "fail"),
+    ],
+)
+def test_only_a_single_step_through_an_autoencoder_may_do_worse_than_who_does_not_know_it(
+    attack, learnt, verdict
+):
+    evidence = sound()
+    known = {**evidence.filters, "gaussian": {**evidence.filters["gaussian"], "learnt": learnt}}
+    weaker = in_pairs(BELOW, against="blind", attack=attack, **KNOWN)
+    found = attacks.aware(weaker(replace(evidence, filters=known)))
+    assert {
+        one.verdict
+        for one in found
+        if one.subject["attack"] == attack and one.subject["filter"] == "gaussian"
+    } == {verdict}
 
 
 @pytest.mark.parametrize("once", [0.3, 0.62, 0.95, 0.96])

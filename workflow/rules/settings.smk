@@ -396,6 +396,7 @@ def statistics_settings():
             "gradient": configuration.filter_gradient(STUDY, name),
             "random": configuration.is_random(STUDY, name),
             "detectors": configuration.watching(STUDY, name),
+            "learnt": any(configuration.needs(configuration.settings(STUDY, "filters", name))),
         }
         for name in FILTERS
     }

@@ -114,15 +114,16 @@ def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
     Some may: a gradient-free attack, which stops at the first success, that a random filter can
-    undo; and a single step, along a gradient that is a stand-in's (BPDA), and holds nearby only, or
-    against detectors, too, between which and the class it has to choose.
+    undo; and a single step, along a gradient that holds nearby only, since it is a stand-in's
+    (BPDA), or that of an autoencoder that was learnt, or against detectors, too, between which and
+    the class it has to choose.
     """
     for subject, curve in _compared(evidence, "blind"):
         family = evidence.attacks[subject["attack"]]["family"]
         about = evidence.filters.get(subject["filter"], {})
         undone = family == "gradient_free" and about.get("random")
         approximate = family == "single_step" and (
-            about.get("gradient") == "bpda" or about.get("detectors")
+            about.get("gradient") == "bpda" or about.get("learnt") or about.get("detectors")
         )
         otherwise = WARN if undone or approximate else FAIL
         yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")

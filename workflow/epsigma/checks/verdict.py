@@ -60,8 +60,8 @@ class Evidence:
         paired: `paired.csv`.
         worst_case: `worst_case.csv`.
         attacks: of each attack, `family` and `norm`.
-        filters: of each filter, `kind`, `gradient`, `random`, and the `detectors` that look at what
-            it is given.
+        filters: of each filter, `kind`, `gradient`, `random`, the `detectors` that look at what it
+            is given, and whether some of it is `learnt`.
         models: what `epsigma.stages.probe.probe_model` found, a dict a model and seed.
         conformance: what `probe_filter` found, a dict a filter and strength.
         efforts: what `probe_attack` found, a dict an attack and target.
