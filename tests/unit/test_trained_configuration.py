@@ -488,8 +488,15 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
         ),
         pytest.param(
             first_filter(then=[{"kind": "median", "size": [3]}]),
-            "filters[0] (gaussian).then[0].size: [3] is not of type integer",
+            "filters[0] (gaussian).then[0].size: [3] is not of type integer; it is one value here, "
+            "not a list",
             id="then of a list",
+        ),
+        pytest.param(
+            first_filter(then="median"),
+            "filters[0].then: 'median' is not of type array; write a list of blocks: "
+            "[{kind: median, …}]",
+            id="then of a word",
         ),
         pytest.param(
             first_filter(then=[{"kind": "median"}]),

@@ -577,7 +577,8 @@ def _explain(error: ValidationError, at: str) -> str:
             return f"{key}: the key {_listed(n for n in limit if n not in value)} is missing"
         case "type":
             expected = " or ".join(limit) if isinstance(limit, list) else limit
-            return f"{key}: {_shown(value)} is not of type {expected}{_hint(value, limit)}"
+            schema = cast(Schema, error.schema)
+            return f"{key}: {_shown(value)} is not of type {expected}{_hint(value, limit, schema)}"
         case "enum":
             return f"{key}: {value!r} is not allowed; allowed: {_listed(limit)}"
         case "minItems":
@@ -621,9 +622,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _hint(value: Any, expected: str | list[str]) -> str:
+def _hint(value: Any, expected: str | list[str], schema: Schema) -> str:
     """Say how a value of another type would be written as it is expected."""
     is_plain = isinstance(value, str | int | float)
+    if expected in ("integer", "number") and isinstance(value, list):
+        return "; it is one value here, not a list"
+    if expected == "array" and is_plain and "kind" in schema["items"].get("properties", ()):
+        return f"; write a list of blocks: [{{kind: {value}, …}}]"
     if expected == "array" and is_plain:
         return f"; write a list: [{_shown(value).strip(chr(39))}]"
     if expected == "boolean" and is_plain:
