@@ -32,7 +32,8 @@ def outcomes(columns: Columns) -> dict[str, int]:
         say; `n_both`, rejected or right through the filter. An image that the attack left as it was
         is kept only if it is not rejected.
     """
-    rejected, untouched = columns["rejected"], columns["linf"] == 0
+    rejected = columns["rejected"]
+    stopped = rejected & (columns["linf"] != 0)
     right, bare = columns["prediction"] == columns["label"], columns["correct_bare"]
     return {
         "n": len(right),
@@ -40,9 +41,9 @@ def outcomes(columns: Columns) -> dict[str, int]:
         "n_corrected": int((~rejected & right & ~bare).sum()),
         "n_unharmed": int((~rejected & right & bare).sum()),
         "n_through": int((~rejected & ~right).sum()),
-        "n_detector_alone": int(np.where(untouched, bare & ~rejected, rejected | bare).sum()),
+        "n_detector_alone": int((stopped | bare & ~rejected).sum()),
         "n_filter_alone": int(right.sum()),
-        "n_both": int(np.where(untouched, right & ~rejected, rejected | right).sum()),
+        "n_both": int((stopped | right & ~rejected).sum()),
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from statsmodels.stats.proportion import proportion_confint
@@ -131,12 +132,17 @@ def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     ):
         # Of no trials there is no rate: 0 of 1, then blanked.
         trials = cells[n].clip(lower=1)
-        low, high = proportion_confint(
-            cells[count].astype(float), trials, 1 - CONFIDENCE, method="wilson"
-        )
-        # Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
-        for bound, values in (("low", low), ("high", high)):
-            values = pd.Series(values, cells.index).round(12)
-            cells[f"{rate}_{bound}"] = values.where(cells[n] > 0)
+        bounds = wilson(cells[count].astype(float), trials)
+        for bound, values in zip(("low", "high"), bounds, strict=True):
+            cells[f"{rate}_{bound}"] = pd.Series(values, cells.index).where(cells[n] > 0)
     names = [f"{rate}{bound}" for rate, _, _ in more for bound in ("", "_low", "_high")]
     return cells[[*COLUMNS, *names]]
+
+
+def wilson(count: Any, trials: Any) -> tuple[Any, Any]:
+    """Compute the bounds of Wilson's interval (1927), 95 %, of a share: numbers, or columns.
+
+    Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
+    """
+    low, high = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
+    return np.round(low, 12), np.round(high, 12)

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
-from statsmodels.stats.proportion import proportion_confint
 
 from epsigma.detection import OUTCOMES, REJECTS, SCORE, area, detectors_of, outcomes, roc, successes
 from epsigma.distortion import MEASURES, acceptance
 from epsigma.distortion import distortion as condense
 from epsigma.files import read_cell, read_ledger, whole
 from epsigma.grid import AWARE, BLIND, FIXED, NO_FILTER, Level
-from epsigma.stages.collect import CONFIDENCE, read_table
+from epsigma.stages.collect import CONFIDENCE, read_table, wilson
 from epsigma.stages.job import Job
 
 GRADIENT = ("single_step", "iterative")
@@ -528,13 +527,13 @@ def _worst(grid: Grid, places: Sequence[Place], name: str) -> dict[str, Any]:
         return found
     for rate, fooled in every.items():
         right = int((~np.logical_or.reduce(fooled)).sum())
-        low, high = proportion_confint(right, len(index), 1 - CONFIDENCE, method="wilson")
+        low, high = wilson(right, len(index))
         found |= {
             f"{rate}_attacks": len(places),
             f"{rate}_n": len(index),
             rate: right / len(index),
-            f"{rate}_low": round(low, 12),
-            f"{rate}_high": round(high, 12),
+            f"{rate}_low": low,
+            f"{rate}_high": high,
         }
     return found
 
@@ -799,9 +798,7 @@ def _with_rates(table: pd.DataFrame, rate: str = "accuracy", of: str = "n") -> p
     # Of no trials there is no rate.
     trials = table[of].astype(float).where(table[of] > 0)
     table[rate] = count / trials
-    bounds = proportion_confint(count, trials, 1 - CONFIDENCE, method="wilson")
-    # Rounded where rounding errors begin: a bound of 0 is 0, not 4e-18.
-    table[f"{rate}_low"], table[f"{rate}_high"] = (np.round(bound, 12) for bound in bounds)
+    table[f"{rate}_low"], table[f"{rate}_high"] = wilson(count, trials)
     return table
 
 
