@@ -217,6 +217,9 @@ def _title(job: Job) -> str:
 
 
 def _save(figure: Figure, svg: str) -> None:
+    # Names of models may be long: what is wider than the figure goes on in another line.
+    for title in (*figure.texts, *(axes.title for axes in figure.axes)):
+        title.set_wrap(True)
     # The layout is found once, not in every format again.
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
