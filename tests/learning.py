@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from epsigma.classifier import load_classifier
 from epsigma.device import CPU
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier
 from epsigma.stages.dataset import dataset
-from epsigma.stages.job import Job
 from epsigma.stages.train import train, train_autoencoder
-from epsigma.tensors import ImageSet, read_clean
+from epsigma.storage.images import ImageSet, read_clean
 from torch import nn
 
 MLP = {"implementation": "epsigma.models.mlp:MLP", "parameters": {"hidden": 32}}

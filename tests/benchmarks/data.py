@@ -98,7 +98,7 @@ def trained(name):
 
 
 def frozen(model):
-    """A copy of a network as the workflow loads it: see `epsigma.classifier.load_classifier`."""
+    """A copy of a network as `epsigma.models.classifier.load_classifier` loads it."""
     import copy
 
     import torch

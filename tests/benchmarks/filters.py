@@ -32,8 +32,8 @@ def batch_of(shape):
 
 
 def contenders(name, strength, images):
-    from epsigma.filters import FILTERS
-    from epsigma.kinds import load
+    from epsigma.loading import load
+    from epsigma.registry.filters import FILTERS
 
     module = load(FILTERS[name].implementation)(
         **strength, **({"dc": "drop"} if name == "highpass" else {})

@@ -35,8 +35,8 @@ OURS = "epsigma"
 
 def ours(name, model, batch, parameters, is_random=False):
     """Epsigma's attack of a name, seeded."""
-    from epsigma.attacks import ATTACKS
-    from epsigma.kinds import load
+    from epsigma.loading import load
+    from epsigma.registry.attacks import ATTACKS
 
     kind = ATTACKS[name]
     attack = load(kind.implementation)

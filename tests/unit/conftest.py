@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from epsigma.stages.job import Job
+    from epsigma.job import Job
     from torch import Tensor, nn
 
 # As the workflow does: one core a job, results that do not depend on how many there are.
@@ -81,7 +81,7 @@ def trained() -> Trained:
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Job]:
     """Make a job from its settings and, by keyword, its wildcards."""
-    from epsigma.stages.job import Job
+    from epsigma.job import Job
 
     def make(settings: dict[str, Any], **cell: str) -> Job:
         return Job(cell, settings, "0" * 16, "cpu", str(tmp_path / "logs" / "job.log"))
@@ -92,7 +92,7 @@ def make_job(tmp_path: Path) -> Callable[..., Job]:
 @pytest.fixture
 def clean_file(tmp_path: Path, trained: Trained) -> Path:
     """The test images as the stage dataset writes them."""
-    from epsigma.tensors import write_tensors
+    from epsigma.storage.images import write_tensors
 
     path = tmp_path / "test.safetensors"
     images = (trained.images * 255).round().byte()

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from epsigma.attacks.craft import NORMS, make_set, rows_of
 from epsigma.configuration import attack_settings, validate
 from epsigma.filters.gaussian import Gaussian
-from epsigma.stages.attack import NORMS, attack, make_set, rows_of
-from epsigma.tensors import ImageSet, measure, read_image_set
+from epsigma.stages.attack import attack
+from epsigma.storage.images import ImageSet, measure, read_image_set
 
 CPU = torch.device("cpu")
 CLASSES = 10
@@ -73,7 +74,7 @@ def test_a_set_has_an_image_a_row_that_is_aimed_at_the_row_s_class(trained, how)
 def test_a_set_does_not_depend_on_the_batch(monkeypatch, trained, how, batch):
     rows, together, measures = made(trained, how)
     assert len(rows.index) > batch
-    monkeypatch.setattr("epsigma.stages.attack.BATCH", batch)
+    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
     _, images, again = made(trained, how)
     torch.testing.assert_close(images, together, atol=1e-3, rtol=0)
     torch.testing.assert_close(again["l2"], measures["l2"], atol=1e-3, rtol=1e-3)
@@ -84,7 +85,7 @@ def test_a_set_does_not_depend_on_the_batch(monkeypatch, trained, how, batch):
 def test_fooling_images_have_no_norm_and_are_of_their_class_in_any_batch(
     monkeypatch, trained, how, batch
 ):
-    monkeypatch.setattr("epsigma.stages.attack.BATCH", batch)
+    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
     rows, images, measures = made(trained, how)
     assert rows.labels.tolist() == [k for k in range(CLASSES) for _ in range(how["fooling"])]
     confidence = trained.model(images).softmax(1).gather(1, rows.labels[:, None])
@@ -101,7 +102,7 @@ def test_how_far_fooling_images_leave_the_pixel_range_is_measured(monkeypatch, t
     def bright(model, images, labels, **_):
         return torch.full((len(labels), *images.shape[1:]), 1.25)
 
-    monkeypatch.setattr("epsigma.stages.attack.load", lambda implementation: bright)
+    monkeypatch.setattr("epsigma.attacks.craft.load", lambda implementation: bright)
     _, _, measures = made(trained, FOOLING)
     assert measures["outside"].tolist() == [0.25] * 30
 

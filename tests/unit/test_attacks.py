@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from epsigma.attacks import ATTACKS
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.losses import LOSSES, cross_entropy, margin
@@ -16,10 +15,11 @@ from epsigma.attacks.transfer import transfer
 from epsigma.datasets.digits import digits
 from epsigma.datasets.mnist import mnist
 from epsigma.filters.gaussian import Gaussian
-from epsigma.kinds import load
+from epsigma.loading import load
 from epsigma.models.mlp import MLP
+from epsigma.registry.attacks import ATTACKS
 from epsigma.stages.attack import attack
-from epsigma.tensors import read_clean, read_image_set
+from epsigma.storage.images import read_clean, read_image_set
 from foolbox import PyTorchModel
 from foolbox.attacks import L2PGD, LinfFastGradientAttack, LinfPGD
 from hypothesis import given
@@ -1067,8 +1067,8 @@ def test_what_transfers_succeeds_less_often_than_on_its_source_and_more_often_th
 def test_the_stage_attacks_every_test_image_in_its_order_and_measures_the_perturbation(
     monkeypatch, tmp_path, trained, clean_file, checkpoint, make_job, batch
 ):
-    monkeypatch.setattr("epsigma.tensors.BATCH", batch)
-    monkeypatch.setattr("epsigma.stages.attack.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
+    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
     settings = {
         "model": trained.settings,
         "attack": {

@@ -4,11 +4,11 @@ import json
 import pytest
 import torch
 from epsigma.autoencoders.convolutional import POOLS, Convolutional
-from epsigma.checkpoint import load_autoencoder
-from epsigma.classifier import ModelError
+from epsigma.autoencoders.trained import load_autoencoder
 from epsigma.device import CPU
 from epsigma.filters.reformer import Reformer
-from epsigma.shared import asked_once
+from epsigma.memoize import memoizing
+from epsigma.models.classifier import ModelError
 from epsigma.training.denoising import Denoising
 from learning import school
 from torch import nn
@@ -200,7 +200,7 @@ def test_what_a_loaded_autoencoder_returns_is_brought_into_the_pixel_range(tmp_p
 def test_a_reformer_and_detectors_ask_the_same_checkpoint_once(learnt, digits):
     how, clean = located(learnt), digits.test().images[:5]
     one, other = load_autoencoder(how, CPU), load_autoencoder(how, CPU)
-    with asked_once():
+    with memoizing():
         reformed = Reformer(passes=1, autoencoder=one)(clean)
         assert other(clean) is reformed
     # Asked apart, they agree.

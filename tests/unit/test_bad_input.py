@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from epsigma import grid
+from epsigma import plan as grid
 from epsigma.configuration import (
     LONGEST,
     REGISTRIES,
@@ -26,10 +26,10 @@ from epsigma.configuration import (
     typed,
     validate,
 )
-from epsigma.filters import FILTERS
-from epsigma.grid import NO_FILTER
 from epsigma.kinds import Kind
-from epsigma.training import TRAININGS
+from epsigma.registry.filters import FILTERS
+from epsigma.registry.trainings import TRAININGS
+from epsigma.vocabulary import NO_FILTER
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from epsigma.checks.verdict import Verdict
-from epsigma.files import write_json
 from epsigma.stages.card import CELLS, DISTORTION, make_card
-from epsigma.stages.check import tabulate
+from epsigma.stages.check import tabulate_verdicts
+from epsigma.storage.files import write_json
 
 SVG = """<?xml version="1.0"?>
 <!DOCTYPE svg>
@@ -105,7 +105,7 @@ def make_page(tmp_path, make_job):
             Verdict("logits", {"dataset": "mnist", "model": "cnn"}, "fail", 1, 0, "Of the model."),
             *verdicts,
         ]
-        tabulate(found).to_csv(tmp_path / "checks.csv", index=False)
+        tabulate_verdicts(found).to_csv(tmp_path / "checks.csv", index=False)
         (tmp_path / "convergence.svg").write_text(svg, encoding="utf-8")
         paths = []
         for i, effort in enumerate(efforts):

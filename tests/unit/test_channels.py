@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from epsigma.attacks import ATTACKS
-from epsigma.filters import FILTERS
-from epsigma.kinds import load
+from epsigma.loading import load
 from epsigma.models.mlp import MLP
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.filters import FILTERS
 from epsigma.stages.spectrum import radial_spectrum
-from epsigma.tensors import measure
+from epsigma.storage.images import measure
 from torch import nn
 
 SWEPT = {"sigma": 1, "cutoff": 0.2, "bits": 2, "size": 3, "std": 0.1, "passes": 1}

@@ -6,11 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from epsigma.checks import CHECKS, attacks, detectors, filters, models
-from epsigma.checks.verdict import SUBJECT, VERDICTS, Evidence, Verdict, concerns, spelled
-from epsigma.files import write_json
-from epsigma.grid import AWARE, BLIND
-from epsigma.stages.check import check, gate, name_of, tabulate, verdicts
-from epsigma.stages.collect import read_table
+from epsigma.checks.verdict import (
+    SUBJECT,
+    VERDICTS,
+    Evidence,
+    Verdict,
+    concerns,
+    name_verdict,
+    spelled,
+)
+from epsigma.stages.check import check, gate, tabulate_verdicts, verdicts
+from epsigma.storage.files import write_json
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import AWARE, BLIND
 from scipy.stats import binom
 
 N = 1000
@@ -967,7 +975,7 @@ def test_failures_come_first_and_what_is_judged_alike_keeps_its_order():
         verdict("d", "pass"),
         verdict("e", "fail", dataset="digits", model="mlp", seed=3),
     ]
-    table = tabulate(found)
+    table = tabulate_verdicts(found)
     assert list(table.columns) == COLUMNS
     assert table["check"].tolist() == ["c", "e", "b", "a", "d"]
     assert table["verdict"].tolist() == ["fail", "fail", "warn", "pass", "pass"]
@@ -1020,7 +1028,7 @@ def test_the_stage_judges_what_the_files_say(tmp_path, make_job):
 
 def judged(tmp_path, *found):
     path = tmp_path / "checks.csv"
-    tabulate(found).to_csv(path, index=False)
+    tabulate_verdicts(found).to_csv(path, index=False)
     return str(path)
 
 
@@ -1067,8 +1075,8 @@ def test_a_study_without_failures_or_not_strict_ends_with_its_verdict(
 
 
 def test_a_check_is_named_by_what_it_looked_at():
-    table = tabulate(FOUND)
-    assert name_of(table.iloc[0]) == "monotone (digits mlp 0 pgd)"
+    table = tabulate_verdicts(FOUND)
+    assert name_verdict(table.iloc[0]) == "monotone (digits mlp 0 pgd)"
 
 
 # --- Doubt
@@ -1120,12 +1128,12 @@ def test_a_failure_casts_doubt_on_the_rows_that_it_is_about_and_on_no_others(
 
 @pytest.mark.parametrize("judgement", VERDICTS)
 def test_only_failures_cast_doubt(judgement):
-    checks = tabulate([verdict("a", judgement, attack="pgd")])
+    checks = tabulate_verdicts([verdict("a", judgement, attack="pgd")])
     assert concerns(CELLS, checks).any() == (judgement == "fail")
 
 
 def test_doubts_add_up():
-    checks = tabulate([verdict("a", "fail", seed=0), verdict("b", "fail", attack="pgd")])
+    checks = tabulate_verdicts([verdict("a", "fail", seed=0), verdict("b", "fail", attack="pgd")])
     expected = (CELLS["seed"] == 0) | (CELLS["attack"] == "pgd")
     assert concerns(CELLS, checks).tolist() == expected.tolist()
 
@@ -1151,7 +1159,7 @@ WORST = pd.DataFrame(
     ],
 )
 def test_worst_cases_are_in_doubt_if_an_attack_is_that_they_are_over(subject, doubted):
-    checks = tabulate([verdict("a", "fail", **subject)])
+    checks = tabulate_verdicts([verdict("a", "fail", **subject)])
     norms = {name: norm for name, (_, norm) in ATTACKS.items()}
     expected = [bit == "1" for bit in doubted.replace(" ", "")]
     assert concerns(WORST, checks, norms).tolist() == expected

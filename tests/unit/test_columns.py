@@ -4,9 +4,9 @@ from itertools import product
 
 import pytest
 import yaml
-from epsigma.columns import cut
 from epsigma.configuration import block_levels, validate
-from epsigma.grid import cells
+from epsigma.plan.columns import cut
+from epsigma.plan.grid import cells
 
 STUDY = """
 datasets: [{kind: digits}]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from epsigma import grid
-from epsigma.attacks import ATTACKS
+from epsigma import plan as grid
 from epsigma.attacks.pgd import ascend
 from epsigma.configuration import (
     GENERAL,
@@ -31,10 +30,12 @@ from epsigma.configuration import (
     settings,
     validate,
 )
-from epsigma.datasets import DATASETS
-from epsigma.filters import FILTERS
-from epsigma.kinds import FilterKind, load
-from epsigma.training import TRAININGS
+from epsigma.kinds import FilterKind
+from epsigma.loading import load
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.datasets import DATASETS
+from epsigma.registry.filters import FILTERS
+from epsigma.registry.trainings import TRAININGS
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,14 +3,14 @@ import csv
 
 import pytest
 import torch
+from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.detectors.squeezing import Squeezing
-from epsigma.files import write_json
 from epsigma.filters.gaussian import Gaussian
 from epsigma.models.cnn import CNN
 from epsigma.models.mlp import MLP
 from epsigma.stages import cost
 from epsigma.stages.cost import COLUMNS, ROUNDS, TIMED, measure_cost, multiply_adds
-from epsigma.threats import Watched
+from epsigma.storage.files import write_json
 from torch import nn
 
 IDENTITY = {"implementation": "epsigma.filters.none:Identity", "parameters": {}}
@@ -44,7 +44,7 @@ def test_what_asks_twice_counts_twice():
     once = multiply_adds(model, image(1, 8, 8))
     through = nn.Sequential(nn.ReLU(), model)
     # The classifier behind the filter, the bare one, and of the squeezed image.
-    whole = Watched(through, model, [Squeezing(filters=[nn.ReLU()])], [0.5])
+    whole = ClassifierWithDetectors(through, model, [Squeezing(filters=[nn.ReLU()])], [0.5])
     assert multiply_adds(whole, image(1, 8, 8)) == 3 * once
 
 

@@ -2,9 +2,9 @@ import math
 
 import pandas as pd
 import pytest
-from epsigma.stages.collect import read_table
 from epsigma.stages.cost import COLUMNS
 from epsigma.stages.defences import set_beside_cost, table_of_defences
+from epsigma.tables.reading import read_table
 
 DEFENCES = [
     ("mlp", "none", None, None),

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from epsigma.figures.defences import COST, accuracy_against_cost, best_strengths
 from epsigma.figures.detectors import operating_characteristics
-from epsigma.grid import AWARE, BLIND
 from epsigma.stages.draw import draw_defences, draw_detectors
+from epsigma.vocabulary import AWARE, BLIND
 from matplotlib.container import ErrorbarContainer
 
 # --- Accuracy against cost

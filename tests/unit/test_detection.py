@@ -7,11 +7,8 @@ import pytest
 import torch
 from epsigma.checks.detectors import LOUD, false_positives, scored_apart
 from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence
-from epsigma.detection import OUTCOMES, RATES, area, detectors_of, outcomes, roc, successes
-from epsigma.files import read_json, read_ledger, write_json
+from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.filters.bitdepth import BitDepth
-from epsigma.grid import AWARE, BLIND
-from epsigma.stages.collect import tabulate
 from epsigma.stages.evaluate import evaluate, evaluate_clean, judge, summarise
 from epsigma.stages.statistics import (
     Attack,
@@ -22,8 +19,12 @@ from epsigma.stages.statistics import (
     detections,
     robust_accuracy,
 )
-from epsigma.tensors import ImageSet, measure, read_clean, write_image_set
-from epsigma.threats import Watched
+from epsigma.storage.files import read_json, write_json
+from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
+from epsigma.storage.ledgers import read_ledger
+from epsigma.tables.cells import tabulate_cells
+from epsigma.tables.detection import OUTCOMES, RATES, area, detectors_of, outcomes, roc, successes
+from epsigma.vocabulary import AWARE, BLIND
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -454,7 +455,7 @@ class Third(nn.Module):
 
 def test_a_judge_s_columns_of_hand_computed_values():
     swapped = nn.Sequential(Swap(), Values())
-    model = Watched(swapped, Values(), [Third()], [0.5])
+    model = ClassifierWithDetectors(swapped, Values(), [Third()], [0.5])
     images = torch.tensor([[1.0, 0.0, 0.25], [0.0, 1.0, 0.25], [0.0, 1.0, 2.0]])[:, None, None]
     found = judge(model, ["third"], images, torch.tensor([0, 0, 1]))
     # Behind the filter, which swaps the values; and without.
@@ -607,10 +608,10 @@ def cell_row(**more):
 
 
 def test_the_table_of_cells_has_columns_for_8_bits_and_rejections_only_if_a_cell_has_them():
-    plain = tabulate([cell_row()])
+    plain = tabulate_cells([cell_row()])
     assert not any("8bit" in name or "rejected" in name for name in plain)
     more = {"correct_8bit": bits("1000"), "rejected": bits("0100")}
-    table = tabulate([cell_row(), cell_row(**more)])
+    table = tabulate_cells([cell_row(), cell_row(**more)])
     first, second = table.to_dict("records")
     assert (second["accuracy_8bit"], second["rejected"]) == (0.25, 0.25)
     assert second["attack_success_8bit"] == pytest.approx(2 / 3)

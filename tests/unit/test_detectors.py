@@ -6,19 +6,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from epsigma.detectors import DETECTORS
+from epsigma.detectors.build import build_detector, score_images
 from epsigma.detectors.divergence import Divergence
 from epsigma.detectors.reconstruction import Reconstruction
 from epsigma.detectors.squeezing import Squeezing
 from epsigma.device import CPU
-from epsigma.files import read_json
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.median import Median
-from epsigma.stages.detect import build_detector, calibrate, score
+from epsigma.filters.surrogate import Bpda
+from epsigma.registry.detectors import DETECTORS
+from epsigma.stages.detect import calibrate
 from epsigma.stages.train import split_validation
-from epsigma.tensors import ImageSet, read_clean, write_tensors
-from epsigma.threats import Bpda
-from epsigma.validation import held_out
+from epsigma.storage.files import read_json
+from epsigma.storage.images import ImageSet, read_clean, write_tensors
+from epsigma.training.validation import held_out
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
@@ -261,11 +262,11 @@ def settings(autoencoder):
 def test_every_detector_scores_images_one_by_one_and_at_least_0(trained, settings, kind):
     detector = build_detector(settings(kind), CPU)
     assert not detector.training
-    together = score(detector, trained.images, trained.model)
+    together = score_images(detector, trained.images, trained.model)
     assert together.shape == (360,)
     assert together.min() >= 0
     assert together.std() > 0
-    alone = [score(detector, image[None], trained.model) for image in trained.images[:20]]
+    alone = [score_images(detector, image[None], trained.model) for image in trained.images[:20]]
     torch.testing.assert_close(torch.cat(alone), together[:20], atol=1e-5, rtol=1e-4)
 
 
@@ -310,8 +311,8 @@ def test_a_squeezer_that_nobody_has_said_how_to_attack_scores_and_is_not_differe
     unknown = settings("squeezing")
     unknown["parameters"]["filters"][0]["gradient"] = None
     detector, known = build_detector(unknown, CPU), build_detector(settings("squeezing"), CPU)
-    expected = score(known, trained.images, trained.model)
-    assert torch.equal(score(detector, trained.images, trained.model), expected)
+    expected = score_images(known, trained.images, trained.model)
+    assert torch.equal(score_images(detector, trained.images, trained.model), expected)
     x = trained.images.clone().requires_grad_()
     with pytest.raises(ValueError, match="BitDepth is declared neither differentiable nor handled"):
         asked(detector, x, trained.model)
@@ -360,7 +361,7 @@ def test_at_most_the_rate_of_the_held_out_images_is_rejected(
     found = calibrated(kind, rate=rate)
     rows = held_out(360, fraction=0.5, seed=3)
     images = read_clean(train_file, CPU).images[rows]
-    scores = score(build_detector(settings(kind), CPU), images, trained.model)
+    scores = score_images(build_detector(settings(kind), CPU), images, trained.model)
     assert found["n"] == 180
     assert found["rejected"] == int((scores > found["threshold"]).sum()) <= rate * 180
     assert found["median"] == pytest.approx(float(scores.median()))

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from epsigma.distortion import acceptance, distortion
+from epsigma.tables.distortion import acceptance, distortion
 
 
 def ledger(index, l2, reached=None, correct=None, correct_clean=None):

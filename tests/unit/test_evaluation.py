@@ -5,12 +5,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from epsigma.classifier import build, predict
-from epsigma.files import read_cell, read_json, read_ledger
 from epsigma.filters.gaussian import Gaussian
+from epsigma.models.classifier import build_model, predict
 from epsigma.stages.evaluate import by_example, evaluate, evaluate_clean, score, summarise
 from epsigma.stages.filter import filter_set
-from epsigma.tensors import ImageSet, measure, read_clean, write_image_set
+from epsigma.storage.files import read_json
+from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
+from epsigma.storage.ledgers import read_cell, read_ledger
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -78,13 +79,13 @@ def test_logits_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize("batch", [1, 3, 1000])
 def test_predictions_do_not_depend_on_the_batch(monkeypatch, trained, batch):
     together = trained.model(trained.images)
-    monkeypatch.setattr("epsigma.tensors.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
     torch.testing.assert_close(predict(trained.model, trained.images), together)
 
 
 def test_an_implementation_that_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"made a slice, not an nn\.Module"):
-        build("builtins:slice", (1, 8, 8), 10, {})
+        build_model("builtins:slice", (1, 8, 8), 10, {})
 
 
 def ledger(correct, correct_clean, **measures):

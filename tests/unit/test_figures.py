@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from epsigma.cell import spell
 from epsigma.checks.verdict import Verdict
 from epsigma.detectors.squeezing import Squeezing
 from epsigma.figures import style
@@ -26,16 +27,14 @@ from epsigma.figures.threats import (
     halving_budget,
     worst_case_by_strength,
 )
-from epsigma.files import write_json, write_ledger
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
-from epsigma.grid import spell
-from epsigma.stages.check import tabulate as tabulate_checks
-from epsigma.stages.collect import read_table, tabulate
+from epsigma.stages.check import tabulate_verdicts as tabulate_checks
 from epsigma.stages.draw import _save, draw_attack, draw_filters, draw_model, select
 from epsigma.stages.gallery import choose, make_gallery
 from epsigma.stages.spectrum import make_spectrum, radial_spectrum
-from epsigma.tensors import (
+from epsigma.storage.files import write_json
+from epsigma.storage.images import (
     ImageSet,
     measure,
     read_clean,
@@ -43,6 +42,9 @@ from epsigma.tensors import (
     read_tensors,
     write_image_set,
 )
+from epsigma.storage.ledgers import write_ledger
+from epsigma.tables.cells import tabulate_cells
+from epsigma.tables.reading import read_table
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -95,7 +97,7 @@ def table(
                             "confidence": 0.9,
                         }
                     )
-    return tabulate(rows)
+    return tabulate_cells(rows)
 
 
 def chosen(*arguments, norm="linf", **keywords):
@@ -1079,7 +1081,7 @@ def test_a_spectrum_is_the_mean_over_each_ring_of_the_whole_transform(size):
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     images = torch.rand(7, 3, 9, 12, generator=torch.Generator().manual_seed(0))
     _, together = radial_spectrum(images)
-    monkeypatch.setattr("epsigma.tensors.BATCH", 2)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", 2)
     torch.testing.assert_close(radial_spectrum(images)[1], together)
 
 

@@ -10,21 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from epsigma.classifier import load_classifier
-from epsigma.files import (
-    checksums,
-    read_cell,
-    read_json,
-    read_ledger,
-    tidy,
-    verify,
-    whole,
-    write_json,
-    write_ledger,
-    write_text,
-)
+from epsigma.models.classifier import load_classifier
 from epsigma.models.mlp import MLP
-from epsigma.tensors import (
+from epsigma.storage.checksums import checksums, verify
+from epsigma.storage.files import atomic_write, read_json, tidy, write_json, write_text
+from epsigma.storage.images import (
     ImageSet,
     batches,
     measure,
@@ -35,6 +25,7 @@ from epsigma.tensors import (
     write_image_set,
     write_tensors,
 )
+from epsigma.storage.ledgers import read_cell, read_ledger, write_ledger
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -69,7 +60,7 @@ def checkpoint(path, **changes):
         "hyper_parameters": ABOUT,
         "state_dict": {f"model.{name}": value for name, value in weights.items()},
     }
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save({**content, **changes}, temporary)
 
 
@@ -111,7 +102,7 @@ def test_a_failing_body_leaves_the_folder_as_it_was(tmp_path, error, before):
     path = tmp_path / "table.csv"
     if before:
         path.write_text(before)
-    with pytest.raises(error), whole(path) as temporary:  # noqa: PT012
+    with pytest.raises(error), atomic_write(path) as temporary:  # noqa: PT012
         temporary.write_text("half")
         raise error
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == (
@@ -120,14 +111,14 @@ def test_a_failing_body_leaves_the_folder_as_it_was(tmp_path, error, before):
 
 
 def test_a_body_that_writes_nothing_is_an_error_and_leaves_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError), whole(tmp_path / "table.csv"):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "table.csv"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_has_its_name_when_it_is_whole_and_not_before(tmp_path):
     path = tmp_path / "new" / "folder" / "table.csv"
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         assert not path.exists()
         # A rename within a folder is atomic; libraries choose a format by the suffix.
@@ -139,7 +130,7 @@ def test_a_file_has_its_name_when_it_is_whole_and_not_before(tmp_path):
 
 def test_two_writers_of_a_file_do_not_meet(tmp_path):
     path = tmp_path / "table.csv"
-    with whole(path) as one, whole(path) as other:
+    with atomic_write(path) as one, atomic_write(path) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")
@@ -151,8 +142,8 @@ def test_a_killed_job_leaves_no_half_file_under_the_final_name(tmp_path):
     path = tmp_path / "table.csv"
     code = f"""
 import os, signal
-from epsigma.files import whole
-with whole({str(path)!r}) as temporary:
+from epsigma.storage.files import atomic_write
+with atomic_write({str(path)!r}) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -278,7 +269,7 @@ def test_what_is_half_written_is_cleared_up_and_nothing_else(tmp_path):
         (folder / name).touch()
     left = []
     for path in (folder / "cells.csv", folder / "eps~0.1.safetensors", folder / "bare"):
-        with contextlib.suppress(Stop), whole(path) as temporary:
+        with contextlib.suppress(Stop), atomic_write(path) as temporary:
             # Moved aside, or it would be removed: SIGKILL leaves it.
             temporary.touch()
             (folder / "aside").mkdir(exist_ok=True)
@@ -489,7 +480,7 @@ def test_json_that_others_cannot_read_is_not_written(tmp_path, value):
 
 
 def test_perturbations_are_measured_example_by_example(monkeypatch):
-    monkeypatch.setattr("epsigma.tensors.BATCH", 2)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", 2)
     clean = torch.zeros(4, 2, 2, 2)
     clean[3] = 0.5
     delta = torch.zeros_like(clean)
@@ -520,7 +511,7 @@ def test_how_far_pixels_leave_their_range_is_the_farther_of_both_ends(lowest, hi
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
 def test_batches_cut_tensors_alike_and_are_views_of_them(monkeypatch, rows, sizes):
-    monkeypatch.setattr("epsigma.tensors.BATCH", 3)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", 3)
     images, labels = torch.zeros(rows, 2), torch.arange(rows)
     cut = list(batches(images, labels))
     assert [len(part) for part, _ in cut] == sizes

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from epsigma.filters import FILTERS
 from epsigma.filters.bitdepth import BitDepth
+from epsigma.filters.build import apply_filter, build_filter
 from epsigma.filters.frequency import (
     DC,
     POST,
@@ -26,9 +26,11 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
 from epsigma.filters.reformer import Reformer
-from epsigma.kinds import load
-from epsigma.stages.filter import apply, build, filter_set, seeded
-from epsigma.tensors import ImageSet, read_image_set, write_image_set
+from epsigma.loading import load
+from epsigma.randomness import seeded_generator
+from epsigma.registry.filters import FILTERS
+from epsigma.stages.filter import filter_set
+from epsigma.storage.images import ImageSet, read_image_set, write_image_set
 from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from PIL import Image
@@ -242,7 +244,7 @@ def test_a_filter_that_the_workflow_applied_is_still_differentiable(kind, size, 
     value = 2 if swept == "passes" else 0.2
     module = make(kind, **({swept: value} if swept else {}))
     given = images(2, 1, *size, dtype=dtype)
-    apply(module, given)
+    apply_filter(module, given)
     given.requires_grad_()
     (gradient,) = torch.autograd.grad(module(given).square().sum(), given)
     assert torch.isfinite(gradient).all()
@@ -261,10 +263,10 @@ def test_linear_filters_are_linear(kind, parameters):
 @pytest.mark.parametrize(("kind", "parameters"), kind_cases(FIXED))
 def test_the_batch_size_changes_nothing(monkeypatch, kind, parameters):
     module, given = make(kind, **parameters), images(7, 3, 9, 14)
-    together = apply(module, given)
+    together = apply_filter(module, given)
     for batch in (1, 3):
-        monkeypatch.setattr("epsigma.tensors.BATCH", batch)
-        torch.testing.assert_close(apply(module, given), together, atol=1e-6, rtol=0)
+        monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
+        torch.testing.assert_close(apply_filter(module, given), together, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("kind", "parameters"), kind_cases(LINEAR + NOT_DIFFERENTIABLE))
@@ -899,7 +901,7 @@ def test_the_stage_filters_the_images_and_keeps_labels_and_norms(tmp_path, make_
 
 
 def test_a_filter_is_made_ready_for_use():
-    module = build({"implementation": "epsigma.filters.none:Identity", "parameters": {}})
+    module = build_filter({"implementation": "epsigma.filters.none:Identity", "parameters": {}})
     assert not module.training
 
 
@@ -930,7 +932,7 @@ def test_what_a_filter_draws_is_the_same_for_a_cell_and_another_for_others(tmp_p
 
 def test_a_job_s_generators_are_its_own_and_one_for_each_purpose(make_job):
     def seed(purpose, **cell):
-        return seeded(make_job({}, **cell), CPU, purpose).initial_seed()
+        return seeded_generator(make_job({}, **cell), CPU, purpose).initial_seed()
 
     assert seed("attack", eps="0.1", sigma="1") == seed("attack", sigma="1", eps="0.1")
     others = [seed(purpose, eps=eps) for purpose in ("attack", "filter") for eps in ("0.1", "0.2")]
@@ -939,6 +941,6 @@ def test_a_job_s_generators_are_its_own_and_one_for_each_purpose(make_job):
 
 def test_only_a_random_filter_is_given_the_generator():
     generator = torch.Generator()
-    assert build(NOISE, generator).generator is generator
+    assert build_filter(NOISE, generator).generator is generator
     fixed = {"implementation": "epsigma.filters.bitdepth:BitDepth", "parameters": {"bits": 3}}
-    assert build(fixed, generator).steps == 7
+    assert build_filter(fixed, generator).steps == 7

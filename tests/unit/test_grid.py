@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from epsigma import grid
+from epsigma import plan as grid
+from epsigma.cell import FIXED_LEVEL, Cell, Level, cell_seed, spell
 from epsigma.configuration import expand, validate
-from epsigma.grid import FIXED_LEVEL, Cell, Level, cell_seed, cells, levels, source_of, spell
+from epsigma.plan.grid import cells, levels, source_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -349,10 +350,10 @@ def test_no_two_cells_share_a_seed_and_torch_takes_each():
 
 DAG_MODULES = [
     "epsigma.configuration",
-    "epsigma.grid",
+    "epsigma.cell",
     "epsigma.kinds",
-    "epsigma.provenance",
-    "epsigma.stages.job",
+    "epsigma.storage.digest",
+    "epsigma.job",
     "epsigma.datasets",
     "epsigma.models",
     "epsigma.attacks",
@@ -361,15 +362,16 @@ DAG_MODULES = [
 DAG = f"""
 import yaml
 from pathlib import Path
-from epsigma import configuration, grid, provenance
+from epsigma import configuration, plan as grid
+from epsigma.storage import digest, provenance
 config = Path({str(ROOT / "config" / "paper.yaml")!r})
 study = configuration.validate(yaml.safe_load(config.read_text()))
 assert list(grid.cells(study))
 for section in configuration.REGISTRIES:
     for block in study[section]:
         settings = configuration.settings(study, section, block["name"])
-        provenance.code_digest(settings["implementation"].partition(":")[0])
-provenance.code_digest("epsigma.stages.train", "epsigma.stages.draw")
+        digest.code_digest(settings["implementation"].partition(":")[0])
+digest.code_digest("epsigma.stages.train", "epsigma.stages.draw")
 provenance.record({{}}, {{}}, "")
 """
 

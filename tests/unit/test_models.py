@@ -4,15 +4,21 @@ import uuid
 
 import pytest
 import torch
-from epsigma.classifier import ModelError, build, check_outputs, load_classifier, predict
 from epsigma.datasets.digits import digits
-from epsigma.kinds import load
-from epsigma.models import MODELS
+from epsigma.job import Job
+from epsigma.loading import load
+from epsigma.models.classifier import (
+    ModelError,
+    build_model,
+    check_outputs,
+    load_classifier,
+    predict,
+)
 from epsigma.models.maxout import Maxout, MaxoutLayer
 from epsigma.models.resnet import ResNet
-from epsigma.stages.job import Job
+from epsigma.registry.models import MODELS
 from epsigma.stages.train import train
-from epsigma.tensors import write_tensors
+from epsigma.storage.images import write_tensors
 from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
@@ -44,7 +50,7 @@ def settings(name):
 def make(name, shape=(1, 8, 8), classes=10, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(shape=shape, classes=classes, **settings(name))
+        return build_model(shape=shape, classes=classes, **settings(name))
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +415,7 @@ def test_a_factory_s_model_is_trained_and_loaded_like_any_other(nets, digit_file
 def test_a_factory_cannot_change_the_configuration(nets):
     how = made_by(f"{nets}:eats", widths=[1, 2])
     for _ in range(2):
-        build(shape=(1, 8, 8), classes=10, **how)
+        build_model(shape=(1, 8, 8), classes=10, **how)
     assert how["parameters"]["parameters"] == {"widths": [1, 2]}
 
 
@@ -439,7 +445,7 @@ def test_a_model_is_trained_in_training_mode_but_for_the_parts_that_are_not(
 )
 def test_a_factory_that_makes_no_model_is_an_error(nets, function, parameters, said):
     with pytest.raises(ModelError) as raised:
-        build(shape=(1, 8, 8), classes=10, **made_by(f"{nets}:{function}", **parameters))
+        build_model(shape=(1, 8, 8), classes=10, **made_by(f"{nets}:{function}", **parameters))
     message = str(raised.value)
     assert message.startswith(f"factory {nets}:{function}: ")
     assert [words for words in said if words not in message] == []
@@ -459,7 +465,7 @@ def test_a_module_that_cannot_be_imported_is_an_error(tmp_path, monkeypatch, sou
         (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModelError) as raised:
-        build(shape=(1, 8, 8), classes=10, **made_by(f"{name}:linear"))
+        build_model(shape=(1, 8, 8), classes=10, **made_by(f"{name}:linear"))
     assert f"factory {name}:linear: importing {name} raised" in str(raised.value)
     assert said in str(raised.value)
     assert "working directory" in str(raised.value)

@@ -2,10 +2,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from epsigma.attacks import ATTACKS
 from epsigma.attacks.pgd import pgd
-from epsigma.files import read_json
-from epsigma.filters import FILTERS
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.filter import Filter
 from epsigma.filters.frequency import HighPass, LowPass
@@ -14,8 +11,11 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
 from epsigma.models.mlp import MLP
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.filters import FILTERS
 from epsigma.stages.probe import Trace, probe_attack, probe_filter, probe_model, response_error
-from epsigma.tensors import write_tensors
+from epsigma.storage.files import read_json
+from epsigma.storage.images import write_tensors
 from torch import nn
 from untrained import saved
 
@@ -426,7 +426,7 @@ def test_a_loss_is_followed_step_by_step(ask_attack):
 
 def test_the_rows_of_a_probe_are_one_batch_with_one_loss_curve(ask_attack, monkeypatch):
     monkeypatch.setattr("epsigma.stages.probe.IMAGES", 20)
-    monkeypatch.setattr("epsigma.stages.attack.BATCH", 20)
+    monkeypatch.setattr("epsigma.attacks.craft.BATCH", 20)
     how = about("carlini_wagner", 0, **{**SEARCH, "search_steps": 1}, targets="all")
     found = ask_attack(how)
     assert found["n"] == 20

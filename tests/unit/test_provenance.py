@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import pytest
 from epsigma import __version__
-from epsigma.provenance import _read, code_digest, record, versions
+from epsigma.storage.digest import _read, code_digest
+from epsigma.storage.provenance import record, versions
 
 MAIN = '''"""What the module is for."""
 
@@ -210,7 +211,7 @@ def test_a_module_without_source_is_an_error(package):
 
 def test_a_plot_s_code_is_no_part_of_what_trains_and_attacks():
     # What epsigma.figures does may change; were it imported by these, editing a plot would retrain.
-    from epsigma import provenance
+    from epsigma.storage import digest as provenance
 
     for stage in ("dataset", "train", "attack", "filter", "evaluate", "collect"):
         pending, seen = [f"epsigma.stages.{stage}"], set()

@@ -2,12 +2,13 @@ import math
 
 import pandas as pd
 import pytest
-from epsigma.attacks import ATTACKS
 from epsigma.configuration import expand, model_label, validate
-from epsigma.grid import AWARE, BLIND
-from epsigma.models import MODELS
-from epsigma.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard
-from epsigma.stages.collect import read_table, set_beside_published
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.models import MODELS
+from epsigma.stages.collect import set_beside_published
+from epsigma.tables.reading import read_table
+from epsigma.tables.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard
+from epsigma.vocabulary import AWARE, BLIND
 
 ATTACK = Published("Someone", "error", 0.75, "in words", "why", ("cnn",), "fgsm", 0.25)
 CLEAN = Published("Someone", "clean", 0.9, "in words", "why", ("mlp", "cnn"))

@@ -2,19 +2,20 @@ import inspect
 
 import pytest
 import torch
-from epsigma.attacks import ATTACKS
 from epsigma.attacks.pgd import ascend
-from epsigma.autoencoders import AUTOENCODERS
 from epsigma.configuration import REGISTRIES
-from epsigma.detectors import DETECTORS
 from epsigma.detectors.detector import Detector
-from epsigma.filters import FILTERS
 from epsigma.filters.filter import Filter
-from epsigma.grid import BLIND, THREATS
-from epsigma.kinds import Kind, load
-from epsigma.threats import GRADIENTS
-from epsigma.training import TRAININGS
+from epsigma.filters.surrogate import GRADIENTS
+from epsigma.kinds import Kind
+from epsigma.loading import load
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.autoencoders import AUTOENCODERS
+from epsigma.registry.detectors import DETECTORS
+from epsigma.registry.filters import FILTERS
+from epsigma.registry.trainings import TRAININGS
 from epsigma.training.objective import Objective
+from epsigma.vocabulary import BLIND, THREATS
 from torch import nn
 from untrained import autoencoder
 

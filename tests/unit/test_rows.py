@@ -1,6 +1,6 @@
 import pytest
 import torch
-from epsigma.rows import attacked_rows, fooling_rows
+from epsigma.attacks.rows import attacked_rows, fooling_rows
 
 LABELS = torch.tensor([2, 0, 1, 2, 0])
 CLASSES = 3

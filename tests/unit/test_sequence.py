@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from epsigma import provenance
 from epsigma.configuration import (
     attack_kind,
     expand,
@@ -14,7 +13,9 @@ from epsigma.configuration import (
     settings,
     validate,
 )
+from epsigma.defence import Expectation, build_target, defended
 from epsigma.filters.bitdepth import BitDepth
+from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.jpeg import Jpeg
@@ -22,11 +23,10 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.reformer import Reformer
 from epsigma.filters.sequence import Sequence
-from epsigma.provenance import code_digest
-from epsigma.stages.attack import target
-from epsigma.stages.filter import build
+from epsigma.filters.surrogate import Bpda, attackable
 from epsigma.stages.probe import DRAWS, conformance
-from epsigma.threats import Bpda, Expectation, attackable, defended
+from epsigma.storage import digest as provenance
+from epsigma.storage.digest import code_digest
 from torch import nn
 
 KINDS = {
@@ -73,8 +73,8 @@ def test_a_sequence_is_the_composition_of_its_filters(kinds):
     given = images(3, 1, 9, 14)
     expected = given
     for kind in kinds:
-        expected = build(part(kind))(expected)
-    found = build(told(*kinds))
+        expected = build_filter(part(kind))(expected)
+    found = build_filter(told(*kinds))
     assert isinstance(found, Sequence)
     assert not found.training
     assert torch.equal(found(given), expected)
@@ -84,26 +84,29 @@ def test_a_sequence_is_the_composition_of_its_filters(kinds):
 
 def test_the_order_matters():
     given = images(3, 1, 9, 14)
-    one, other = build(told("gaussian", "bitdepth")), build(told("bitdepth", "gaussian"))
+    one, other = (
+        build_filter(told("gaussian", "bitdepth")),
+        build_filter(told("bitdepth", "gaussian")),
+    )
     # Rounded last there are four values; blurred last there are more.
     assert len(one(given).unique()) <= 4 < len(other(given).unique())
 
 
 def test_one_filter_alone_is_no_sequence():
-    assert isinstance(build(part("gaussian")), Gaussian)
-    assert isinstance(build({**part("gaussian"), "then": []}), Gaussian)
-    alone = build(part("gaussian"))
+    assert isinstance(build_filter(part("gaussian")), Gaussian)
+    assert isinstance(build_filter({**part("gaussian"), "then": []}), Gaussian)
+    alone = build_filter(part("gaussian"))
     assert alone.parts == (alone,)
 
 
 def test_its_parts_are_the_filters_in_their_order():
-    found = build(told("jpeg", "median", "gaussian"))
+    found = build_filter(told("jpeg", "median", "gaussian"))
     assert [type(one) for one in found.parts] == [Jpeg, Median, Gaussian]
 
 
 def test_its_formula_is_that_of_each():
     given = images(2, 1, 9, 14).double()
-    found = build(told("median", "gaussian")).formula(given)
+    found = build_filter(told("median", "gaussian")).formula(given)
     expected = Gaussian(sigma=0.8).formula(Median(size=3).formula(given))
     torch.testing.assert_close(found, expected)
 
@@ -117,8 +120,8 @@ def test_a_way_to_attack_each_is_wanted(filters, ways):
 def test_a_part_that_nobody_has_said_how_to_attack_filters_and_is_not_differentiated():
     settings = told("gaussian", "median")
     settings["then"][0]["gradient"] = None
-    found, given = build(settings), images(3, 1, 9, 14)
-    assert torch.equal(found(given), build(told("gaussian", "median"))(given))
+    found, given = build_filter(settings), images(3, 1, 9, 14)
+    assert torch.equal(found(given), build_filter(told("gaussian", "median"))(given))
     said = r"^Median is declared neither differentiable nor handled"
     with pytest.raises(ValueError, match=said):
         found(given.requires_grad_())
@@ -135,10 +138,10 @@ def gradient_of(function, given, weight):
 
 def test_each_part_has_the_gradient_that_an_attacker_takes_of_it():
     given, weight = images(3, 1, 9, 14), images(3, 1, 9, 14, seed=1)
-    found = gradient_of(build(told("gaussian", "bitdepth")), given, weight)
+    found = gradient_of(build_filter(told("gaussian", "bitdepth")), given, weight)
     # Rounding lets the gradient pass, as if it were not there; the Gaussian has its own.
     torch.testing.assert_close(found, gradient_of(Gaussian(sigma=0.8), given, weight))
-    found = gradient_of(build(told("bitdepth", "median")), given, weight)
+    found = gradient_of(build_filter(told("bitdepth", "median")), given, weight)
     rounded = BitDepth(bits=2)(given)
     torch.testing.assert_close(found, gradient_of(Median(size=3).surrogate, rounded, weight))
 
@@ -154,8 +157,8 @@ def test_by_its_own_gradient_nothing_would_pass_rounding():
 
 def test_an_aware_attacker_takes_the_gradients_of_the_parts(trained):
     settings = {"filter": told("bitdepth", "gaussian")}
-    model = target(settings, trained.model, seeded())
-    through = build(settings["filter"])
+    model = build_target(settings, trained.model, seeded())
+    through = build_filter(settings["filter"])
     assert torch.equal(model(trained.images), trained.model(through(trained.images)))
     weight = images(360, 10)
     found = gradient_of(model, trained.images, weight)
@@ -170,10 +173,10 @@ def test_an_aware_attacker_takes_the_gradients_of_the_parts(trained):
 
 def test_parts_that_draw_do_so_from_one_generator():
     given = images(3, 1, 9, 14)
-    found = build(told("noise", "gaussian", "noise"), seeded())
+    found = build_filter(told("noise", "gaussian", "noise"), seeded())
     first, again = found(given), found(given)
     assert not torch.equal(first, again)
-    assert torch.equal(build(told("noise", "gaussian", "noise"), seeded())(given), first)
+    assert torch.equal(build_filter(told("noise", "gaussian", "noise"), seeded())(given), first)
     # Both draw: the second does not repeat the first.
     generator = seeded()
     one, two = (GaussianNoise(std=0.1, generator=generator) for _ in range(2))
@@ -182,7 +185,7 @@ def test_parts_that_draw_do_so_from_one_generator():
 
 def test_an_attacker_averages_over_a_part_s_draws(trained):
     settings = {"filter": told("gaussian", "noise"), "eot_samples": 4}
-    model = target(settings, trained.model, seeded())
+    model = build_target(settings, trained.model, seeded())
     assert isinstance(model, Expectation)
     assert model.samples == 4
     generator = seeded()
@@ -229,7 +232,7 @@ def test_a_part_that_is_not_its_formula_is_found_wherever_it_is(at):
 
 def test_parts_that_are_their_formulas_conform_though_rounding_follows_a_blur():
     # Held as one, a hair before rounding is a whole level after it.
-    found = conformance(build(told("gaussian", "bitdepth")), probes())
+    found = conformance(build_filter(told("gaussian", "bitdepth")), probes())
     assert found["formula_error"] < 1e-5
 
 
@@ -311,7 +314,7 @@ def test_settings_have_what_comes_then_with_its_gradient_and_defaults(study):
 
 
 def test_what_is_made_of_the_settings_is_the_sequence(study):
-    made = build(settings(study, "filters", "gaussian", "sigma~0.5"), seeded())
+    made = build_filter(settings(study, "filters", "gaussian", "sigma~0.5"), seeded())
     assert [type(one) for one in made.parts] == [Gaussian, Median, GaussianNoise]
     assert made.parts[2].generator is not None
 

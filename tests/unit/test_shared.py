@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from epsigma.shared import Shared, asked_once
+from epsigma.memoize import Memoized, memoizing
 from torch import nn
 
 
@@ -24,8 +24,8 @@ def images(seed=0):
 
 def test_the_same_tensor_is_asked_about_once():
     module, given = Counting(), images()
-    shared = Shared(module)
-    with asked_once():
+    shared = Memoized(module)
+    with memoizing():
         one, two = shared(given), shared(given)
     assert one is two
     assert torch.equal(one, 2 * given)
@@ -34,16 +34,16 @@ def test_the_same_tensor_is_asked_about_once():
 
 def test_outside_every_question_is_asked():
     module, given = Counting(), images()
-    shared = Shared(module)
+    shared = Memoized(module)
     assert torch.equal(shared(given), shared(given))
     assert module.asked == 2
 
 
 def test_nothing_is_remembered_from_one_body_to_the_next():
     module, given = Counting(), images()
-    shared = Shared(module)
+    shared = Memoized(module)
     for asked in (1, 2):
-        with asked_once():
+        with memoizing():
             assert torch.equal(shared(given), 2 * given)
         assert module.asked == asked
         # What changes in between is another question.
@@ -52,13 +52,13 @@ def test_nothing_is_remembered_from_one_body_to_the_next():
 
 def test_the_outermost_body_decides_how_long():
     module, given = Counting(), images()
-    shared = Shared(module)
-    with asked_once():
-        with asked_once():
+    shared = Memoized(module)
+    with memoizing():
+        with memoizing():
             shared(given)
         shared(given)
         assert module.asked == 1
-    with pytest.raises(KeyError), asked_once():
+    with pytest.raises(KeyError), memoizing():
         raise KeyError
     shared(given)
     shared(given)
@@ -67,8 +67,8 @@ def test_the_outermost_body_decides_how_long():
 
 def test_tensors_that_are_alike_are_not_the_same():
     module = Counting()
-    shared = Shared(module)
-    with asked_once():
+    shared = Memoized(module)
+    with memoizing():
         # Each is gone before the next is made, but for what remembers it.
         for seed in range(20):
             assert torch.equal(shared(images(seed)), 2 * images(seed))
@@ -78,16 +78,16 @@ def test_tensors_that_are_alike_are_not_the_same():
 def test_modules_of_the_same_key_are_the_same_and_others_are_not():
     given, modules = images(), [Counting() for _ in range(5)]
     keys = ["a", "b", "a", None, None]
-    with asked_once():
+    with memoizing():
         for module, key in zip(modules, keys, strict=True):
-            Shared(module, key)(given)
+            Memoized(module, key)(given)
     assert [module.asked for module in modules] == [1, 1, 0, 1, 1]
 
 
 def test_an_answer_without_a_gradient_is_not_given_where_one_is_wanted():
     module, given = Counting(), images().requires_grad_()
-    shared = Shared(module)
-    with asked_once():
+    shared = Memoized(module)
+    with memoizing():
         with torch.no_grad():
             assert not shared(given).requires_grad
         total = shared(given).sum() + shared(given).square().sum()
@@ -98,12 +98,12 @@ def test_an_answer_without_a_gradient_is_not_given_where_one_is_wanted():
 
 
 def test_it_moves_and_is_copied_as_any_module():
-    shared = Shared(nn.Linear(4, 2).eval())
+    shared = Memoized(nn.Linear(4, 2).eval())
     assert not shared.training
     other = copy.deepcopy(shared).double()
     given = images().double()
     assert other(given).dtype == torch.float64
     assert shared.module.weight.dtype == torch.float32
-    with asked_once():
+    with memoizing():
         shared(images())
-        assert not torch.equal(Shared(nn.Linear(4, 2))(given.float()), shared(given.float()))
+        assert not torch.equal(Memoized(nn.Linear(4, 2))(given.float()), shared(given.float()))

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.files import write_ledger
-from epsigma.grid import AWARE, BLIND, spell
-from epsigma.stages.collect import read_table
+from epsigma.cell import spell
 from epsigma.stages.statistics import (
     Attack,
     Place,
@@ -23,6 +21,9 @@ from epsigma.stages.statistics import (
     smallest_budgets,
     worst_cases,
 )
+from epsigma.storage.ledgers import write_ledger
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import AWARE, BLIND
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 import yaml
 from epsigma.configuration import validate
-from epsigma.files import write_json
-from epsigma.stages.collect import collect, read_table, tabulate, write_configuration
+from epsigma.stages.collect import collect, write_configuration
+from epsigma.storage.files import write_json
+from epsigma.tables.cells import tabulate_cells
+from epsigma.tables.reading import read_table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,19 +85,19 @@ def wilson(count, n, z=1.959963984540054):
 
 
 def test_the_columns_are_the_interface_in_its_order():
-    assert list(tabulate([row()]).columns) == COLUMNS
+    assert list(tabulate_cells([row()]).columns) == COLUMNS
 
 
 def test_rows_keep_the_order_of_the_cells():
     budgets = [0.2, 0, 0.1]
-    table = tabulate([row(budget=budget) for budget in budgets])
+    table = tabulate_cells([row(budget=budget) for budget in budgets])
     assert table["budget"].tolist() == budgets
 
 
 @given(st.integers(1, 20000).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))))
 def test_intervals_are_wilson_s(case):
     n, count = case
-    table = tabulate([row(n=n, n_correct=count, n_correct_clean=n, n_fooled=n - count)])
+    table = tabulate_cells([row(n=n, n_correct=count, n_correct_clean=n, n_fooled=n - count)])
     for rate, successes in (("accuracy", count), ("attack_success", n - count)):
         low, high = wilson(successes, n)
         assert table[f"{rate}_low"][0] == pytest.approx(low, abs=1e-9)
@@ -104,13 +106,13 @@ def test_intervals_are_wilson_s(case):
 
 @pytest.mark.parametrize(("count", "rate"), [(0, 0.0), (100, 1.0), (37, 0.37)])
 def test_an_interval_lies_in_the_unit_interval_and_holds_its_rate(count, rate):
-    cell = tabulate([row(n_correct=count)]).iloc[0]
+    cell = tabulate_cells([row(n_correct=count)]).iloc[0]
     assert 0 <= cell["accuracy_low"] <= cell["accuracy"] == rate <= cell["accuracy_high"] <= 1
     assert cell["accuracy_low"] < cell["accuracy_high"]
 
 
 def test_more_examples_make_narrower_intervals():
-    table = tabulate([row(n=n, n_correct=n // 2) for n in (10, 100, 1000)])
+    table = tabulate_cells([row(n=n, n_correct=n // 2) for n in (10, 100, 1000)])
     assert (table["accuracy_high"] - table["accuracy_low"]).is_monotonic_decreasing
 
 
@@ -149,7 +151,7 @@ def test_the_table_of_cells_is_read_back_as_it_was(tmp_path, make_job):
 @pytest.mark.parametrize("name", ["null", "nan", "true", "inf"])
 def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, name):
     cell = {"dataset": name, "model": name, "attack": name, "filter": name}
-    tabulate([row(**cell), row()]).to_csv(tmp_path / "cells.csv", index=False)
+    tabulate_cells([row(**cell), row()]).to_csv(tmp_path / "cells.csv", index=False)
     table = read_table(str(tmp_path / "cells.csv"))
     assert table.loc[0, list(cell)].tolist() == [name] * 4
     # What is empty is no value.

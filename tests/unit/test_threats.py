@@ -3,18 +3,20 @@ import torch
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.pgd import pgd, pgd_l2
-from epsigma.filters import FILTERS
+from epsigma.defence import Expectation, build_target, defended
 from epsigma.filters.bitdepth import BitDepth
+from epsigma.filters.build import apply_filter, build_filter
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.jpeg import Jpeg
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
-from epsigma.stages.attack import attack, target
-from epsigma.stages.filter import apply, build, seeded
-from epsigma.tensors import read_clean, read_image_set
-from epsigma.threats import GRADIENTS, Bpda, Expectation, defended
+from epsigma.filters.surrogate import GRADIENTS, Bpda
+from epsigma.randomness import seeded_generator
+from epsigma.registry.filters import FILTERS
+from epsigma.stages.attack import attack
+from epsigma.storage.images import read_clean, read_image_set
 from torch import nn
 from torch.nn import functional
 from untrained import autoencoder, saved
@@ -65,7 +67,7 @@ def settings_of(kind, **parameters):
 
 
 def make(kind):
-    return build(settings_of(kind), torch.Generator().manual_seed(0))
+    return build_filter(settings_of(kind), torch.Generator().manual_seed(0))
 
 
 # --- BPDA
@@ -358,8 +360,8 @@ def test_the_stage_writes_the_aware_attacker_s_set_and_what_the_filter_makes_of_
         assert torch.equal(images.labels, clean.labels)
         torch.testing.assert_close(images.measures["linf"], linf)
     # The filter draws what it draws in the stage filter, not what the attacker saw.
-    module = build(job.settings["filter"], seeded(job, CPU, "filter"))
-    assert torch.equal(filtered.images, apply(module, adversarial.images))
+    module = build_filter(job.settings["filter"], seeded_generator(job, CPU, "filter"))
+    assert torch.equal(filtered.images, apply_filter(module, adversarial.images))
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "bitdepth"])
@@ -399,17 +401,17 @@ def test_the_stage_writes_only_what_is_wanted_and_the_same(run, tmp_path, wanted
 
 def test_a_random_filter_is_asked_as_often_as_its_samples_say(trained):
     settings = {"filter": settings_of("noise"), "eot_samples": 7}
-    model = target(settings, trained.model, torch.Generator())
+    model = build_target(settings, trained.model, torch.Generator())
     assert isinstance(model, Expectation)
     assert model.samples == 7
-    assert target({}, trained.model, torch.Generator()) is trained.model
+    assert build_target({}, trained.model, torch.Generator()) is trained.model
 
 
 def test_a_part_of_which_nobody_said_how_to_attack_it_filters_and_refuses_an_attacker(trained):
     first, then = settings_of("gaussian"), {**settings_of("median"), "gradient": None}
-    module = build({**first, "then": [then]})
+    module = build_filter({**first, "then": [then]})
     expected = Median(size=3)(make("gaussian")(trained.images))
-    assert torch.equal(apply(module, trained.images), expected)
+    assert torch.equal(apply_filter(module, trained.images), expected)
     with pytest.raises(ValueError, match="Median is declared neither differentiable nor handled"):
         fgsm(
             defended(module, trained.model, gradient="exact"), trained.images, trained.labels, eps=0

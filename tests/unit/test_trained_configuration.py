@@ -3,7 +3,8 @@ import re
 
 import pytest
 import yaml
-from epsigma import configuration, grid
+from epsigma import configuration
+from epsigma import plan as grid
 from epsigma.configuration import (
     ConfigurationError,
     block,
@@ -20,7 +21,7 @@ from epsigma.configuration import (
     watching,
 )
 from epsigma.kinds import TrainingKind
-from epsigma.training import TRAININGS
+from epsigma.registry.trainings import TRAININGS
 
 STUDY = """
 datasets: [{kind: digits}]
@@ -639,7 +640,7 @@ def test_a_training_of_the_user_s_own_is_found_and_its_sweep_expands(monkeypatch
 def test_every_kind_of_training_is_described_and_its_implementation_takes_its_parameters(name):
     import inspect
 
-    from epsigma.kinds import load
+    from epsigma.loading import load
 
     kind = TRAININGS[name]
     assert isinstance(kind, TrainingKind)

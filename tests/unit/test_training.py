@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from epsigma.classifier import load_classifier, predict
-from epsigma.files import read_json
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier, predict
 from epsigma.stages.dataset import dataset
-from epsigma.stages.job import Job
 from epsigma.stages.train import split_validation, train
-from epsigma.tensors import ImageSet, read_clean
+from epsigma.storage.files import read_json
+from epsigma.storage.images import ImageSet, read_clean
 
 CPU = torch.device("cpu")
 EPOCHS = 6

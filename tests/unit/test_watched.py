@@ -3,23 +3,25 @@ import math
 import pytest
 import torch
 from epsigma.attacks.carlini_wagner import carlini_wagner
+from epsigma.attacks.craft import make_set
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.jsma import jsma
 from epsigma.attacks.losses import LOSSES, margin
 from epsigma.attacks.pgd import pgd, pgd_l2
+from epsigma.attacks.rows import attacked_rows
 from epsigma.attacks.square import square
+from epsigma.defence import Expectation, build_target, defended
 from epsigma.detectors.detector import Detector
 from epsigma.detectors.divergence import Divergence
+from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits, fold_rejection
 from epsigma.detectors.squeezing import Squeezing
-from epsigma.files import write_json
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
-from epsigma.rows import attacked_rows
-from epsigma.stages.attack import make_set, target
-from epsigma.threats import Bpda, Expectation, Watched, ask, defended, settled
+from epsigma.filters.surrogate import Bpda
+from epsigma.storage.files import write_json
 from torch import nn
 
 
@@ -53,7 +55,7 @@ THRESHOLDS = (0.5, 0.25)
 
 def by_hand(thresholds=THRESHOLDS):
     """Two detectors, whose scores are the last two values."""
-    return Watched(Given(), Given(), [Value(-2), Value(-1)], thresholds)
+    return ClassifierWithDetectors(Given(), Given(), [Value(-2), Value(-1)], thresholds)
 
 
 def rows(*values):
@@ -111,7 +113,7 @@ def test_the_logit_of_rejection_is_the_largest_exactly_if_a_score_exceeds_its_th
 def test_the_answers_of_a_classifier_are_rejected_exactly_where_they_are_suspicious(trained):
     scores = Rough()(trained.images, None, None)
     middle = scores.median().item()
-    model = Watched(trained.model, trained.model, [Rough()], [middle])
+    model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [middle])
     assert torch.equal(model(trained.images).argmax(1) == 10, scores > middle)
     assert torch.equal(model(trained.images)[:, :-1], trained.model(trained.images))
 
@@ -133,7 +135,7 @@ def test_the_detectors_see_the_images_and_the_bare_classifier_and_not_what_the_f
     bare, one = nn.Flatten(), Asked()
     through = nn.Sequential(Gaussian(sigma=2), bare)
     given = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    found = Watched(through, bare, [one], [0.5])(given)
+    found = ClassifierWithDetectors(through, bare, [one], [0.5])(given)
     images, logits, model = one.seen
     assert images is given
     assert torch.equal(logits, given.flatten(1))
@@ -154,7 +156,7 @@ def test_as_many_thresholds_as_detectors_are_wanted(thresholds):
     with pytest.raises(ValueError, match=said):
         by_hand(thresholds)
     with pytest.raises(ValueError, match=r"^0 detectors, 0 thresholds$"):
-        Watched(Given(), Given(), [], [])
+        ClassifierWithDetectors(Given(), Given(), [], [])
 
 
 # --- Whom a rejection helps
@@ -176,7 +178,7 @@ def test_as_many_thresholds_as_detectors_are_wanted(thresholds):
 def test_a_rejection_counts_for_the_right_class(logits, expected):
     given, label = torch.tensor([logits]), torch.tensor([1])
     before = given.clone()
-    found = settled(given, label)
+    found = fold_rejection(given, label)
     assert found.tolist() == [expected]
     assert torch.equal(given, before)
     # An attack has succeeded exactly if it is neither right nor rejected.
@@ -186,14 +188,16 @@ def test_a_rejection_counts_for_the_right_class(logits, expected):
 
 def test_only_a_watched_model_s_rejections_are_settled(trained):
     images, labels = trained.images, trained.labels
-    assert torch.equal(ask(trained.model, images, labels), trained.model(images))
-    model = Watched(trained.model, trained.model, [Rough()], [0.05])
-    assert torch.equal(ask(model, images, labels), settled(model(images), labels))
-    assert ask(model, images, labels).shape == (360, 10)
+    assert torch.equal(attacked_logits(trained.model, images, labels), trained.model(images))
+    model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [0.05])
+    assert torch.equal(
+        attacked_logits(model, images, labels), fold_rejection(model(images), labels)
+    )
+    assert attacked_logits(model, images, labels).shape == (360, 10)
 
 
 def test_what_is_wrong_but_rejected_is_led_out_of_the_rejection(trained):
-    model = Watched(trained.model, trained.model, [Rough()], [1e-4])
+    model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [1e-4])
     images = trained.images
     others = (trained.model(images).argmax(1) + 1) % 10
     before = model.scores(images)
@@ -223,7 +227,7 @@ def watched(trained):
     with torch.no_grad():
         scores = torch.stack([one(trained.images, bare(trained.images), bare) for one in detectors])
     through = defended(Gaussian(sigma=0.4), bare, gradient="exact")
-    return Watched(through, bare, detectors, scores.median(1).values.tolist())
+    return ClassifierWithDetectors(through, bare, detectors, scores.median(1).values.tolist())
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +289,9 @@ def test_what_square_stops_at_gets_through(watched, accepted):
     images, labels = accepted
     some = square(watched, images, labels, eps=0.2, queries=300, generator=seeded())
     more = square(watched, images, labels, eps=0.2, queries=299, generator=seeded())
-    done = (some == more).flatten(1).all(1) & (margin(ask(watched, some, labels), labels) > 0)
+    done = (some == more).flatten(1).all(1) & (
+        margin(attacked_logits(watched, some, labels), labels) > 0
+    )
     assert done.any()
     assert gets_through(watched, some, labels)[done].all()
 
@@ -297,7 +303,7 @@ def test_what_carlini_and_wagner_return_as_a_success_is_accepted(watched, accept
     success = (found != images).flatten(1).any(1)
     assert success.double().mean() > (0.5 if kappa == 0 else 0.2)
     assert gets_through(watched, found, labels)[success].all()
-    lead = margin(ask(watched, found, labels), labels)
+    lead = margin(attacked_logits(watched, found, labels), labels)
     assert lead[success].min() >= kappa - 1e-4
 
 
@@ -376,7 +382,7 @@ def test_along_what_is_accepted_adam_gets_on_where_steps_that_forget_go_to_and_f
     bare = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).requires_grad_(False)
     bare[1].weight.copy_(torch.tensor([[0.0, 0.0], [10.0, 0.0]]))
     bare[1].bias.copy_(torch.tensor([0.0, -6.0]))
-    model = Watched(bare, bare, [Ravine()], [0.005])
+    model = ClassifierWithDetectors(bare, bare, [Ravine()], [0.005])
     images = torch.linspace(0.45, 0.55, 50).view(50, 1, 1, 1).expand(50, 1, 1, 2).contiguous()
     labels = torch.zeros(50, dtype=torch.int64)
     how = {"eps": eps, "steps": 40, "step_size": 0.01, "loss": "margin", "random_start": False}
@@ -415,8 +421,8 @@ def told(tmp_path):
 
 
 def test_an_aware_attacker_is_told_of_the_detectors(trained, told):
-    model = target(told, trained.model, seeded())
-    assert isinstance(model, Watched)
+    model = build_target(told, trained.model, seeded())
+    assert isinstance(model, ClassifierWithDetectors)
     # Asked by the detectors and behind the filter, it answers once.
     assert model.bare.module is trained.model
     assert model.through[1] is model.bare
@@ -434,7 +440,7 @@ def test_a_random_filter_is_averaged_over_and_detectors_are_asked_once(trained, 
         "filter": {**made_of("filters.noise:GaussianNoise", "exact", std=0.1), "random": True},
         "eot_samples": 5,
     }
-    model = target(told, trained.model, seeded())
+    model = build_target(told, trained.model, seeded())
     assert isinstance(model.through, Expectation)
     assert model.through.samples == 5
     assert isinstance(model.through.model[0], GaussianNoise)
@@ -443,7 +449,7 @@ def test_a_random_filter_is_averaged_over_and_detectors_are_asked_once(trained, 
 
 def test_without_detectors_nothing_is_watched(trained, told):
     del told["detectors"]
-    assert not isinstance(target(told, trained.model, seeded()), Watched)
+    assert not isinstance(build_target(told, trained.model, seeded()), ClassifierWithDetectors)
 
 
 # --- The stage
@@ -451,12 +457,20 @@ def test_without_detectors_nothing_is_watched(trained, told):
 
 def timid(model, images, labels, *, eps):
     """An attack that gives up where detectors look on."""
-    return images if isinstance(model, Watched) else fgsm(model, images, labels, eps=eps)
+    return (
+        images
+        if isinstance(model, ClassifierWithDetectors)
+        else fgsm(model, images, labels, eps=eps)
+    )
 
 
 def heedless(model, images, labels, *, eps):
     """An attack that gives up where none do."""
-    return fgsm(model, images, labels, eps=eps) if isinstance(model, Watched) else images
+    return (
+        fgsm(model, images, labels, eps=eps)
+        if isinstance(model, ClassifierWithDetectors)
+        else images
+    )
 
 
 @pytest.mark.parametrize("attack", [timid, heedless], ids=lambda attack: attack.__name__)
@@ -464,7 +478,7 @@ def heedless(model, images, labels, *, eps):
 def test_of_two_ways_to_attack_what_detectors_watch_the_one_that_gets_through_counts(
     trained, attack, threshold
 ):
-    model = Watched(trained.model, trained.model, [Rough()], [threshold])
+    model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [threshold])
     settings = {"implementation": f"{__name__}:{attack.__name__}", "parameters": {"eps": 0.2}}
     rows = attacked_rows(trained.labels, 10, examples=None, targets="untargeted")
     made, _ = make_set(settings, seeded(), model, trained.images, rows)

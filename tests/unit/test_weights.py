@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from epsigma.classifier import ModelError, load_classifier, predict
-from epsigma.files import read_json
-from epsigma.models import MODELS
+from epsigma.job import Job
+from epsigma.models.classifier import ModelError, load_classifier, predict
 from epsigma.models.cnn import CNN
 from epsigma.models.mlp import MLP
 from epsigma.models.resnet import ResNet
-from epsigma.stages.job import Job
+from epsigma.models.weights import fit_weights, read_weights
+from epsigma.registry.models import MODELS
 from epsigma.stages.train import train
-from epsigma.weights import fit_weights, read_weights
+from epsigma.storage.files import read_json
 from safetensors.torch import save_file
 from torch.nn import functional
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from epsigma.stages.collect import COLUMNS
+from epsigma.tables.cells import COLUMNS
 from running import ROOT, SMALL, Workdir, new_workdir
 from safetensors.numpy import load_file
 

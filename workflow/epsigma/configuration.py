@@ -17,13 +17,8 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, TypeChecker, ValidationError
 from jsonschema.validators import extend
 
-from epsigma.attacks import ATTACKS
-from epsigma.autoencoders import AUTOENCODERS
-from epsigma.datasets import DATASETS
+from epsigma.cell import NAME, Level, spell
 from epsigma.datasets.source import is_inner
-from epsigma.detectors import DETECTORS
-from epsigma.filters import FILTERS
-from epsigma.grid import AWARE, NAME, NO_FILTER, THREATS, Level, levels, source_of, spell
 from epsigma.kinds import (
     AttackKind,
     DatasetKind,
@@ -34,9 +29,16 @@ from epsigma.kinds import (
     TrainingKind,
     find,
 )
-from epsigma.models import MODELS
-from epsigma.provenance import code_digest
-from epsigma.training import TRAININGS
+from epsigma.plan.grid import levels, source_of
+from epsigma.registry.attacks import ATTACKS
+from epsigma.registry.autoencoders import AUTOENCODERS
+from epsigma.registry.datasets import DATASETS
+from epsigma.registry.detectors import DETECTORS
+from epsigma.registry.filters import FILTERS
+from epsigma.registry.models import MODELS
+from epsigma.registry.trainings import TRAININGS
+from epsigma.storage.digest import code_digest
+from epsigma.vocabulary import AWARE, NO_FILTER, THREATS
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 REGISTRIES: dict[str, Mapping[str, Kind]] = {
@@ -855,7 +857,7 @@ def attack_settings(
 ) -> dict[str, Any]:
     """Say how to make an attack, as `settings` does, and what it attacks.
 
-    The latter for `epsigma.stages.attack.rows_of`: `examples` and `targets`, or, of images that
+    The latter for `epsigma.attacks.craft.rows_of`: `examples` and `targets`, or, of images that
     it makes itself, `fooling`. A transfer's parameters are `attack`, how to make what it takes
     over, and the budget: on which model is not its business.
     """

@@ -1,11 +1,11 @@
 """The entries of the registries: what a configuration may name, and where it lives."""
 
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from epsigma.grid import THREATS
+from epsigma.loading import load
+from epsigma.vocabulary import THREATS, queries_model
 
 Schema = dict[str, Any]
 
@@ -90,8 +90,7 @@ class AttackKind(Kind):
     @property
     def looks(self) -> bool:
         """Whether it looks at the model that it is scored on."""
-        is_idle = self.family == "fooling" and self.effort is None
-        return self.family not in ("noise", "transfer") and not is_idle
+        return queries_model(self.family, self.effort)
 
 
 @dataclass(frozen=True)
@@ -145,18 +144,4 @@ def find(registry: Mapping[str, Any], name: str) -> Any:
     wanted = type(next(iter(registry.values())))
     if type(found) is not wanted:
         raise TypeError(f"{name} is {found!r}, which is no {wanted.__name__} of epsigma.kinds")
-    return found
-
-
-def load(implementation: str) -> Callable[..., Any]:
-    """Import `package.module:name` and return what it names.
-
-    Raises:
-        ImportError: if there is no such module, or no such name in it.
-    """
-    module, _, name = implementation.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except AttributeError as error:
-        raise ImportError(f"{module} has no {name!r}") from error
     return found

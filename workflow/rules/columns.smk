@@ -2,7 +2,7 @@
 # written once for both: `over` is what a job writes, `each` what it reads, `jobs` what it runs.
 from snakemake.iocontainers import Wildcards
 
-from epsigma.columns import cut
+from epsigma.plan.columns import cut
 
 COLUMNS = {}
 

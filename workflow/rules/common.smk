@@ -30,11 +30,12 @@ sys.path[:0] = [f"{workflow.basedir}/workflow", os.getcwd()]
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from epsigma import configuration, grid
+from epsigma import cell, configuration, vocabulary
+from epsigma.plan import grid
 from epsigma.datasets.source import fingerprint, locate
 from epsigma.forkserver import ForkServer
-from epsigma.provenance import code_digest, missing_packages
-from epsigma.stages.job import Job
+from epsigma.storage.digest import code_digest, missing_packages
+from epsigma.job import Job
 
 # Asked on every machine that runs jobs, and before any.
 if missing_packages():
@@ -76,16 +77,16 @@ logger.addFilter(is_news)
 
 
 wildcard_constraints:
-    dataset=grid.NAME,
-    model=grid.MODEL,
+    dataset=cell.NAME,
+    model=cell.MODEL,
     seed=r"0|[1-9]\d*",
-    threat="|".join(grid.THREATS),
-    attack=grid.NAME,
-    budget=grid.LEVEL,
-    filter=grid.NAME,
-    strength=grid.LEVEL,
-    autoencoder=grid.NAME,
-    detector=grid.NAME,
+    threat="|".join(vocabulary.THREATS),
+    attack=cell.NAME,
+    budget=cell.LEVEL,
+    filter=cell.NAME,
+    strength=cell.LEVEL,
+    autoencoder=cell.NAME,
+    detector=cell.NAME,
 
 
 def gpus(wildcards):
@@ -117,7 +118,7 @@ def warm_up():
 
 def clear_up():
     """Clear up what a killed run or a wrong clock left; the folder is locked."""
-    from epsigma.files import tidy
+    from epsigma.storage.files import tidy
 
     for done in tidy("results"):
         logger.warning(done)

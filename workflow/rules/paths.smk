@@ -7,8 +7,8 @@ CELL = "{attack}/{budget}/{filter}/{strength}"
 BLIND_SET = f"results/{MODEL}/adversarial/blind/{{attack}}/{{budget}}.safetensors"
 AWARE_SET = f"results/{MODEL}/adversarial/aware/{CELL}.safetensors"
 FILTERED_SET = f"results/{MODEL}/filtered/{{threat}}/{CELL}.safetensors"
-FILTERED_BLIND_SET = FILTERED_SET.replace("{threat}", grid.BLIND)
-FILTERED_AWARE_SET = FILTERED_SET.replace("{threat}", grid.AWARE)
+FILTERED_BLIND_SET = FILTERED_SET.replace("{threat}", vocabulary.BLIND)
+FILTERED_AWARE_SET = FILTERED_SET.replace("{threat}", vocabulary.AWARE)
 METRICS = f"results/{MODEL}/metrics/{{threat}}/{CELL}.json"
 LEDGER = f"results/{MODEL}/ledger/{{threat}}/{CELL}.parquet"
 CLEAN_LEDGER = f"results/{MODEL}/ledger/clean/{{filter}}/{{strength}}.parquet"
@@ -17,8 +17,8 @@ AUTOENCODER = "results/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}/che
 THRESHOLD = f"results/{MODEL}/detectors/{{detector}}.json"
 ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 # The wildcards of the filter that is none.
-UNFILTERED = {"filter": grid.NO_FILTER, "strength": grid.FIXED}
-UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{grid.NO_FILTER}/{grid.FIXED}.parquet"
+UNFILTERED = {"filter": vocabulary.NO_FILTER, "strength": vocabulary.FIXED}
+UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
 
 
 def digest(paths):
@@ -83,7 +83,7 @@ def blind_set(wildcards):
 
 def is_made_blind(wildcards):
     """Whether a cell's set is to pass a filter that the attacker did not know."""
-    return wildcards.threat == grid.BLIND and wildcards.filter != grid.NO_FILTER
+    return wildcards.threat == vocabulary.BLIND and wildcards.filter != vocabulary.NO_FILTER
 
 
 # Detectors look at images before the filter, and so does what rounds them to 8 bits.
@@ -93,14 +93,14 @@ SCORED_RAW = STUDY["requantise"] or any(block["detectors"] for block in STUDY["f
 def is_filtered_when_scored(wildcards):
     """Whether a cell's set has yet to pass the filter: one that is not kept is not written."""
     if SCORED_RAW:
-        return wildcards.filter != grid.NO_FILTER
+        return wildcards.filter != vocabulary.NO_FILTER
     return is_made_blind(wildcards) and not STUDY["keep_filtered"]
 
 
 def scored_set(wildcards):
     """The set that a cell is scored on: filtered, or, if it has not passed one, adversarial."""
-    if is_filtered_when_scored(wildcards) or wildcards.filter == grid.NO_FILTER:
-        made = AWARE_SET if wildcards.threat == grid.AWARE else BLIND_SET
+    if is_filtered_when_scored(wildcards) or wildcards.filter == vocabulary.NO_FILTER:
+        made = AWARE_SET if wildcards.threat == vocabulary.AWARE else BLIND_SET
         return made.format(**wildcards)
     return FILTERED_SET.format(**wildcards)
 
@@ -131,8 +131,8 @@ def kept_sets():
         for cell in CELLS
         if SCORED_RAW
         and STUDY["keep_filtered"]
-        and cell.threat == grid.BLIND
-        and cell.filter != grid.NO_FILTER
+        and cell.threat == vocabulary.BLIND
+        and cell.filter != vocabulary.NO_FILTER
     ]
 
 
@@ -172,7 +172,7 @@ def clean_ledgers():
         for dataset in names_of("datasets")
         for model in names_of("models")
         for seed in STUDY["seeds"]
-        for filter in [grid.NO_FILTER, *FILTERS]
+        for filter in [vocabulary.NO_FILTER, *FILTERS]
         if grid.is_for(configuration.block(STUDY, "filters", filter), model)
         for strength in configuration.block_levels(STUDY, "filters", filter)
     ]
@@ -183,7 +183,7 @@ def conformance_probes():
     return [
         FILTER_FACTS.format(dataset=dataset, filter=filter, strength=strength)
         for dataset in names_of("datasets")
-        for filter in [grid.NO_FILTER, *FILTERS]
+        for filter in [vocabulary.NO_FILTER, *FILTERS]
         for strength in configuration.block_levels(STUDY, "filters", filter)
     ]
 
@@ -194,7 +194,7 @@ def attack_probes(**of):
         ATTACK_FACTS.format(**cell.wildcards): None
         for cell in CELLS
         if configuration.attack_kind(STUDY, cell.attack).looks
-        and (cell.threat == grid.AWARE or cell.filter == grid.NO_FILTER)
+        and (cell.threat == vocabulary.AWARE or cell.filter == vocabulary.NO_FILTER)
         and of.items() <= cell.wildcards.items()
     }
     return list(targets)
@@ -224,7 +224,7 @@ def filters_met(model, attack):
     met = {
         cell.filter
         for cell in CELLS
-        if (cell.model, cell.attack, cell.threat) == (model, attack, grid.BLIND)
+        if (cell.model, cell.attack, cell.threat) == (model, attack, vocabulary.BLIND)
     }
     return [name for name in FILTERS if name in met]
 

@@ -258,7 +258,7 @@ def gallery_settings(wildcards):
         "model": model_settings(wildcards),
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
         "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
-        "filters": filters_at_all_strengths([grid.NO_FILTER, wildcards.filter]),
+        "filters": filters_at_all_strengths([vocabulary.NO_FILTER, wildcards.filter]),
         **watch_settings(wildcards),
     }
 
@@ -309,7 +309,7 @@ def probe_attack_settings(wildcards):
     return {
         **made,
         "attack": configuration.at_level(made["attack"], budgets[len(budgets) // 2]),
-        **(known_filter_settings(wildcards) if wildcards.threat == grid.AWARE else {}),
+        **(known_filter_settings(wildcards) if wildcards.threat == vocabulary.AWARE else {}),
         "norm": kind.norm,
         "family": kind.family,
         "swept": kind.swept,

@@ -22,8 +22,8 @@ sys.path.insert(0, os.getcwd())
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from epsigma.forkserver import serve
-from epsigma.kinds import load
-from epsigma.stages.job import Job
+from epsigma.job import Job
+from epsigma.loading import load
 
 
 def end_with(parent: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from epsigma.threats import ask
+from epsigma.detectors.rejection import attacked_logits
 
 # Pixels of 0 and 1 have no finite w: they are drawn in by half of this (the authors' code).
 INSET = 1e-6
@@ -43,7 +43,9 @@ class _Aim:
 
     def ask(self, model: nn.Module, images: Tensor) -> Tensor:
         """Ask for logits of images; a rejection is a class to beat, or counts as the right one."""
-        logits: Tensor = model(images) if self.targeted else ask(model, images, self.classes)
+        logits: Tensor = (
+            model(images) if self.targeted else attacked_logits(model, images, self.classes)
+        )
         return logits
 
     def lag(self, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from epsigma.attacks.gradient import checked, input_gradient
+from epsigma.attacks.gradient import check_loss, input_gradient
 
 
 def fgsm(
@@ -28,5 +28,5 @@ def fgsm(
     """
     if not 0 <= eps <= 1:
         raise ValueError(f"eps = {eps} is outside [0, 1]")
-    gradient, _ = input_gradient(model, images, labels, checked(loss))
+    gradient, _ = input_gradient(model, images, labels, check_loss(loss))
     return gradient.sign_().mul_(eps).add_(images).clamp_(0, 1)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.losses import cross_entropy
 from epsigma.attacks.pgd import L2
-from epsigma.classifier import predict
+from epsigma.models.classifier import predict
 
 # How far the noise of the start `mean` moves a pixel.
 _JITTER = 0.05

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.losses import LOSSES
-from epsigma.threats import ask
+from epsigma.detectors.rejection import attacked_logits
 
 
-def checked(loss: str) -> str:
+def check_loss(loss: str) -> str:
     """Return the name of a loss, if there is one.
 
     Raises:
@@ -35,7 +35,7 @@ def input_gradient(
     """
     x = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = ask(model, x, labels)
+        logits = attacked_logits(model, x, labels)
         (gradient,) = torch.autograd.grad(LOSSES[loss](logits, labels).sum(), x)
     # That of a sum is one number for all, which nobody can change in place.
     own = gradient.clone() if 0 in gradient.stride() else gradient

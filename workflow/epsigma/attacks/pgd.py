@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.gradient import checked, input_gradient
+from epsigma.attacks.gradient import check_loss, input_gradient
 from epsigma.attacks.losses import LOSSES
-from epsigma.threats import ask
+from epsigma.detectors.rejection import attacked_logits
 
 # What step_size is, times eps / steps, if it is not given (Madry et al. 2018, section 5.1).
 REACH = 2.5
@@ -189,7 +189,7 @@ def ascend(
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer = {optimizer!r} is none of {', '.join(OPTIMIZERS)}")
     alpha = REACH * eps / steps if step_size is None else step_size
-    checked(loss)
+    check_loss(loss)
     runs = restarts if random_start else 1
     best = images.clone()
     # Of what has been kept so far: misclassified examples are at +∞, where nothing is better.
@@ -256,5 +256,5 @@ def _climb(
 @torch.no_grad()
 def _height(model: nn.Module, x: Tensor, labels: Tensor, loss: str) -> Tensor:
     """Say how good a result is: its loss, or +∞ if it is misclassified; (N,)."""
-    logits = ask(model, x, labels)
+    logits = attacked_logits(model, x, labels)
     return LOSSES[loss](logits, labels).masked_fill_(logits.argmax(1) != labels, torch.inf)

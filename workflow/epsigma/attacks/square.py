@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.losses import margin
-from epsigma.threats import ask
+from epsigma.detectors.rejection import attacked_logits
 
 # After which of 10,000 queries the part of the image that a square covers is halved, again.
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -63,14 +63,14 @@ def square(
     if not 0 < p_init <= 1:
         raise ValueError(f"p_init = {p_init} is outside (0, 1]")
     result = images.clone()
-    right = ask(model, images, labels).argmax(1) == labels
+    right = attacked_logits(model, images, labels).argmax(1) == labels
     # What is still searched: where it is in the batch, its bounds, where it stands.
     at = right.nonzero().squeeze(1)
     origin = images[at]
     low, high = (origin - eps).clamp_(min=0), (origin + eps).clamp_(max=1)
     stripes = _signs((len(at), images.shape[1], 1, images.shape[3]), images, generator)
     x = (origin + eps * stripes).clamp_(0, 1)
-    lead = -margin(ask(model, x, labels[at]), labels[at])
+    lead = -margin(attacked_logits(model, x, labels[at]), labels[at])
     for query in range(1, queries + 1):
         result[at] = x
         left = lead > 0
@@ -84,7 +84,7 @@ def square(
         move = _signs((len(at), 1, 1, x.shape[1]), images, generator).mul_(2 * eps)
         bounds = low[n, :, rows, columns], high[n, :, rows, columns]
         x[n, :, rows, columns] = (before + move).clamp_(*bounds)
-        found = -margin(ask(model, x, labels[at]), labels[at])
+        found = -margin(attacked_logits(model, x, labels[at]), labels[at])
         worse = found >= lead
         x[n[worse], :, rows[worse], columns[worse]] = before[worse]
         lead = torch.minimum(found, lead)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from epsigma.kinds import load
+from epsigma.loading import load
 
 
 def transfer(

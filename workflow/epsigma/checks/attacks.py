@@ -16,7 +16,7 @@ from epsigma.checks.verdict import (
     judged,
     spelled,
 )
-from epsigma.grid import AWARE, NO_FILTER
+from epsigma.vocabulary import AWARE, NO_FILTER
 
 # Rounding of float32, in the units of the pixel range; relative for the l2 norm.
 ROUNDING = 1e-6

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence, Verdict, curves, judged
-from epsigma.grid import AWARE, NO_FILTER
+from epsigma.vocabulary import AWARE, NO_FILTER
 
 EXACT = 1e-5
 RESPONSE = 1e-4

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.grid import BLIND, Level
+from epsigma.cell import Level
+from epsigma.vocabulary import BLIND
 
 PASS, WARN, FAIL = VERDICTS = ("pass", "warn", "fail")
 
@@ -138,3 +139,14 @@ def concerns(
 def spelled(name: Any, value: Any) -> str:
     """Spell a strength as paths do."""
     return str(Level(None, None) if pd.isna(value) else Level(str(name), float(value)))
+
+
+def name_verdict(row: "pd.Series[Any]") -> str:
+    """Name a check and what it looked at."""
+    # A column of whole numbers with gaps is read as floating-point numbers.
+    subject = " ".join(
+        str(int(row[name]) if name == "seed" else row[name])
+        for name in SUBJECT
+        if not pd.isna(row[name])
+    )
+    return f"{row['check']} ({subject})"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from epsigma.datasets.images import Dataset, Images
-from epsigma.files import whole
+from epsigma.storage.files import atomic_write
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -131,7 +131,7 @@ def _download(archive: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     try:
-        with whole(archive) as temporary:
+        with atomic_write(archive) as temporary:
             download_url(URL, str(temporary.parent), temporary.name, MD5)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(

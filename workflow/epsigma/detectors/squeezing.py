@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.detectors.detector import Detector
-from epsigma.threats import StraightThrough
+from epsigma.filters.surrogate import StraightThrough
 
 # By how much the largest logit stands out from the mean where a gradient is taken: softmax gives it
 # two thirds or so, of ten classes.

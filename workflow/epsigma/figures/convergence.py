@@ -4,8 +4,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from epsigma.cell import Level
 from epsigma.figures import style
-from epsigma.grid import AWARE, Level
+from epsigma.vocabulary import AWARE
 
 # Lines that a legend has room for.
 LEGEND = 16

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
-from epsigma.grid import NO_FILTER
+from epsigma.vocabulary import NO_FILTER
 
 # Panels a row of small multiples.
 COLUMNS = 2

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
-from epsigma.grid import NO_FILTER
+from epsigma.vocabulary import NO_FILTER
 
 # Under which column of `defences.csv` an attacker is, and what he knows.
 ATTACKERS = {

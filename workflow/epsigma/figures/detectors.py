@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
-from epsigma.grid import AWARE, BLIND
+from epsigma.vocabulary import AWARE, BLIND
 
 DASHES: dict[str, Any] = {BLIND: "-", AWARE: "--"}
 

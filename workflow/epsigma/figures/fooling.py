@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from epsigma.cell import Level
 from epsigma.figures.gallery import answer, named, show
-from epsigma.grid import Level
 
 
 def draw_fooling(

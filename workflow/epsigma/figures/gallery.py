@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from epsigma.cell import Level
 from epsigma.figures import style
-from epsigma.grid import Level
 
 # Images a row; more strengths go on below.
 COLUMNS = 10

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from epsigma.cell import Level
 from epsigma.figures import style
-from epsigma.grid import Level
 
 # What an attack makes: its curves in the table, and what a legend calls them.
 MADE = {"perturbation": "perturbation", "fooling": "fooling images"}

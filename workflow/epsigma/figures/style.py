@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from epsigma.grid import spell
+from epsigma.cell import spell
 
 AXES = {
     "eps": "ε, radius of the {norm} ball (pixel range is 0 to 1)",

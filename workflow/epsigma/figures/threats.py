@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from epsigma.figures import style
 from epsigma.figures.curves import line, over_seeds
-from epsigma.grid import AWARE, BLIND, NO_FILTER
+from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Panels a row of small multiples.
 COLUMNS = 2

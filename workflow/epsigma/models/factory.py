@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from epsigma.classifier import ModelError
+from epsigma.models.classifier import ModelError
 
 
 def make(

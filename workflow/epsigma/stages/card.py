@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.checks.verdict import PASS
-from epsigma.files import read_json, write_text
-from epsigma.grid import NO_FILTER
-from epsigma.kinds import load
+from epsigma.checks.verdict import PASS, name_verdict
+from epsigma.job import Job
+from epsigma.loading import load
 from epsigma.pages import render
-from epsigma.provenance import versions
-from epsigma.stages.check import name_of
-from epsigma.stages.collect import COLUMNS, read_table
-from epsigma.stages.job import Job
+from epsigma.storage.files import read_json, write_text
+from epsigma.storage.provenance import versions
+from epsigma.tables.cells import COLUMNS
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import NO_FILTER
 
 # Columns of `cells.csv` and `distortion.csv` on a card.
 CELLS = ("seed", "budget", *COLUMNS[COLUMNS.index("n") : COLUMNS.index("linf_max")])
@@ -93,7 +93,8 @@ def make_card(
             figure=svg[svg.index("<svg") :],
             counts=verdicts["verdict"].value_counts().to_dict(),
             verdicts=[
-                (row["verdict"], name_of(row), row["sentence"]) for _, row in unusual.iterrows()
+                (row["verdict"], name_verdict(row), row["sentence"])
+                for _, row in unusual.iterrows()
             ],
             versions=versions(),
             code=job.code,

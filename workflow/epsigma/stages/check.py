@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from epsigma.checks import CHECKS
-from epsigma.checks.verdict import FAIL, SUBJECT, VERDICTS, Evidence, Verdict
-from epsigma.files import read_json, whole, write_text
+from epsigma.checks.verdict import FAIL, VERDICTS, Evidence, Verdict, name_verdict
+from epsigma.job import Job
 from epsigma.pages import table_page
-from epsigma.stages.collect import read_table
-from epsigma.stages.job import Job
+from epsigma.storage.files import atomic_write, read_json, write_text
+from epsigma.tables.reading import read_table
 
 
 def check(
@@ -57,8 +57,8 @@ def check(
             detectors=read_table(detectors),
             rates=job.settings["rates"],
         )
-        table = tabulate(verdicts(evidence))
-        with whole(checks) as temporary:
+        table = tabulate_verdicts(verdicts(evidence))
+        with atomic_write(checks) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
         write_text(page, table_page(table, "Verdicts of the checks"))
         log.info("%s", dict(table["verdict"].value_counts()))
@@ -76,7 +76,7 @@ def _facts(path: str) -> dict[str, Any]:
     return found
 
 
-def tabulate(found: Sequence[Verdict]) -> pd.DataFrame:
+def tabulate_verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
     """Put verdicts into a table, failures first, then warnings."""
     ordered = sorted(found, key=lambda verdict: -VERDICTS.index(verdict.verdict))
     return pd.DataFrame([verdict.row for verdict in ordered]).astype({"seed": "Int64"})
@@ -98,7 +98,7 @@ def gate(job: Job, *, checks: str, verdict: str) -> None:
         counts = table["verdict"].value_counts()
         head = ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
         failed = table[table["verdict"] == FAIL]
-        lines = [f"  {name_of(row)}: {row['sentence']}" for _, row in failed.iterrows()]
+        lines = [f"  {name_verdict(row)}: {row['sentence']}" for _, row in failed.iterrows()]
         text = "\n".join([f"{len(table)} checks: {head}", *lines])
         if lines and job.settings["strict"]:
             raise ValueError(
@@ -107,14 +107,3 @@ def gate(job: Job, *, checks: str, verdict: str) -> None:
                 "well all the same."
             )
         write_text(verdict, text + "\n")
-
-
-def name_of(row: "pd.Series[Any]") -> str:
-    """Name a check and what it looked at."""
-    # A column of whole numbers with gaps is read as floating-point numbers.
-    subject = " ".join(
-        str(int(row[name]) if name == "seed" else row[name])
-        for name in SUBJECT
-        if not pd.isna(row[name])
-    )
-    return f"{row['check']} ({subject})"

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from epsigma.classifier import load_classifier
+from epsigma.cell import Level
+from epsigma.defence import with_detectors
 from epsigma.device import CPU
-from epsigma.files import read_json, whole
-from epsigma.grid import Level
-from epsigma.shared import Shared
-from epsigma.stages.detect import watched
-from epsigma.stages.filter import build, seeded
-from epsigma.stages.job import Job
-from epsigma.tensors import read_clean
+from epsigma.filters.build import build_filter
+from epsigma.job import Job
+from epsigma.memoize import Memoized
+from epsigma.models.classifier import load_classifier
+from epsigma.randomness import seeded_generator
+from epsigma.storage.files import atomic_write, read_json
+from epsigma.storage.images import read_clean
 
 # Images at a time that are timed, and how often in a round.
 TIMED = {1: 20, 1000: 1}
@@ -84,7 +85,7 @@ def measure_cost(job: Job, *, test: str, cost: str) -> None:
                 }
             )
             log.info("%s", rows[-1])
-        with whole(cost) as temporary:
+        with atomic_write(cost) as temporary:
             table = pd.DataFrame(rows, columns=COLUMNS)
             table.to_csv(temporary, index=False, float_format="%.6g")
 
@@ -96,11 +97,11 @@ def _so_many(images: Tensor, count: int) -> Tensor:
 
 def _defence(job: Job, entry: dict[str, Any]) -> nn.Module:
     """Make all that is asked about an image, as one module."""
-    generator = seeded(job, CPU, "filter")
-    model = Shared(load_classifier(entry["checkpoint"], entry["model"], CPU))
-    through = nn.Sequential(build(entry["filter"], generator), model)
+    generator = seeded_generator(job, CPU, "filter")
+    model = Memoized(load_classifier(entry["checkpoint"], entry["model"], CPU))
+    through = nn.Sequential(build_filter(entry["filter"], generator), model)
     detectors = entry.get("detectors")
-    return watched(detectors, through, model, generator) if detectors else through
+    return with_detectors(detectors, through, model, generator) if detectors else through
 
 
 @torch.no_grad()

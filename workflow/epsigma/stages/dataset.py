@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from epsigma.datasets.images import Dataset, Images
-from epsigma.files import checksums, whole
-from epsigma.kinds import load
-from epsigma.stages.job import Job
+from epsigma.job import Job
+from epsigma.loading import load
+from epsigma.storage.checksums import checksums
+from epsigma.storage.files import atomic_write
 
 
 def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
@@ -36,5 +37,5 @@ def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
 
 def _write(path: str, images: Images, metadata: dict[str, str]) -> None:
     arrays: dict[str, NDArray[Any]] = {"images": images.images, "labels": images.labels}
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(arrays, temporary, metadata | checksums(arrays))

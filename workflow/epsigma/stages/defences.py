@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from epsigma.files import whole, write_text
+from epsigma.job import Job
 from epsigma.pages import table_page
-from epsigma.stages.collect import read_table
-from epsigma.stages.job import Job
+from epsigma.storage.files import atomic_write, write_text
+from epsigma.tables.reading import read_table
 
 # What a defence is told by.
 DEFENCE = ["dataset", "model", "filter", "strength_name", "strength"]
@@ -37,7 +37,7 @@ def set_beside_cost(
         table = table_of_defences(
             read_table(robust), read_table(clean), pd.concat([read_table(path) for path in costs])
         )
-        with whole(defences) as temporary:
+        with atomic_write(defences) as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
         write_text(page, table_page(table, "Defences: what they keep, and what they cost"))
 

@@ -1,20 +1,12 @@
 """Stage detect: detectors, their thresholds, and classifiers that they watch over."""
 
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-
-from epsigma.classifier import load_classifier
-from epsigma.detectors.detector import Detector
+from epsigma.detectors.build import build_detector, score_images
 from epsigma.device import CPU
-from epsigma.files import read_json, write_json
-from epsigma.kinds import load
-from epsigma.stages.filter import build, with_autoencoder
-from epsigma.stages.job import Job
-from epsigma.tensors import batches, read_clean
-from epsigma.threats import Watched, as_part
-from epsigma.validation import held_out
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier
+from epsigma.storage.files import write_json
+from epsigma.storage.images import read_clean
+from epsigma.training.validation import held_out
 
 
 def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None:
@@ -34,7 +26,7 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
         rows = held_out(len(clean), fraction=settings["validation"], seed=settings["seed"])
         model = load_classifier(checkpoint, settings["model"], CPU)
         detector = build_detector(settings["detector"], CPU)
-        scores = score(detector, clean[rows], model)
+        scores = score_images(detector, clean[rows], model)
         # As many as may be rejected lie above it.
         allowed = int(settings["rate"] * len(scores))
         limit = scores.sort(descending=True).values[allowed]
@@ -50,54 +42,3 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
             },
         )
         log.info("threshold %.6g, %d of %d above", limit, (scores > limit).sum(), len(scores))
-
-
-@torch.no_grad()
-def score(detector: Detector, images: Tensor, model: nn.Module) -> Tensor:
-    """Score images (N, C, H, W), batch by batch: (N,)."""
-    return torch.cat([detector(batch, model(batch), model) for (batch,) in batches(images)])
-
-
-def build_detector(
-    settings: dict[str, Any], device: torch.device, generator: torch.Generator | None = None
-) -> Detector:
-    """Make a detector from its `implementation` and `parameters`.
-
-    Its filters, which may draw from the generator, have the gradient that attackers take of them.
-    """
-    parameters = {
-        name: [as_part(build(part, generator), part["gradient"]) for part in value]
-        if _are_filters(value)
-        else value
-        for name, value in with_autoencoder(settings["parameters"], device).items()
-    }
-    made: Detector = load(settings["implementation"])(**parameters)
-    return made.eval().to(device)
-
-
-def _are_filters(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(one, dict) and "gradient" in one for one in value
-    )
-
-
-def watched(
-    detectors: list[dict[str, Any]],
-    through: nn.Module,
-    bare: nn.Module,
-    generator: torch.Generator,
-) -> Watched:
-    """Let detectors look at what a filter and a classifier are given.
-
-    Args:
-        detectors: how to make each, and the file of its `threshold`.
-        through: from images to logits, filter included.
-        bare: the classifier alone.
-        generator: what filters of the detectors draw from; all lies where it does.
-    """
-    return Watched(
-        through,
-        bare,
-        [build_detector(one, generator.device, generator) for one in detectors],
-        [float(read_json(one["threshold"])["threshold"]) for one in detectors],
-    )

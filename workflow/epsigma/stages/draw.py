@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from safetensors import safe_open
 
+from epsigma.cell import Level
 from epsigma.checks.verdict import concerns
 from epsigma.figures import style
 from epsigma.figures.convergence import loss_by_step
@@ -25,10 +26,10 @@ from epsigma.figures.fooling import draw_fooling
 from epsigma.figures.gallery import draw_gallery
 from epsigma.figures.spectrum import draw_spectrum
 from epsigma.figures.threats import blind_and_aware, fallen_by_budget, worst_case_by_strength
-from epsigma.files import read_json, whole
-from epsigma.grid import BLIND, FIXED, NO_FILTER, Level
-from epsigma.stages.collect import read_table
-from epsigma.stages.job import Job
+from epsigma.job import Job
+from epsigma.storage.files import atomic_write, read_json
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import BLIND, FIXED, NO_FILTER
 
 # What each format writes into its files: no dates, so that the same figure is the same bytes.
 METADATA: dict[str, dict[str, Any]] = {".svg": {"Date": None, "Creator": "epsigma"}, ".png": {}}
@@ -224,5 +225,5 @@ def _save(figure: Figure, svg: str) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
     for suffix, metadata in METADATA.items():
-        with whole(Path(svg).with_suffix(suffix)) as temporary:
+        with atomic_write(Path(svg).with_suffix(suffix)) as temporary:
             figure.savefig(temporary, metadata=metadata, dpi=DPI)

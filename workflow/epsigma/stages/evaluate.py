@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epsigma.attacks.losses import margin
-from epsigma.classifier import load_classifier, most_probable, predict
-from epsigma.detection import REJECTS, SCORE
+from epsigma.cell import Level
+from epsigma.defence import with_detectors
+from epsigma.detectors.rejection import ClassifierWithDetectors, fold_rejection
 from epsigma.device import CPU, resolve
-from epsigma.files import read_ledger, write_json, write_ledger
+from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
-from epsigma.grid import Level
-from epsigma.shared import Shared, asked_once
-from epsigma.stages.detect import watched
-from epsigma.stages.filter import build, seeded
-from epsigma.stages.job import Job
-from epsigma.tensors import batches, read_clean, read_image_set
-from epsigma.threats import Watched, settled
+from epsigma.job import Job
+from epsigma.memoize import Memoized, memoizing
+from epsigma.models.classifier import load_classifier, most_probable, predict
+from epsigma.randomness import seeded_generator
+from epsigma.storage.files import write_json
+from epsigma.storage.images import batches, read_clean, read_image_set
+from epsigma.storage.ledgers import REJECTS, SCORE, read_ledger, write_ledger
 
 Columns = dict[str, NDArray[Any]]
 Classifier = Callable[[Tensor], Tensor]
@@ -44,9 +45,9 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     """
     with job.logged() as log:
         clean = read_clean(test, CPU)
-        model = Shared(load_classifier(checkpoint, job.settings["model"], CPU))
-        generator = seeded(job, CPU, "filter")
-        through = _behind(build(job.settings["filter"], generator), model, CPU)
+        model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
+        generator = seeded_generator(job, CPU, "filter")
+        through = _behind(build_filter(job.settings["filter"], generator), model, CPU)
         columns = _scored(job, through, model, clean.images, clean.labels, perturbed=False)
         write_ledger(ledger, columns, job.metadata)
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
@@ -85,7 +86,7 @@ def evaluate(
     """
     with job.logged() as log:
         given = read_image_set(images or adversarial, CPU)
-        model = Shared(load_classifier(checkpoint, job.settings["model"], CPU))
+        model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
 
         def scored(shown: Tensor) -> Columns:
             through: Classifier = model
@@ -93,8 +94,8 @@ def evaluate(
                 # What a filter draws does not depend on the threat, as in the stages that filter.
                 cell = {name: value for name, value in job.cell.items() if name != "threat"}
                 device = resolve(job.device)
-                generator = seeded(replace(job, cell=cell), device, "filter")
-                through = _behind(build(job.settings["filter"], generator), model, device)
+                generator = seeded_generator(replace(job, cell=cell), device, "filter")
+                through = _behind(build_filter(job.settings["filter"], generator), model, device)
             perturbed = (given.measures or {})["linf"] > 0
             return _scored(job, through, model, shown, given.labels, perturbed=perturbed)
 
@@ -144,7 +145,9 @@ def _scored(
     detectors = job.settings.get("detectors")
     if not detectors:
         return score(through, images, labels)
-    whole = watched(detectors, _Through(through), model, seeded(job, CPU, "detectors"))
+    whole = with_detectors(
+        detectors, _Through(through), model, seeded_generator(job, CPU, "detectors")
+    )
     names = [one["detector"] for one in detectors]
     columns = judge(whole, names, images, labels)
     rejected, right = columns["rejected"], columns["prediction"] == columns["label"]
@@ -186,7 +189,9 @@ def score(model: Classifier, images: Tensor, labels: Tensor) -> Columns:
 
 
 @torch.no_grad()
-def judge(model: Watched, names: Sequence[str], images: Tensor, labels: Tensor) -> Columns:
+def judge(
+    model: ClassifierWithDetectors, names: Sequence[str], images: Tensor, labels: Tensor
+) -> Columns:
     """Ask the model and the detectors that watch over it about each image.
 
     Args:
@@ -203,13 +208,13 @@ def judge(model: Watched, names: Sequence[str], images: Tensor, labels: Tensor) 
     """
     logits, scores, bare = [], [], []
     for (batch,) in batches(images):
-        with asked_once():
+        with memoizing():
             logits.append(model.through(batch))
             scores.append(model.scores(batch))
             bare.append(model.bare(batch).argmax(1))
     behind, suspicion = torch.cat(logits), torch.cat(scores)
     columns = _answers(behind, labels)
-    with_rejection = settled(model.with_rejection(behind, suspicion), labels)
+    with_rejection = fold_rejection(model.with_rejection(behind, suspicion), labels)
     columns["margin"] = -margin(with_rejection, labels).numpy()
     rejections = model.rejections(suspicion)
     for name, values, over in zip(names, suspicion.T, rejections.T, strict=True):

@@ -1,20 +1,12 @@
 """Stage filter: put a filter in front of the classifier."""
 
 from dataclasses import replace
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from epsigma.checkpoint import load_autoencoder
-from epsigma.device import CPU, resolve
-from epsigma.filters.filter import Filter
-from epsigma.filters.sequence import Sequence
-from epsigma.grid import cell_seed
-from epsigma.kinds import load
-from epsigma.stages.job import Job
-from epsigma.tensors import batches, read_image_set, write_image_set
-from epsigma.threats import as_part
+from epsigma.device import resolve
+from epsigma.filters.build import apply_filter, build_filter
+from epsigma.job import Job
+from epsigma.randomness import seeded_generator
+from epsigma.storage.images import read_image_set, write_image_set
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
@@ -29,55 +21,9 @@ def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
     with job.logged() as log:
         device = resolve(job.device)
         images = read_image_set(adversarial, device)
-        result = apply(build(job.settings["filter"], seeded(job, device, "filter")), images.images)
+        result = apply_filter(
+            build_filter(job.settings["filter"], seeded_generator(job, device, "filter")),
+            images.images,
+        )
         write_image_set(filtered, replace(images, images=result), job.metadata)
         log.info("%d images, from %.3f to %.3f", len(result), result.min(), result.max())
-
-
-def seeded(job: Job, device: torch.device, purpose: str) -> torch.Generator:
-    """Make a random generator of a job's own, for a purpose."""
-    return torch.Generator(device).manual_seed(cell_seed({**job.cell, "purpose": purpose}))
-
-
-def build(settings: dict[str, Any], generator: torch.Generator | None = None) -> Filter:
-    """Make a filter from its `implementation` and `parameters`, and what comes `then`, alike.
-
-    One that is `random` draws from the generator (torch's global one if None), and all lies where
-    the generator does. An autoencoder among the parameters is read from its checkpoint.
-    """
-    device = CPU if generator is None else generator.device
-    parts = [settings, *settings.get("then", ())]
-    filters = [_build_one(part, generator, device) for part in parts]
-    if len(filters) == 1:
-        return filters[0]
-    ways = [part["gradient"] for part in parts]
-    attacked = [as_part(*pair) for pair in zip(filters, ways, strict=True)]
-    return Sequence(filters, attacked).eval()
-
-
-def _build_one(
-    settings: dict[str, Any], generator: torch.Generator | None, device: torch.device
-) -> Filter:
-    options: dict[str, Any] = {"generator": generator} if settings.get("random") else {}
-    parameters = with_autoencoder(settings["parameters"], device)
-    made: Filter = load(settings["implementation"])(**parameters, **options)
-    return made.eval().to(device)
-
-
-def with_autoencoder(parameters: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Put, in place of how to make an autoencoder among hyper-parameters, its trained module."""
-    return {
-        name: load_autoencoder(value, device)
-        if isinstance(value, dict) and "checkpoint" in value
-        else value
-        for name, value in parameters.items()
-    }
-
-
-@torch.no_grad()
-def apply(module: Filter, images: Tensor) -> Tensor:
-    """Filter images (N, C, H, W), batch by batch."""
-    filtered = torch.empty_like(images)
-    for batch, out in batches(images, filtered):
-        out.copy_(module(batch))
-    return filtered

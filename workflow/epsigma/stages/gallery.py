@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from epsigma.classifier import load_classifier, most_probable, predict
+from epsigma.defence import with_detectors
 from epsigma.device import CPU
-from epsigma.files import read_ledger
-from epsigma.stages.detect import watched
-from epsigma.stages.filter import apply, build, seeded
-from epsigma.stages.job import Job
-from epsigma.tensors import read_clean, read_image_set, write_tensors
+from epsigma.filters.build import apply_filter, build_filter
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier, most_probable, predict
+from epsigma.randomness import seeded_generator
+from epsigma.storage.images import read_clean, read_image_set, write_tensors
+from epsigma.storage.ledgers import read_ledger
 
 
 def make_gallery(
@@ -49,13 +50,15 @@ def make_gallery(
         pick = _of_each_class if job.settings["fooling"] else _clean_and_attacked
         level, index, shown, labels = pick(test, adversarial, ledgers)
         filters = job.settings["filters"]
-        generator = seeded(job, CPU, "filter")
-        images = torch.stack([apply(build(entry, generator), shown) for entry in filters], dim=1)
+        generator = seeded_generator(job, CPU, "filter")
+        images = torch.stack(
+            [apply_filter(build_filter(entry, generator), shown) for entry in filters], dim=1
+        )
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         predictions, probabilities = most_probable(predict(model, images.flatten(0, 1)))
         rejected = torch.zeros(images.shape[:2], dtype=torch.bool)
         if detectors := job.settings.get("detectors"):
-            whole = watched(detectors, model, model, seeded(job, CPU, "detectors"))
+            whole = with_detectors(detectors, model, model, seeded_generator(job, CPU, "detectors"))
             with torch.no_grad():
                 rejected[:, 1:] = whole.rejections(whole.scores(shown)).any(1, keepdim=True)
         budget = job.settings["budgets"][level]

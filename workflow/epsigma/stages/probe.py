@@ -8,17 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.craft import make_set, rows_of
 from epsigma.attacks.gradient import input_gradient
-from epsigma.classifier import load_classifier, most_probable, predict
+from epsigma.cell import Level
+from epsigma.defence import build_target
+from epsigma.detectors.rejection import attacked_logits
 from epsigma.device import CPU
-from epsigma.files import write_json
+from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
-from epsigma.grid import Level
-from epsigma.stages.attack import make_set, rows_of, target
-from epsigma.stages.filter import build, seeded
-from epsigma.stages.job import Job
-from epsigma.tensors import batches, read_classes, read_clean
-from epsigma.threats import ask
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier, most_probable, predict
+from epsigma.randomness import seeded_generator
+from epsigma.storage.files import write_json
+from epsigma.storage.images import batches, read_classes, read_clean
 
 # Images that probes look at, from the start of the test set, and rows of an attack on them.
 IMAGES = 500
@@ -85,9 +87,9 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     """
     with job.logged():
         images = read_clean(test, CPU).images[:IMAGES]
-        generator = seeded(job, CPU, "filter")
+        generator = seeded_generator(job, CPU, "filter")
         settings, passes_all = job.settings["filter"], job.settings["passes_all"]
-        module = build(settings, generator)
+        module = build_filter(settings, generator)
         impulse = torch.zeros_like(images[:1])
         height, width = images.shape[-2:]
         impulse[..., height // 2, width // 2] = 1
@@ -96,7 +98,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
         everything = None
         if passes_all:
             wide = {**settings, "parameters": {**settings["parameters"], **passes_all}}
-            everything = _distance(build(wide, generator)(images), images)
+            everything = _distance(build_filter(wide, generator)(images), images)
         write_json(
             facts,
             {
@@ -197,9 +199,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         if "fooling" not in how:
             # Of one that aims at several classes, too: in one batch, which has one loss curve.
             rows = rows[:IMAGES]
-        generator = seeded(job, CPU, "attack")
+        generator = seeded_generator(job, CPU, "attack")
         bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
-        model = target(settings, bare, generator)
+        model = build_target(settings, bare, generator)
         parameters, swept, effort = how["parameters"], settings["swept"], settings["effort"]
 
         def rate(**changed: Any) -> tuple[float, float | None]:
@@ -208,7 +210,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             aimed = rows.targets
             with torch.no_grad():
                 logits = [
-                    ask(model, batch, labels) if aimed is None else model(batch)
+                    attacked_logits(model, batch, labels) if aimed is None else model(batch)
                     for batch, labels in batches(made, rows.labels)
                 ]
             prediction, probability = most_probable(torch.cat(logits))

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from epsigma.device import CPU
-from epsigma.files import whole
+from epsigma.filters.build import build_filter
 from epsigma.filters.frequency import radial_frequency
-from epsigma.stages.filter import build
-from epsigma.stages.job import Job
-from epsigma.tensors import batches, read_clean, read_image_set
+from epsigma.job import Job
+from epsigma.storage.files import atomic_write
+from epsigma.storage.images import batches, read_clean, read_image_set
 
 # Frequencies at which responses are drawn: up to the Nyquist frequency of an axis.
 FREQUENCIES = torch.linspace(0, 0.5, 251, dtype=torch.float64)
@@ -45,11 +45,11 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
             perturbation = made.images.sub_(clean[rows])
             curves.append(_curve("perturbation", "", budget, *radial_spectrum(perturbation)))
         for entry in job.settings["filters"]:
-            response = build(entry).response(FREQUENCIES)
+            response = build_filter(entry).response(FREQUENCIES)
             if response is not None:
                 name, strength = entry["filter"], entry["strength"]
                 curves.append(_curve("filter", name, strength, FREQUENCIES, response))
-        with whole(spectrum) as temporary:
+        with atomic_write(spectrum) as temporary:
             pd.concat(curves).to_csv(temporary, index=False, float_format="%.6g")
 
 

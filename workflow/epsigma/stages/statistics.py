@@ -13,13 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
-from epsigma.detection import OUTCOMES, REJECTS, SCORE, area, detectors_of, outcomes, roc, successes
-from epsigma.distortion import MEASURES, acceptance
-from epsigma.distortion import distortion as condense
-from epsigma.files import read_cell, read_ledger, whole
-from epsigma.grid import AWARE, BLIND, FIXED, NO_FILTER, Level
-from epsigma.stages.collect import CONFIDENCE, read_table, wilson
-from epsigma.stages.job import Job
+from epsigma.cell import Level
+from epsigma.job import Job
+from epsigma.storage.files import atomic_write
+from epsigma.storage.ledgers import REJECTS, SCORE, read_cell, read_ledger
+from epsigma.tables.detection import OUTCOMES, area, detectors_of, outcomes, roc, successes
+from epsigma.tables.distortion import MEASURES, acceptance
+from epsigma.tables.distortion import distortion as condense
+from epsigma.tables.intervals import CONFIDENCE, wilson
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import AWARE, BLIND, FIXED, NO_FILTER
 
 GRADIENT = ("single_step", "iterative")
 FOOLING = "fooling"
@@ -584,8 +587,8 @@ def distortions(ledgers: Ledgers, attacks: dict[str, Attack]) -> pd.DataFrame:
     """Say what attacks come to that aim at classes, or keep their perturbation small.
 
     Returns:
-        A row a cell: where it is; what `epsigma.distortion.distortion` says of it; and `success`,
-        n_reached / n, with its Wilson interval.
+        A row a cell: where it is; what `epsigma.tables.distortion.distortion` says of it; and
+        `success`,        n_reached / n, with its Wilson interval.
     """
     rows = [
         {**place.columns, "targeted": attacks[place.attack].targeted, **condense(columns)}
@@ -602,8 +605,8 @@ def acceptances(ledgers: Ledgers, attacks: dict[str, Attack]) -> pd.DataFrame:
     """Say how many fooling images of each class the model accepts.
 
     Returns:
-        A row a cell and class: where it is; what `epsigma.distortion.acceptance` says of it; and
-        `accepted`, n_accepted / n, with its Wilson interval.
+        A row a cell and class: where it is; what `epsigma.tables.distortion.acceptance` says of it;
+        and        `accepted`, n_accepted / n, with its Wilson interval.
     """
     rows = [
         {**place.columns, **found}
@@ -621,7 +624,7 @@ def detections(ledgers: Ledgers) -> pd.DataFrame:
 
     Returns:
         A row a cell with detectors: where it is, and shares of its n rows with their Wilson
-        intervals, see `epsigma.detection.outcomes`: `detected`, `corrected`, `unharmed` and
+        intervals, see `epsigma.tables.detection.outcomes`: `detected`, `corrected`, `unharmed` and
         `through`, which add up to 1; and `detector_alone`, `filter_alone` and `both`, what the
         parts keep.
     """
@@ -803,5 +806,5 @@ def _with_rates(table: pd.DataFrame, rate: str = "accuracy", of: str = "n") -> p
 
 
 def _write(path: str | Path, table: pd.DataFrame) -> None:
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.12g")

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from epsigma.classifier import TRIED, ModelError, build, check_outputs, load_classifier
 from epsigma.device import resolve
-from epsigma.files import whole, write_json
-from epsigma.kinds import load
-from epsigma.stages.job import Job
-from epsigma.tensors import ImageSet, read_classes, read_clean
+from epsigma.job import Job
+from epsigma.loading import load
+from epsigma.models.classifier import TRIED, ModelError, build_model, check_outputs, load_classifier
+from epsigma.models.weights import fit_weights, read_weights
+from epsigma.storage.files import atomic_write, write_json
+from epsigma.storage.images import ImageSet, read_classes, read_clean
 from epsigma.training.objective import Objective
 from epsigma.training.standard import Standard
-from epsigma.validation import permutation
-from epsigma.weights import fit_weights, read_weights
+from epsigma.training.validation import permutation
 
 VALIDATION_BATCH = 1000
 # Share of the steps in which the learning rate of a cycle rises.
@@ -179,7 +179,7 @@ def train(
             file, a row of epoch 0, over all training images; nothing is validated.
         spent: JSON to write: `seconds`, the time that training took of the processor, and
             `parameters`, how many the model has. Of weights from a file `seconds` is null.
-        weights: the user's own, as `epsigma.weights.read_weights` takes them; None to train.
+        weights: the user's own, as `epsigma.models.weights.read_weights` takes them; None to train.
         teacher: checkpoint of the same model, that an objective learns from; None if it has none.
 
     Raises:
@@ -322,12 +322,12 @@ def _write(
     spent: str,
 ) -> None:
     """Write what training has made."""
-    with whole(checkpoint) as temporary:
+    with atomic_write(checkpoint) as temporary:
         trainer.save_checkpoint(temporary, weights_only=True)
     table = pd.DataFrame(module.curve, columns=CURVE)
     if table["train_accuracy"].isna().all():  # there are no classes
         table = table.drop(columns=["train_accuracy", "validation_accuracy"])
-    with whole(curve) as temporary:
+    with atomic_write(curve) as temporary:
         table.to_csv(temporary, index=False)
     parameters = sum(one.numel() for one in module.model.parameters())
     write_json(spent, {"seconds": seconds, "parameters": parameters})
@@ -338,7 +338,7 @@ def _start(
 ) -> nn.Module:
     """Make a model of its first weights, those of the file if there is one, and try it."""
     channels, height, width = images.shape[1:]
-    model = build(shape=(channels, height, width), classes=classes, **settings)
+    model = build_model(shape=(channels, height, width), classes=classes, **settings)
     model.to(images.device)
     check_outputs(model, images, classes)
     if weights is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.grid import BLIND, NO_FILTER
+from epsigma.vocabulary import BLIND, NO_FILTER
 
 ALZANTOT = "Alzantot, Chakraborty & Srivastava, Mitigating Adversarial Examples in Neural Networks"
 GOODFELLOW = "Goodfellow, Shlens & Szegedy 2014 (arXiv:1412.6572), section 4"

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from epsigma.storage.ledgers import SCORE
+
 Columns = dict[str, NDArray[Any]]
 # What becomes of attacked images, and what the parts of a defence keep of them.
 OUTCOMES = (
     *("detected", "corrected", "unharmed", "through"),
     *("detector_alone", "filter_alone", "both"),
 )
-# What a ledger calls the score of a detector, and whether it exceeds the threshold.
-SCORE, REJECTS = "score_", "rejects_"
 # False positive rates at which a curve is drawn: logarithmic from one in 10,000, and all the rest.
 RATES = np.unique(np.concatenate([np.logspace(-4, 0, 81), np.linspace(0, 1, 101)]))
 

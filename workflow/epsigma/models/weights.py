@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from epsigma.checkpoint import UNREADABLE
-from epsigma.classifier import ModelError
+from epsigma.models.classifier import ModelError
+from epsigma.storage.checkpoint import UNREADABLE
 
 # Names that an error lists, of each sort.
 LISTED = 10

@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from epsigma.files import checksums, damaged, verify, whole
+from epsigma.storage.checksums import checksums, verify
+from epsigma.storage.files import atomic_write, damaged
 
 # Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
 BATCH = 1000
@@ -43,7 +44,7 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
     """Write a safetensors file."""
     kept = {name: value.cpu().contiguous() for name, value in tensors.items()}
     sums = checksums({name: value.numpy() for name, value in kept.items()})
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(kept, temporary, metadata | sums)
 
 

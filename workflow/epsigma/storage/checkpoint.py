@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.files import damaged
-from epsigma.kinds import load
-from epsigma.shared import Shared
+from epsigma.storage.files import damaged
 
 # What torch.load raises for a file that is damaged or holds more than tensors and plain values.
 UNREADABLE = (
@@ -53,27 +51,3 @@ def fill(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> nn.M
     except RuntimeError as error:
         raise damaged(path, error) from error
     return model.eval().requires_grad_(False)
-
-
-def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Module:
-    """Read a trained autoencoder.
-
-    Args:
-        settings: its `implementation`, `parameters` and `checkpoint`.
-        device: where to.
-
-    Returns:
-        From images to images in [0, 1], in eval mode, its parameters frozen; what detectors and a
-        reformer ask of the same checkpoint is `Shared`.
-
-    Raises:
-        ValueError: if the checkpoint is damaged, or belongs to another.
-    """
-    about, weights = read_checkpoint(settings["checkpoint"])
-    made: nn.Module = load(settings["implementation"])(about["shape"], **settings["parameters"])
-    fill(made, weights, settings["checkpoint"])
-    # Convolutions of few channels take a third to a half of the time so.
-    made.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Brought into the pixel range here, so that all who ask get the same tensor.
-    within = nn.Sequential(made, nn.Hardtanh(0, 1)).eval()
-    return Shared(within, settings["checkpoint"])

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.checkpoint import fill, read_checkpoint
-from epsigma.files import damaged
-from epsigma.kinds import load
-from epsigma.tensors import batches
+from epsigma.loading import load
+from epsigma.storage.checkpoint import fill, read_checkpoint
+from epsigma.storage.files import damaged
+from epsigma.storage.images import batches
 
 # Images on which a model is tried before it is trained.
 TRIED = 16
@@ -20,7 +20,7 @@ class ModelError(ValueError):
     """A model, or weights, that cannot be used; the message says why, and what to do."""
 
 
-def build(
+def build_model(
     implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
 ) -> nn.Module:
     """Make an untrained model.
@@ -105,7 +105,7 @@ def load_classifier(
         classes = int(about["classes"])
     except (LookupError, TypeError, ValueError) as error:
         raise damaged(checkpoint, error) from error
-    model = build(settings["implementation"], about["shape"], classes, settings["parameters"])
+    model = build_model(settings["implementation"], about["shape"], classes, settings["parameters"])
     fill(model, weights, checkpoint)
     # With the weights in this order, convolutions and their gradients take a sixth to a third less.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

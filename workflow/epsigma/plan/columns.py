@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
+from epsigma.cell import Cell
 from epsigma.configuration import block_levels
-from epsigma.grid import NO_FILTER, Cell
+from epsigma.vocabulary import NO_FILTER
 
 Wildcards = dict[str, str]
 # A cell is told alike, in its files too, whatever the cut.

@@ -3,17 +3,10 @@
 import ast
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
-from functools import cache, lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-from epsigma import __version__
-
-_RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "pyarrow")
 
 # What jobs import, of envs/run.txt; what reads a single data set is left to that.
 _IMPORTED = (
@@ -47,32 +40,6 @@ def code_digest(*modules: str) -> str:
             found[name], imported = _read(name)
             pending += imported
     return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()[:16]
-
-
-def record(cell: dict[str, str], settings: dict[str, Any], code: str) -> dict[str, str]:
-    """Say, as metadata of a file, which cell it is and what made it.
-
-    Returns:
-        Strings by string: `cell`, `settings` and `versions` are JSON, `code` is the digest.
-    """
-    return {
-        "cell": json.dumps(cell),
-        "settings": json.dumps(settings),
-        "code": code,
-        "versions": json.dumps(versions()),
-    }
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Name the versions of Python, epsigma and the packages that do the arithmetic."""
-    found = {"python": sys.version.split()[0], "epsigma": __version__}
-    for package in _RECORDED:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def missing_packages() -> list[str]:

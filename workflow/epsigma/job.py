@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from epsigma.provenance import record
+from epsigma.storage.provenance import record
 
 
 @dataclass(frozen=True)

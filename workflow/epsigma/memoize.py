@@ -13,8 +13,8 @@ _Answers = dict[tuple[Hashable, int, bool], tuple[Tensor, Tensor]]
 _ANSWERS: ContextVar[_Answers | None] = ContextVar("answers", default=None)
 
 
-class Shared(nn.Module):
-    """A module that, inside `asked_once`, computes its answer about a tensor once.
+class Memoized(nn.Module):
+    """A module that, inside `memoizing`, computes its answer about a tensor once.
 
     Args:
         module: of a tensor; it draws nothing, and nobody changes what it returns in place.
@@ -40,8 +40,8 @@ class Shared(nn.Module):
 
 
 @contextmanager
-def asked_once() -> Iterator[None]:
-    """Let every `Shared` remember its answers as long as the body (the outermost) runs."""
+def memoizing() -> Iterator[None]:
+    """Let every `Memoized` remember its answers as long as the body (the outermost) runs."""
     if _ANSWERS.get() is not None:
         yield
         return

@@ -1,0 +1,41 @@
+"""Making detectors from their settings."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.detectors.detector import Detector
+from epsigma.filters.build import build_filter, with_autoencoder
+from epsigma.filters.surrogate import as_part
+from epsigma.loading import load
+from epsigma.storage.images import batches
+
+
+@torch.no_grad()
+def score_images(detector: Detector, images: Tensor, model: nn.Module) -> Tensor:
+    """Score images (N, C, H, W), batch by batch: (N,)."""
+    return torch.cat([detector(batch, model(batch), model) for (batch,) in batches(images)])
+
+
+def build_detector(
+    settings: dict[str, Any], device: torch.device, generator: torch.Generator | None = None
+) -> Detector:
+    """Make a detector from its `implementation` and `parameters`.
+
+    Its filters, which may draw from the generator, have the gradient that attackers take of them.
+    """
+    parameters = {
+        name: [as_part(build_filter(part, generator), part["gradient"]) for part in value]
+        if _are_filters(value)
+        else value
+        for name, value in with_autoencoder(settings["parameters"], device).items()
+    }
+    made: Detector = load(settings["implementation"])(**parameters)
+    return made.eval().to(device)
+
+
+def _are_filters(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and "gradient" in one for one in value
+    )

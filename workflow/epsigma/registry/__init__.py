@@ -1,0 +1,1 @@
+"""What a configuration may name, a file a section."""

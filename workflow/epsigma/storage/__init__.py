@@ -1,0 +1,1 @@
+"""Files: written whole, with checksums and provenance."""

@@ -1,0 +1,1 @@
+"""Tables, a file each: from ledgers to CSV."""

@@ -1,0 +1,33 @@
+"""Words that everything shares: threat models, the filter `none`, families of attacks.
+
+Imports nothing of the package.
+"""
+
+# The threat models. Both attackers know the classifier; only the aware one knows the defence.
+BLIND, AWARE = THREATS = ("blind", "aware")
+# The filter that is none, and the level of what has nothing to sweep.
+NO_FILTER = "none"
+FIXED = "fixed"
+
+# Families of attacks, see `epsigma.kinds.AttackKind`.
+SINGLE_STEP, ITERATIVE = GRADIENT_BASED = ("single_step", "iterative")
+GRADIENT_FREE = "gradient_free"
+NOISE = "noise"
+TRANSFER = "transfer"
+FOOLING = "fooling"
+
+
+def is_white_box(threat: str, filter_name: str) -> bool:
+    """Whether the attacker knows everything there is: the defence, or that there is none."""
+    return threat == AWARE or filter_name == NO_FILTER
+
+
+def queries_model(family: str, spends: str | None) -> bool:
+    """Whether an attack of a family evaluates the model that it is scored on.
+
+    Args:
+        family: of the attack.
+        spends: the hyper-parameter that says how much it tries, such as `steps`; None if it has
+            none. Of fooling images those that cost nothing are noise.
+    """
+    return family not in (NOISE, TRANSFER) and (family != FOOLING or spends is not None)
