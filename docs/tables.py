@@ -1,7 +1,7 @@
 """Write the tables and the figure of the documentation from the CSV files in docs/tables.
 
-`make docs` runs this file. It rewrites what stands between `<!-- table: NAME -->` and `<!-- end -->`
-in README.md and in the pages of docs/, and draws docs/images/accuracy.svg.
+`make docs` runs this file. It rewrites what stands between `<!-- table: NAME -->` and
+`<!-- end -->` in README.md and in the pages of docs/, and draws docs/images/accuracy.svg.
 """
 
 import csv
@@ -9,28 +9,45 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from matplotlib.typing import RcKeyType
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "docs" / "tables"
 FIGURE = ROOT / "docs" / "images" / "accuracy.svg"
 
 BLOCK = re.compile(r"(<!-- table: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# A rate with its interval, where there is one. `{x}` in a column stands for the field x of a row.
-INTERVAL = "{{{0}}}{1} ({{{0}_low}} … {{{0}_high}})"
+STYLE: dict[RcKeyType, Any] = {
+    "svg.hashsalt": "epsigma",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.titlesize": 10,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+}
+# The curves of a panel, by threat model.
+CURVES: dict[str, dict[str, Any]] = {
+    "none": {"color": "0.45", "linestyle": (0, (1, 1.2)), "label": "no filter"},
+    "blind": {"color": "#2a6fbb", "marker": "o", "label": "blind attacker"},
+    "aware": {"color": "#c1440e", "marker": "s", "label": "aware attacker"},
+}
 
 Row = Mapping[str, str]
 
 
 def with_interval(name: str, unit: str = "") -> str:
-    """Make the template of a rate: `{name} unit ({name_low} … {name_high})`."""
-    return INTERVAL.format(name, unit)
+    """Make the template of a rate and, where there is one, its interval."""
+    return f"{{{name}}}{unit} ({{{name}_low}} … {{{name}_high}})"
 
 
-# For each table its columns: the title, and what stands below it.
+# For each table its columns: the title, and a template of the fields of a row.
 COLUMNS: dict[str, dict[str, str]] = {
     "headline": {
         "ε": "{eps}",
@@ -74,7 +91,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "cost": {
         "defence": "{defence}",
         "training, s more": "{extra_training_seconds}",
-        "parameters": "{parameters}",
+        "parameters": "{parameters:,}",
         "multiply-adds": "{multiply_adds_millions} M",
         "µs an image": "{microseconds}",
     },
@@ -98,11 +115,13 @@ def read_rows(name: str) -> list[dict[str, str]]:
 
 def fill_in(template: str, row: Row) -> str:
     """Fill in a template; what is missing leaves no unit and no interval behind."""
-    if not row[template[1 : template.index("}")]]:
+    rate, *others = re.findall(r"\{(\w+)", template)
+    if not row[rate]:
         return ""
-    if "_low}" in template and not any(row[key] for key in re.findall(r"\{(\w+_low)\}", template)):
+    if f"{rate}_low" in others and not row[f"{rate}_low"]:
         template = template.partition(" ({")[0]
-    return template.format_map(row)
+    # Whole numbers as such, for `{x:,}`.
+    return template.format_map({key: int(x) if x.isdigit() else x for key, x in row.items()})
 
 
 def render_table(name: str) -> str:
@@ -111,7 +130,9 @@ def render_table(name: str) -> str:
     rows = read_rows(SOURCES.get(name, name))
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[fill_in(template, row) for template in columns.values()] for row in rows]
-    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
+    return "".join(
+        f"|{''.join(f' {cell} |' if cell else ' |' for cell in line)}\n" for line in lines
+    )
 
 
 def render_page(text: str) -> str:
@@ -128,6 +149,23 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def draw_panel(panel: Axes, name: str, rows: list[dict[str, str]]) -> None:
+    """Draw the curves of a filter, and the one without a filter, with their intervals."""
+    for threat, style in CURVES.items():
+        points = sorted(
+            [float(row[key]) for key in ("eps", "accuracy", "low", "high")]
+            for row in rows
+            if row["threat"] == threat and row["filter"] in (name, "none")
+        )
+        eps, accuracy, low, high = zip(*points, strict=True)
+        panel.fill_between(eps, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        panel.plot(eps, accuracy, clip_on=False, **style)
+    panel.set(title=name, xlim=(0, 0.3), ylim=(0, 1), xticks=[0, 0.1, 0.2, 0.3])
+    panel.yaxis.set_major_formatter(PercentFormatter(1))
+    panel.grid(color="0.92")
+    panel.set_axisbelow(True)
+
+
 def draw_figure() -> bytes:
     """Draw accuracy over ε, blind and aware, a panel a filter; the same bytes each time.
 
@@ -136,44 +174,17 @@ def draw_figure() -> bytes:
     """
     rows = read_rows("curves")
     filters = list(dict.fromkeys(row["filter"] for row in rows if row["filter"] != "none"))
-    settings = {
-        "svg.hashsalt": "epsigma",
-        "font.family": "DejaVu Sans",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": "0.4",
-        "axes.titlesize": 10,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 4,
-    }
-    lines = {
-        "none": {"color": "0.45", "linestyle": (0, (1, 1.2)), "marker": "", "label": "no filter"},
-        "blind": {"color": "#2a6fbb", "marker": "o", "label": "blind attacker"},
-        "aware": {"color": "#c1440e", "marker": "s", "label": "aware attacker"},
-    }
-    with mpl.rc_context({**mpl.rcParamsDefault, "backend": "svg", **settings}):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
         figure = Figure(figsize=(9.2, 2.9), layout="constrained")
         panels = figure.subplots(1, len(filters), sharex=True, sharey=True)
         for panel, name in zip(panels, filters, strict=True):
-            for threat, style in lines.items():
-                curve = [
-                    [float(row[key]) for key in ("eps", "accuracy", "low", "high")]
-                    for row in rows
-                    if row["threat"] == threat and row["filter"] in (name, "none")
-                ]
-                eps, accuracy, low, high = zip(*sorted(curve), strict=True)
-                panel.fill_between(eps, low, high, color=style["color"], alpha=0.2, linewidth=0)
-                panel.plot(eps, accuracy, clip_on=False, **style)
-            panel.set(title=name, xlim=(0, 0.3), ylim=(0, 1), xticks=[0, 0.1, 0.2, 0.3])
-            panel.yaxis.set_major_formatter(PercentFormatter(1))
-            panel.grid(color="0.92")
-            panel.set_axisbelow(True)
+            draw_panel(panel, name, rows)
         panels[0].set_ylabel("accuracy")
         figure.supxlabel("ε, radius of the ℓ∞ ball (pixel range is 0 to 1)", fontsize=9)
-        figure.legend(
-            *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
-        )
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return written.getvalue()
