@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help environment results paper report cluster test test-faults test-slurm lint format bench clean
+.PHONY: help environment results paper report cluster test test-faults test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
 
-cluster: .venv/cluster.stamp ## make the environment for runs on SLURM (profiles/README.md)
+cluster: .venv/cluster.stamp ## make the environment for runs on SLURM (docs/running.md)
 
 test: .venv/test.stamp lint ## check style and types, and run the tests
 	$(BIN)/pytest -n 2
@@ -60,6 +60,9 @@ format: .venv/test.stamp ## bring the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+docs: .venv/run.stamp ## write the tables and the figure of README.md and docs/ from docs/tables/
+	$(BIN)/python docs/tables.py
 
 bench: .bench/stamp ## measure everything against its peers, into tests/benchmarks/results.md
 	PYTHONPATH=tests $(BENCH)/python -m benchmarks \

@@ -266,18 +266,20 @@ def rule_graph(workdir: Workdir, *arguments: str) -> set[tuple[str, str]]:
     }
 
 
-def test_the_readme_shows_the_rule_graph_and_what_defences_add(
+def test_the_docs_show_the_rule_graph_and_what_defences_add(
     finished: Workdir, workdir: Workdir
 ) -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "architecture.md").read_text()
     shown, added = (
         set(re.findall(r"^    (\w+) --> (\w+)$", graph, re.MULTILINE))
-        for graph in re.findall(r"^```mermaid\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for graph in re.findall(
+            r"^```mermaid\nflowchart LR\n    %% rules\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        )
     )
     edges = rule_graph(finished)
     assert len(edges) > 20
     assert shown == edges
-    # Of what is added the README leaves out what all of its kind have in common.
+    # Of what is added the page leaves out what all of its kind have in common.
     workdir.configure(yaml.safe_load((ROOT / "config" / "defences.yaml").read_text()))
     new = rule_graph(workdir) - edges
     assert added <= new
