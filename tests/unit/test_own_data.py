@@ -9,7 +9,7 @@ import pytest
 from epsigma.configuration import ConfigurationError, own_data, validate
 from epsigma.datasets.file import file
 from epsigma.datasets.folder import folder
-from epsigma.datasets.source import fingerprint, locate
+from epsigma.storage.source import fingerprint, locate
 from PIL import Image
 from safetensors.numpy import save_file
 

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator, FormatChecker, TypeChecker, Validat
 from jsonschema.validators import extend
 
 from epsigma.cell import NAME, Level, spell
-from epsigma.datasets.source import is_inner
+from epsigma.storage.source import is_inner
 from epsigma.kinds import (
     AttackKind,
     DatasetKind,

@@ -1,13 +1,116 @@
 """The entries of the registries: what a configuration may name, and where it lives."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    create_model,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from epsigma.cell import FIXED_LEVEL, Level
 from epsigma.loading import load
 from epsigma.vocabulary import THREATS, queries_model
 
+K = TypeVar("K", bound="Kind")
 Schema = dict[str, Any]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """Typed keys of a configuration: nothing is coerced, and what is written stays as it is."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", regex_engine="python-re", defer_build=True
+    )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _keep_as_written(cls, value: Any, handler: Callable[[Any], Any]) -> Any:
+        """Keep 1 where 1.0 means the same: it is spelled in paths and tables."""
+        made = handler(value)
+        return value if made == value else made
+
+    def __getitem__(self, key: str) -> Any:
+        """Look a key up by its name."""
+        return getattr(self, key)
+
+
+class Hyperparameters(Strict):
+    """The hyper-parameters of a kind: their types, ranges, descriptions and defaults."""
+
+
+class Configured(Strict, Generic[K]):
+    """What has a `kind`: the keys that all kinds have, and the hyper-parameters of its own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    _entry: Any = PrivateAttr(None)
+    _own: Hyperparameters = PrivateAttr(default_factory=Hyperparameters)
+
+    kind: str = Field(description="what it is; a key of its registry")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The hyper-parameters as the configuration has them, not checked yet."""
+        return dict(self.model_extra or {})
+
+    @property
+    def entry(self) -> K:
+        """The registry's entry of its kind."""
+        return cast(K, self._entry)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The hyper-parameters by name, defaults filled in."""
+        return {name: getattr(self._own, name) for name in type(self._own).model_fields}
+
+    @property
+    def levels(self) -> list[Level]:
+        """The values of what is swept, in the configuration's order."""
+        swept = self.entry.swept
+        return [FIXED_LEVEL] if swept is None else [Level(swept, one) for one in self[swept]]
+
+    def with_hyperparameters(
+        self, entry: K, hyperparameters: Hyperparameters, **changed: Any
+    ) -> Self:
+        """Copy it, with its hyper-parameters checked, and other keys changed."""
+        made = self.model_copy(update=changed)
+        made._entry, made._own = entry, hyperparameters
+        made.__pydantic_extra__ = {}
+        return made
+
+    def __getitem__(self, key: str) -> Any:
+        """Look a key or a hyper-parameter up by its name."""
+        return getattr(self if key in type(self).model_fields else self._own, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Look a key or a hyper-parameter up; `default` if there is none."""
+        is_there = key in type(self).model_fields or key in type(self._own).model_fields
+        return self[key] if is_there else default
+
+
+class Part(Configured["FilterKind"]):
+    """A filter within another block: its hyper-parameters are values, none of them a list."""
+
+
+def check_distinct(values: list[Any]) -> list[Any]:
+    """Refuse a list that holds a value twice; 1 and 1.0 are one value, 1 and true are two."""
+    told = [(isinstance(value, bool), value) for value in values]
+    if any(value in told[:index] for index, value in enumerate(told)):
+        raise PydanticCustomError("said", "{shown} holds a value twice; remove the duplicate")
+    return values
+
+
+DISTINCT = AfterValidator(check_distinct)
 
 
 @dataclass(frozen=True)
@@ -17,20 +120,38 @@ class Kind:
     Args:
         implementation: where it lives, as `package.module:name`. It is imported only by the job
             that runs it.
+        hyperparameters: what the configuration says of it, in the order of the documentation.
         swept: the hyper-parameter that the configuration lists and the paths spell, such as
             `eps`; None if there is nothing to sweep.
-        parameters: each hyper-parameter's JSON schema, in the order of the documentation. One
-            with a `default` may be left out of the configuration.
     """
 
     implementation: str
+    hyperparameters: type[Hyperparameters] = Hyperparameters
     swept: str | None = None
-    parameters: Mapping[str, Schema] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
         """The module of the implementation."""
         return self.implementation.partition(":")[0]
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Schema]:
+        """Each hyper-parameter's JSON schema; the swept one's is that of a value."""
+        found: Mapping[str, Schema] = self.hyperparameters.model_json_schema()["properties"]
+        return found
+
+    @cached_property
+    def block(self) -> type[Hyperparameters]:
+        """The hyper-parameters of a block of the configuration: the swept one is a list."""
+        if self.swept is None:
+            return self.hyperparameters
+        about = self.hyperparameters.model_fields[self.swept]
+        value: Any = Annotated[(about.annotation, *about.metadata)]
+        listed: Any = Annotated[list[value], DISTINCT]
+        about_list = Field(min_length=1, description=f"swept: {about.description}")
+        changed: dict[str, Any] = {self.swept: (listed, about_list)}
+        name, base = self.hyperparameters.__name__, self.hyperparameters
+        return cast("type[Hyperparameters]", create_model(name, __base__=base, **changed))
 
 
 @dataclass(frozen=True)
@@ -65,7 +186,7 @@ class AttackKind(Kind):
         norm: what bounds the perturbation by the swept hyper-parameter: `linf`, `l2`, or `l0`, the
             share of the features that change; None if nothing does.
         family: `single_step` and `iterative` follow the gradient, `gradient_free` asks for logits
-            only, `noise` does not look at the model, `transfer` was made on another, `fooling`
+            only, `noise` does not query the model, `transfer` was made on another, `fooling`
             makes images of its own, that show nothing.
         minimises: the norm that it keeps as small as it can, `l2` or `l0`; None if it spends what
             the budget allows.
@@ -73,7 +194,7 @@ class AttackKind(Kind):
             the configuration's `targets` says which.
         traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
-        effort: the hyper-parameter that says how long it tries, such as `steps`; None if it
+        spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
             cannot try longer.
         threats: what may be asked of it, and is by default.
     """
@@ -84,13 +205,13 @@ class AttackKind(Kind):
     targeted: bool = False
     traced: bool = False
     random: bool = False
-    effort: str | None = None
+    spends: str | None = None
     threats: tuple[str, ...] = THREATS
 
     @property
-    def looks(self) -> bool:
-        """Whether it looks at the model that it is scored on."""
-        return queries_model(self.family, self.effort)
+    def queries_model(self) -> bool:
+        """Whether it evaluates the model that it is scored on."""
+        return queries_model(self.family, self.spends)
 
 
 @dataclass(frozen=True)
@@ -102,14 +223,14 @@ class FilterKind(Kind):
             gradient of its `surrogate`; None if nobody has said.
         random: whether it draws: it then takes a `torch.Generator` as `generator`, and an aware
             attacker takes the expectation over its draws.
-        passes_all: hyper-parameters with which it changes nothing.
+        identity_parameters: hyper-parameters with which it changes nothing.
         autoencoder: the hyper-parameter that names an autoencoder of the study; the implementation
             is given its module. None if it needs none.
     """
 
     gradient: str | None = None
     random: bool = False
-    passes_all: Mapping[str, Any] = field(default_factory=dict)
+    identity_parameters: Mapping[str, Any] = field(default_factory=dict)
     autoencoder: str | None = None
 
 
@@ -120,8 +241,8 @@ class DetectorKind(Kind):
     Args:
         autoencoder: the hyper-parameter that names an autoencoder of the study; the implementation
             is given its module. None if it needs none.
-        filters: the hyper-parameter that is a list of filters, each a block with a `kind`; the
-            implementation is given their modules. None if it has none.
+        filters: the hyper-parameter that is a list of filters (`list[Part]`); the implementation
+            is given their modules. None if it has none.
     """
 
     autoencoder: str | None = None

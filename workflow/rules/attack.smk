@@ -1,61 +1,43 @@
-for column in columns("attack", budgets=True):
+rule attack:
+    """Attack the bare classifier on every test image."""
+    input:
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint=inputs.source_checkpoint,
+    output:
+        adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.safetensors",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.log",
+    resources:
+        gpu=resources.gpu,
+    params:
+        recipe=recipes.attack,
+    run:
+        from epsigma.stages.attack import attack
 
-    rule:
-        """Attack the bare classifier on every test image."""
-        name:
-            column.rule
-        input:
-            test=TEST,
-            checkpoint=source_checkpoint,
-        output:
-            adversarial=column.over(BLIND_SET),
-        log:
-            column.over(f"logs/{MODEL}/adversarial/blind/{{attack}}/{{budget}}.log"),
-        wildcard_constraints:
-            **column.constraints,
-        resources:
-            gpu=gpus,
-        params:
-            settings=attack_settings,
-            code=attack_code,
-        run:
-            from epsigma.stages.attack import attack
-
-            for cell, job, files in jobs(rule, wildcards, params, output, log):
-                attack(job, **input, **files)
+        for job, files in jobs.each(wildcards, input, output, params, log):
+            attack(job, **files)
 
 
-for column in columns("attack_aware", budgets=True, strengths=True):
+rule attack_aware:
+    # The filter is part of what is attacked, so what it makes of the set is written in one go.
+    """Attack the filter and the classifier as one, and filter what comes out."""
+    input:
+        inputs.attacked_parts,
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint=inputs.source_checkpoint,
+    output:
+        **outputs.of_aware_attack(
+            adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/aware/{attack}/{budget}/{filter}/{strength}.safetensors",
+            filtered="results/{dataset}/{model}/seed~{seed}/filtered/aware/{attack}/{budget}/{filter}/{strength}.safetensors",
+        ),
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/adversarial/aware/{attack}/{budget}/{filter}/{strength}.log",
+    resources:
+        gpu=resources.gpu,
+    params:
+        recipe=recipes.attack_aware,
+    run:
+        from epsigma.stages.attack import attack
 
-    rule:
-        # The filter is part of what is attacked, so what it makes of the set is written in one go.
-        """Attack the filter and the classifier as one, and filter what comes out."""
-        name:
-            column.rule
-        input:
-            parts_of(aware_settings),
-            test=TEST,
-            checkpoint=source_checkpoint,
-        output:
-            **if_kept(
-                STUDY["keep_aware"] or SCORED_RAW,
-                adversarial=temp_unless(STUDY["keep_aware"], column.over(AWARE_SET)),
-            ),
-            **if_kept(
-                STUDY["keep_filtered"] or not SCORED_RAW,
-                filtered=temp_unless(STUDY["keep_filtered"], column.over(FILTERED_AWARE_SET)),
-            ),
-        log:
-            column.over(f"logs/{MODEL}/adversarial/aware/{CELL}.log"),
-        wildcard_constraints:
-            **column.constraints,
-        resources:
-            gpu=gpus,
-        params:
-            settings=aware_settings,
-            code=aware_code,
-        run:
-            from epsigma.stages.attack import attack
-
-            for cell, job, files in jobs(rule, wildcards, params, output, log):
-                attack(job, **input, **files)
+        for job, files in jobs.each(wildcards, input, output, params, log):
+            attack(job, **files)

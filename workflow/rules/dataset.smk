@@ -1,19 +1,20 @@
 rule dataset:
-    # data_dir is not a param: where known files lie changes nothing, for their content is checked;
+    # data_dir is not watched: where known files lie changes nothing, for their content is checked;
     # of the user's own, names, sizes and times are watched.
     """Bring a data set into the project's form."""
     input:
-        source=own_data,
+        source=inputs.own_data,
     output:
         train="results/data/{dataset}/train.safetensors",
         test="results/data/{dataset}/test.safetensors",
     log:
         "logs/data/{dataset}.log",
+    # It may have to be downloaded, which compute nodes often can't.
+    localrule: True
     params:
-        settings=dataset_settings,
-        code=dataset_code,
-        own=own_data_fingerprint,
+        recipe=recipes.dataset,
+        own=inputs.own_data_state,
     run:
         from epsigma.stages.dataset import dataset
 
-        dataset(job(wildcards, params, log), data_dir=STUDY["data_dir"], **output)
+        dataset(jobs.one(wildcards, params, output, log), data_dir=study.data_dir, **output)

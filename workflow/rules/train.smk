@@ -1,8 +1,8 @@
 rule train:
     """Train a model on a data set, from a seed, or take the user's own weights."""
     input:
-        unpack(own_weights),
-        unpack(teacher),
+        weights=inputs.own_weights,
+        teacher=inputs.teacher,
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
@@ -11,13 +11,13 @@ rule train:
     log:
         "logs/{dataset}/{model}/seed~{seed}/train.log",
     resources:
-        gpu=gpus,
+        gpu=resources.gpu,
     params:
-        settings=train_settings,
-        code=train_code,
+        recipe=recipes.train,
     run:
-        warm_up()
-        run_apart("epsigma.stages.train:train", job(wildcards, params, log), **input, **output)
+        apart.warm_up()
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.train:train", job, **input, **output)
 
 
 rule train_teacher:
@@ -31,12 +31,12 @@ rule train_teacher:
     log:
         "logs/{dataset}/{model}/seed~{seed}/train_teacher.log",
     resources:
-        gpu=gpus,
+        gpu=resources.gpu,
     params:
-        settings=teacher_settings,
-        code=train_code,
+        recipe=recipes.train_teacher,
     run:
-        run_apart("epsigma.stages.train:train", job(wildcards, params, log), **input, **output)
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.train:train", job, **input, **output)
 
 
 rule train_autoencoder:
@@ -50,14 +50,9 @@ rule train_autoencoder:
     log:
         "logs/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}.log",
     resources:
-        gpu=gpus,
+        gpu=resources.gpu,
     params:
-        settings=autoencoder_settings,
-        code=autoencoder_code,
+        recipe=recipes.train_autoencoder,
     run:
-        run_apart(
-            "epsigma.stages.train:train_autoencoder",
-            job(wildcards, params, log),
-            **input,
-            **output,
-        )
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.train:train_autoencoder", job, **input, **output)

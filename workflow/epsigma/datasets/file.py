@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from epsigma.datasets.images import Dataset, Images, learnable, split_off
-from epsigma.datasets.source import locate
+from epsigma.storage.source import locate
 
 Array = NDArray[np.generic]
 

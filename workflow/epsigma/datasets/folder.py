@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from epsigma.datasets.images import Dataset, Images, learnable, split_off
-from epsigma.datasets.source import entries, locate
+from epsigma.storage.source import entries, locate
 
 PARTS = ("train", "test")
 # Pillow's decoders that are asked, and the names of their files: formats of a single image.

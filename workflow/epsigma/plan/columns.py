@@ -1,89 +1,107 @@
-"""Columns: how a stage's cells are cut into jobs, one or many to a job.
+"""Columns: jobs that make several cells, as the study's `columns` asks.
 
-Imports neither torch nor numpy: the DAG shares it.
+The rules of a stage are written for a cell a job. A column job is made by a twin of such a rule
+(`workflow/rules/columns.smk`) whose output has no wildcard for what the column runs over: the
+budget of an attack, the strength of a filter, or both. Its cells are all levels of what the
+wildcards leave open.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
-from epsigma.cell import Cell
-from epsigma.configuration import block_levels
-from epsigma.vocabulary import NO_FILTER
+from epsigma.plan.settings import block_levels
+from epsigma.study.schema import Study
+from epsigma.vocabulary import FOOLING, NO_FILTER
 
 Wildcards = dict[str, str]
-# A cell is told alike, in its files too, whatever the cut.
-_NAMES = [field.name for field in fields(Cell)]
+# What names the block that a level is one of.
+_SECTIONS = {"budget": ("attack", "attacks"), "strength": ("filter", "filters")}
+# The stages that columns are made of, and what their files are spelled by.
+STAGES: dict[str, tuple[str, ...]] = {
+    "attack": ("budget",),
+    "attack_aware": ("budget", "strength"),
+    "filter": ("budget", "strength"),
+    "evaluate_clean": ("strength",),
+    "evaluate": ("budget", "strength"),
+    "probe_filter": ("strength",),
+    "probe_attack": ("strength",),
+}
+STAGES_OF_FOOLING: dict[str, tuple[str, ...]] = {
+    "fool": ("budget",),
+    "fool_aware": ("budget", "strength"),
+    "evaluate_fooling": ("budget", "strength"),
+    "probe_fooling": ("strength",),
+}
 
 
 @dataclass(frozen=True)
-class Column:
-    """The cells that a job of a rule makes, one after the other.
+class Twin:
+    """A rule that makes columns in place of another, which makes cells.
 
     Args:
-        rule: the rule's name.
-        constraints: the attack and the filter that the rule is for, by wildcard; empty if it is
-            for all.
-        members: values of the wildcards that a job runs over; one empty member if each job makes
-            one cell.
+        stage: the rule that it is a twin of.
+        rule: its own name.
+        constraints: regular expressions of the wildcards that tell it from other twins.
+        members: values of the wildcards that it runs over, in the order of its files.
     """
 
+    stage: str
     rule: str
     constraints: Wildcards
     members: tuple[Wildcards, ...]
 
-    def over(self, pattern: str) -> list[str]:
-        """List what a job writes: a pattern of paths, filled for each member."""
-        paths = []
-        for member in self.members:
-            path = pattern
-            for name, value in member.items():
-                path = path.replace(f"{{{name}}}", value)
-            paths.append(path)
-        return paths
 
-    def each(self, path_of: Callable[[Wildcards], str]) -> Callable[[Mapping[str, str]], list[str]]:
-        """Make what lists what a job reads, each file once, of what says it for a cell."""
-        return lambda wildcards: list(dict.fromkeys(map(path_of, self.cells(wildcards))))
-
-    def cells(self, wildcards: Mapping[str, str]) -> list[Wildcards]:
-        """List the wildcards of a job's cells, in the members' order."""
-        cells = ({**wildcards, **member} for member in self.members)
-        return [{name: cell[name] for name in _NAMES if name in cell} for cell in cells]
-
-
-def cut(
-    study: Mapping[str, Any], stage: str, *, budgets: bool = False, strengths: bool = False
-) -> list[Column]:
-    """Cut a stage's cells into jobs as the configuration's `columns` says.
+def cells_of_job(
+    study: Study, wildcards: Mapping[str, str], sweeps: Sequence[str] = ("budget", "strength")
+) -> list[Wildcards]:
+    """List the wildcards of a job's cells: its own, or, of a column, those at all levels.
 
     Args:
-        study: a validated configuration.
-        stage: its name.
-        budgets: whether its files have a budget.
-        strengths: whether its files have a filter and a strength.
-
-    Returns:
-        A column a rule. What is watched of a file must not depend on the cut: then another one
-        makes no attack anew.
+        study: the study.
+        wildcards: of the job.
+        sweeps: what the files of its stage are spelled by, if their attack or filter is.
     """
-    attacks = [block["name"] for block in study["attacks"]]
-    filters = [block["name"] for block in study["filters"]] + [NO_FILTER]
-    by_attack = attacks if budgets and study["columns"] == "attack" else [None]
-    by_filter = filters if strengths and study["columns"] != "none" else [None]
-    return [_column(study, stage, *names) for names in product(by_attack, by_filter)]
+    open_ = {
+        name: block_levels(study, section, wildcards[key])
+        for name, (key, section) in _SECTIONS.items()
+        if name in sweeps and key in wildcards and name not in wildcards
+    }
+    members = product(*open_.values())
+    return [{**wildcards, **dict(zip(open_, levels, strict=True))} for levels in members]
 
 
-def _column(
-    study: Mapping[str, Any], stage: str, attack: str | None, filter_: str | None
-) -> Column:
-    constraints, swept = {}, {}
-    if attack is not None:
-        constraints["attack"] = attack
-        swept["budget"] = block_levels(study, "attacks", attack)
-    if filter_ is not None:
-        constraints["filter"] = filter_
-        swept["strength"] = block_levels(study, "filters", filter_)
-    members = (dict(zip(swept, values, strict=True)) for values in product(*swept.values()))
-    return Column("_".join([stage, *constraints.values()]), constraints, tuple(members))
+def list_twins(study: Study) -> list[Twin]:
+    """List the rules that make columns; none if the study asks for none."""
+    if study.columns == "none":
+        return []
+    return [
+        *_twins_of(study, STAGES, is_fooling=False),
+        *_twins_of(study, STAGES_OF_FOOLING, is_fooling=True),
+    ]
+
+
+def _twins_of(
+    study: Study, stages: Mapping[str, tuple[str, ...]], *, is_fooling: bool
+) -> Iterator[Twin]:
+    attacks = [one.name for one in study.attacks if (one.entry.family == FOOLING) == is_fooling]
+    filters = [*study.names("filters"), NO_FILTER]
+    for stage, sweeps in stages.items() if attacks else ():
+        has_attack = stage not in ("evaluate_clean", "probe_filter")
+        by_attack = attacks if "budget" in sweeps and study.columns == "attack" else [None]
+        by_filter = filters if "strength" in sweeps else [None]
+        if by_attack == by_filter == [None]:
+            continue
+        for attack, filter_name in product(by_attack, by_filter):
+            chosen = {"attack": attack, "filter": filter_name}
+            names = {key: name for key, name in chosen.items() if name is not None}
+            open_ = [sweep for sweep in sweeps if _SECTIONS[sweep][0] in names]
+            # Of a job that runs over strengths only, the budget is a wildcard.
+            members = cells_of_job(study, names, open_)
+            every = {"attack": "|".join(attacks)} if has_attack else {}
+            yield Twin(
+                stage,
+                "_".join([stage, *names.values()]),
+                {**every, **names},
+                tuple({sweep: cell[sweep] for sweep in open_} for cell in members),
+            )

@@ -5,363 +5,296 @@ random kind also `generator`, of a targeted one `targets`, of a traced one `on_s
 the adversarial images.
 """
 
-from epsigma.kinds import AttackKind, Schema
-from epsigma.vocabulary import BLIND
+from typing import Annotated, Any, Literal
 
-_EPS: Schema = {
-    "description": "radius of the l-infinity ball, in units of the pixel range [0, 1]",
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-}
-_EPS_L2: Schema = {
-    "description": "radius of the l2 ball, in units of the pixel range [0, 1]",
-    "type": "number",
-    "minimum": 0,
-}
-_GAMMA: Schema = {
-    "description": "Υ, the largest share of the features that may change",
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-}
-_THETA: Schema = {
-    "description": "θ, what is added to a feature, in units of the pixel range",
-    "type": "number",
-    "minimum": -1,
-    "maximum": 1,
-    "not": {"const": 0},
-    "default": 1,
-}
-_LOSS: Schema = {
-    "description": "what the attack ascends: the cross-entropy J of the paper, or the logit margin "
-    "(largest wrong logit minus the right one), which saturation cannot mask",
-    "enum": ["cross_entropy", "margin"],
-    "default": "cross_entropy",
-}
-_PGD: dict[str, Schema] = {
-    "steps": {
-        "description": "steps along the gradient",
-        "type": "integer",
-        "minimum": 1,
-        "default": 40,
-    },
-    "step_size": {
-        "description": "length of a step, in the units of eps; null: 2.5 eps / steps",
-        "type": ["number", "null"],
-        "exclusiveMinimum": 0,
-        "default": None,
-    },
-    "random_start": {
-        "description": "start at a random point of the ball, not at the image",
-        "type": "boolean",
-        "default": True,
-    },
-    "restarts": {
-        "description": "runs, each from a start of its own; the best of each example counts",
-        "type": "integer",
-        "minimum": 1,
-        "default": 1,
-    },
-    "early_stop": {
-        "description": "leave an example alone as soon as it is misclassified",
-        "type": "boolean",
-        "default": False,
-    },
-    "optimizer": {
-        "description": "`steepest`: each step is the gradient's steepest of its length; `adam`: "
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from epsigma.kinds import DISTINCT, AttackKind, Count, Hyperparameters
+from epsigma.vocabulary import BLIND, FOOLING, GRADIENT_FREE, NOISE, SINGLE_STEP, TRANSFER
+
+Positive = Annotated[float, Field(gt=0)]
+Loss = Literal["cross_entropy", "margin"]
+Classes = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), DISTINCT]
+LinfRadius = Annotated[
+    float,
+    Field(
+        ge=0, le=1, description="radius of the l-infinity ball, in units of the pixel range [0, 1]"
+    ),
+]
+L2Radius = Annotated[
+    float, Field(ge=0, description="radius of the l2 ball, in units of the pixel range [0, 1]")
+]
+Share = Annotated[
+    float, Field(ge=0, le=1, description="Υ, the largest share of the features that may change")
+]
+
+
+def _is_not_zero(theta: float) -> float:
+    if theta == 0:
+        raise PydanticCustomError("said", "{shown} is not allowed")
+    return theta
+
+
+Theta = Annotated[
+    float,
+    Field(ge=-1, le=1, description="θ, what is added to a feature, in units of the pixel range"),
+    AfterValidator(_is_not_zero),
+]
+
+
+def _loss() -> Any:
+    return Field(
+        "cross_entropy",
+        description="what the attack ascends: the cross-entropy J of the paper, or the logit "
+        "margin (largest wrong logit minus the right one), which saturation cannot mask",
+    )
+
+
+def _targets(default: str) -> Any:
+    return Field(
+        default,
+        description="the classes to aim at, each in turn: `all` but the true one, or a list"
+        + ("; `untargeted` aims at any wrong one" if default == "untargeted" else ""),
+    )
+
+
+class FGSM(Hyperparameters):
+    """Of the fast gradient sign method."""
+
+    eps: LinfRadius
+    loss: Loss = _loss()
+
+
+class PGD(Hyperparameters):
+    """Of projected gradient descent in the ℓ∞ ball."""
+
+    eps: LinfRadius
+    steps: Count = Field(40, description="steps along the gradient")
+    step_size: Positive | None = Field(
+        None, description="length of a step, in the units of eps; null: 2.5 eps / steps"
+    )
+    random_start: bool = Field(
+        True, description="start at a random point of the ball, not at the image"
+    )
+    restarts: Count = Field(
+        1, description="runs, each from a start of its own; the best of each example counts"
+    )
+    early_stop: bool = Field(
+        False, description="leave an example alone as soon as it is misclassified"
+    )
+    optimizer: Literal["steepest", "adam"] = Field(
+        "steepest",
+        description="`steepest`: each step is the gradient's steepest of its length; `adam`: "
         "steps remember the gradients before, which helps where these turn at every step, as at "
         "the edge of what a detector accepts",
-        "enum": ["steepest", "adam"],
-        "default": "steepest",
-    },
-    "loss": _LOSS,
-}
+    )
+    loss: Loss = _loss()
 
 
-def _targets(default: str) -> Schema:
-    return {
-        "description": "the classes to aim at, each in turn: `all` but the true one, or a list"
-        + ("; `untargeted` aims at any wrong one" if default == "untargeted" else ""),
-        "anyOf": [
-            {"enum": ["all", "untargeted"] if default == "untargeted" else ["all"]},
-            {
-                "type": "array",
-                "minItems": 1,
-                "uniqueItems": True,
-                "items": {"type": "integer", "minimum": 0},
-            },
-        ],
-        "default": default,
-    }
+class PGDL2(PGD):
+    """Of projected gradient descent in the ℓ2 ball."""
+
+    eps: L2Radius
 
 
-def _confidence(images: int) -> dict[str, Schema]:
-    return {
-        "confidence": {
-            "description": "softmax probability of the class at which an image is done",
-            "type": "number",
-            "exclusiveMinimum": 0,
-            "exclusiveMaximum": 1,
-        },
-        "images": {
-            "description": "how many to make for each class",
-            "type": "integer",
-            "minimum": 1,
-            "default": images,
-        },
-    }
+class Square(Hyperparameters):
+    """Of the Square attack."""
+
+    eps: LinfRadius
+    queries: Count = Field(1000, description="times the model is asked about an image, at most")
+    p_init: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8, description="part of the image that the first squares cover"
+    )
+
+
+class JSMA(Hyperparameters):
+    """Of the Jacobian-based saliency map attack."""
+
+    gamma: Share
+    targets: Literal["all"] | Classes = _targets("all")
+    theta: Theta = 1
+    outputs: Literal["logits", "softmax"] = Field(
+        "softmax", description="what the saliency map differentiates"
+    )
+    memory: Count = Field(256, description="MiB that the search for pairs may take at once")
+
+
+class CarliniWagner(Hyperparameters):
+    """Of the attack of Carlini & Wagner in ℓ2."""
+
+    kappa: Annotated[float, Field(ge=0)] = Field(
+        description="κ, the logit margin by which an example must be misclassified"
+    )
+    targets: Literal["all", "untargeted"] | Classes = _targets("untargeted")
+    steps: Count = Field(1000, description="of Adam, in each step of the search for c")
+    search_steps: Count = Field(
+        9, description="steps of the search for c, the weight of misclassification"
+    )
+    learning_rate: Positive = Field(0.01, description="of Adam")
+    initial_c: Positive = Field(0.001, description="c that the search starts from")
+    abort_early: bool = Field(
+        True, description="end a search step on an example whose loss has stopped falling"
+    )
+
+
+class FoolingNoise(Hyperparameters):
+    """Of all fooling images."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="softmax probability of the class at which an image is done"
+    )
+    images: Count = Field(10, description="how many to make for each class")
+
+
+class FoolingAscent(FoolingNoise):
+    """Of fooling images by gradient ascent."""
+
+    start: Literal["noise", "mean"] = Field(
+        "noise", description="what the ascent starts from: uniform noise, or the mean image"
+    )
+    steps: Count = Field(1000, description="steps along the gradient, at most")
+    learning_rate: Positive = Field(
+        0.1, description="l2 length of a step, in units of the pixel range"
+    )
+
+
+class FoolingEvolution(FoolingNoise):
+    """Of fooling images by evolution."""
+
+    generations: Count = Field(5000, description="of the evolution, at most")
+    offspring: Count = Field(20, description="images a generation and population")
+    mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="share of the values that mutate; halved every 1,000 generations"
+    )
+    mutation_strength: Annotated[float, Field(ge=0)] = Field(
+        15, description="index of the polynomial mutation: a larger one makes smaller steps"
+    )
+
+
+class LinfNoise(Hyperparameters):
+    """Of noise in the ℓ∞ ball."""
+
+    eps: LinfRadius
+
+
+class L2Noise(Hyperparameters):
+    """Of noise in the ℓ2 ball."""
+
+    eps: L2Radius
+
+
+class FeatureNoise(Hyperparameters):
+    """Of noise on some features."""
+
+    gamma: Share
+    theta: Theta = 1
+
+
+class Transfer(Hyperparameters):
+    """Of an attack that is made on another model."""
+
+    eps: LinfRadius
+    attack: str = Field(description="name of the attack whose sets are taken over")
+    source_model: str | None = Field(
+        None, description="name of the model that they are made on; null: the one attacked"
+    )
+    source_seed: Annotated[int, Field(ge=0, le=4294967295)] | None = Field(
+        None, description="seed of the model that they are made on; null: the one attacked"
+    )
 
 
 ATTACKS = {
     "fgsm": AttackKind(
-        "epsigma.attacks.fgsm:fgsm",
-        swept="eps",
-        parameters={"eps": _EPS, "loss": _LOSS},
-        norm="linf",
-        family="single_step",
+        "epsigma.attacks.fgsm:fgsm", FGSM, swept="eps", norm="linf", family=SINGLE_STEP
     ),
     "pgd": AttackKind(
         "epsigma.attacks.pgd:pgd",
+        PGD,
         swept="eps",
-        parameters={"eps": _EPS, **_PGD},
         norm="linf",
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "pgd_l2": AttackKind(
         "epsigma.attacks.pgd:pgd_l2",
+        PGDL2,
         swept="eps",
-        parameters={"eps": _EPS_L2, **_PGD},
         norm="l2",
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "square": AttackKind(
         "epsigma.attacks.square:square",
+        Square,
         swept="eps",
-        parameters={
-            "eps": _EPS,
-            "queries": {
-                "description": "times the model is asked about an image, at most",
-                "type": "integer",
-                "minimum": 1,
-                "default": 1000,
-            },
-            "p_init": {
-                "description": "part of the image that the first squares cover",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 1,
-                "default": 0.8,
-            },
-        },
         norm="linf",
-        family="gradient_free",
+        family=GRADIENT_FREE,
         random=True,
-        effort="queries",
+        spends="queries",
     ),
     "jsma": AttackKind(
-        "epsigma.attacks.jsma:jsma",
-        swept="gamma",
-        parameters={
-            "gamma": _GAMMA,
-            "targets": _targets("all"),
-            "theta": _THETA,
-            "outputs": {
-                "description": "what the saliency map differentiates",
-                "enum": ["logits", "softmax"],
-                "default": "softmax",
-            },
-            "memory": {
-                "description": "MiB that the search for pairs may take at once",
-                "type": "integer",
-                "minimum": 1,
-                "default": 256,
-            },
-        },
-        norm="l0",
-        minimises="l0",
-        targeted=True,
+        "epsigma.attacks.jsma:jsma", JSMA, swept="gamma", norm="l0", minimises="l0", targeted=True
     ),
     "carlini_wagner": AttackKind(
         "epsigma.attacks.carlini_wagner:carlini_wagner",
+        CarliniWagner,
         swept="kappa",
-        parameters={
-            "kappa": {
-                "description": "κ, the logit margin by which an example must be misclassified",
-                "type": "number",
-                "minimum": 0,
-            },
-            "targets": _targets("untargeted"),
-            "steps": {
-                "description": "of Adam, in each step of the search for c",
-                "type": "integer",
-                "minimum": 1,
-                "default": 1000,
-            },
-            "search_steps": {
-                "description": "steps of the search for c, the weight of misclassification",
-                "type": "integer",
-                "minimum": 1,
-                "default": 9,
-            },
-            "learning_rate": {
-                "description": "of Adam",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 0.01,
-            },
-            "initial_c": {
-                "description": "c that the search starts from",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 0.001,
-            },
-            "abort_early": {
-                "description": "end a search step on an example whose loss has stopped falling",
-                "type": "boolean",
-                "default": True,
-            },
-        },
         minimises="l2",
         targeted=True,
         traced=True,
-        effort="steps",
+        spends="steps",
     ),
     "fooling": AttackKind(
         "epsigma.attacks.fooling:fooling",
+        FoolingAscent,
         swept="confidence",
-        parameters={
-            **_confidence(10),
-            "start": {
-                "description": "what the ascent starts from: uniform noise, or the mean image",
-                "enum": ["noise", "mean"],
-                "default": "noise",
-            },
-            "steps": {
-                "description": "steps along the gradient, at most",
-                "type": "integer",
-                "minimum": 1,
-                "default": 1000,
-            },
-            "learning_rate": {
-                "description": "l2 length of a step, in units of the pixel range",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 0.1,
-            },
-        },
-        family="fooling",
+        family=FOOLING,
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "fooling_evolution": AttackKind(
         "epsigma.attacks.fooling:fooling_evolution",
+        FoolingEvolution,
         swept="confidence",
-        parameters={
-            **_confidence(10),
-            "generations": {
-                "description": "of the evolution, at most",
-                "type": "integer",
-                "minimum": 1,
-                "default": 5000,
-            },
-            "offspring": {
-                "description": "images a generation and population",
-                "type": "integer",
-                "minimum": 1,
-                "default": 20,
-            },
-            "mutation_rate": {
-                "description": "share of the values that mutate; halved every 1,000 generations",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 1,
-                "default": 0.1,
-            },
-            "mutation_strength": {
-                "description": "index of the polynomial mutation: a larger one makes smaller steps",
-                "type": "number",
-                "minimum": 0,
-                "default": 15,
-            },
-        },
-        family="fooling",
+        family=FOOLING,
         traced=True,
         random=True,
-        effort="generations",
+        spends="generations",
     ),
-    "sign_noise": AttackKind(
-        "epsigma.attacks.noise:sign_noise",
-        swept="eps",
-        parameters={"eps": _EPS},
-        norm="linf",
-        family="noise",
-        random=True,
-        threats=(BLIND,),
-    ),
-    "uniform_noise": AttackKind(
-        "epsigma.attacks.noise:uniform_noise",
-        swept="eps",
-        parameters={"eps": _EPS},
-        norm="linf",
-        family="noise",
-        random=True,
-        threats=(BLIND,),
-    ),
-    "l2_noise": AttackKind(
-        "epsigma.attacks.noise:l2_noise",
-        swept="eps",
-        parameters={"eps": _EPS_L2},
-        norm="l2",
-        family="noise",
-        random=True,
-        threats=(BLIND,),
-    ),
-    "feature_noise": AttackKind(
-        "epsigma.attacks.noise:feature_noise",
-        swept="gamma",
-        parameters={"gamma": _GAMMA, "theta": _THETA},
-        norm="l0",
-        family="noise",
-        random=True,
-        threats=(BLIND,),
-    ),
+    **{
+        name: AttackKind(
+            f"epsigma.attacks.noise:{name}",
+            hyperparameters,
+            swept=swept,
+            norm=norm,
+            family=NOISE,
+            random=True,
+            threats=(BLIND,),
+        )
+        for name, hyperparameters, swept, norm in (
+            ("sign_noise", LinfNoise, "eps", "linf"),
+            ("uniform_noise", LinfNoise, "eps", "linf"),
+            ("l2_noise", L2Noise, "eps", "l2"),
+            ("feature_noise", FeatureNoise, "gamma", "l0"),
+        )
+    },
     "fooling_noise": AttackKind(
         "epsigma.attacks.fooling:fooling_noise",
+        FoolingNoise,
         swept="confidence",
-        parameters=_confidence(10),
-        family="fooling",
+        family=FOOLING,
         random=True,
         threats=(BLIND,),
     ),
     "transfer": AttackKind(
         "epsigma.attacks.transfer:transfer",
+        Transfer,
         swept="eps",
-        parameters={
-            "eps": _EPS,
-            "attack": {
-                "description": "name of the attack whose sets are taken over",
-                "type": "string",
-            },
-            "source_model": {
-                "description": "name of the model that they are made on; null: the one attacked",
-                "type": ["string", "null"],
-                "default": None,
-            },
-            "source_seed": {
-                "description": "seed of the model that they are made on; null: the one attacked",
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "maximum": 4294967295,
-                "default": None,
-            },
-        },
-        family="transfer",
+        family=TRANSFER,
         threats=(BLIND,),
     ),
 }

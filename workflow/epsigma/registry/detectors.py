@@ -4,54 +4,50 @@ An implementation is an `epsigma.detectors.detector.Detector`, made from its hyp
 keyword.
 """
 
-from epsigma.kinds import DetectorKind, Schema
+from typing import Annotated, Literal
 
-_AUTOENCODER: Schema = {
-    "description": "name of an autoencoder of the study",
-    "type": "string",
-}
+from pydantic import Field
+
+from epsigma.kinds import DetectorKind, Hyperparameters, Part
+
+
+class _OfAutoencoder(Hyperparameters):
+    autoencoder: str = Field(description="name of an autoencoder of the study")
+
+
+class Reconstruction(_OfAutoencoder):
+    """Of MagNet's detector by the reconstruction error."""
+
+    p: Literal[1, 2] = Field(
+        1, description="power of the differences whose mean over the values is the score"
+    )
+
+
+class Divergence(_OfAutoencoder):
+    """Of MagNet's detector by the divergence of the class probabilities."""
+
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        10, description="T by which the logits are divided before the softmax"
+    )
+
+
+class Squeezing(Hyperparameters):
+    """Of feature squeezing."""
+
+    filters: Annotated[list[Part], Field(min_length=1)] = Field(
+        description="the squeezers, each a block with the `kind` of a filter and its "
+        "hyper-parameters, of which none is a list"
+    )
+
 
 DETECTORS = {
     "reconstruction": DetectorKind(
-        "epsigma.detectors.reconstruction:Reconstruction",
-        parameters={
-            "autoencoder": _AUTOENCODER,
-            "p": {
-                "description": "power of the differences whose mean over the values is the score",
-                "enum": [1, 2],
-                "default": 1,
-            },
-        },
-        autoencoder="autoencoder",
+        "epsigma.detectors.reconstruction:Reconstruction", Reconstruction, autoencoder="autoencoder"
     ),
     "divergence": DetectorKind(
-        "epsigma.detectors.divergence:Divergence",
-        parameters={
-            "autoencoder": _AUTOENCODER,
-            "temperature": {
-                "description": "T by which the logits are divided before the softmax",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 10,
-            },
-        },
-        autoencoder="autoencoder",
+        "epsigma.detectors.divergence:Divergence", Divergence, autoencoder="autoencoder"
     ),
     "squeezing": DetectorKind(
-        "epsigma.detectors.squeezing:Squeezing",
-        parameters={
-            "filters": {
-                "description": "the squeezers, each a block with the `kind` of a filter and its "
-                "hyper-parameters, of which none is a list",
-                "type": "array",
-                "minItems": 1,
-                "items": {
-                    "type": "object",
-                    "required": ["kind"],
-                    "properties": {"kind": {"type": "string"}},
-                },
-            },
-        },
-        filters="filters",
+        "epsigma.detectors.squeezing:Squeezing", Squeezing, filters="filters"
     ),
 }

@@ -4,196 +4,182 @@ An implementation is an `epsigma.filters.filter.Filter`, made from its hyper-par
 that of a random kind also from `generator`.
 """
 
-from epsigma.kinds import FilterKind, Schema
+from typing import Annotated, Any, Literal
 
-_SHAPE: Schema = {
-    "description": "how the response falls off; at the cutoff (or the band's edges) the smooth "
-    "shapes are at half amplitude",
-    "enum": ["ideal", "gaussian", "butterworth"],
-    "default": "ideal",
-}
-_ORDER: Schema = {
-    "description": "order of the Butterworth response; the other shapes ignore it",
-    "type": "integer",
-    "minimum": 1,
-    "default": 2,
-}
-_BORDER: Schema = {
-    "description": "how the image goes on beyond its border",
-    "enum": ["reflect", "replicate", "constant", "circular"],
-    "default": "reflect",
-}
-_POST: Schema = {
-    "description": "what is done with values outside [0, 1]: nothing, clipping, or an affine map "
-    "of each image's range to [0, 1]",
-    "enum": ["none", "clip", "rescale"],
-    "default": "none",
-}
+from pydantic import Field
+
+from epsigma.kinds import Count, FilterKind, Hyperparameters
+
+Positive = Annotated[float, Field(gt=0)]
+Border = Literal["reflect", "replicate", "constant", "circular"]
 
 
-def _cutoff(of: str) -> Schema:
-    return {
-        "description": f"{of}, in cycles per pixel (0.5 is the Nyquist frequency of an axis, "
+def _border() -> Any:
+    return Field("reflect", description="how the image goes on beyond its border")
+
+
+def _cutoff(of: str) -> Any:
+    return Field(
+        gt=0,
+        le=0.7072,
+        description=f"{of}, in cycles per pixel (0.5 is the Nyquist frequency of an axis, "
         "0.7071 the highest there is, on the diagonal)",
-        "type": "number",
-        "exclusiveMinimum": 0,
-        "maximum": 0.7072,
-    }
+    )
 
 
-def _dc(default: str) -> Schema:
-    return {
-        "description": "what is done with the mean of each channel of an image",
-        "enum": ["drop", "keep"],
-        "default": default,
-    }
+def _dc(default: str) -> Any:
+    return Field(default, description="what is done with the mean of each channel of an image")
 
+
+class Gaussian(Hyperparameters):
+    """Of the Gaussian blur."""
+
+    sigma: Positive = Field(description="standard deviation of the kernel, in pixels")
+    truncate: Positive = Field(
+        4,
+        description="radius of the kernel in standard deviations, rounded up to whole pixels and "
+        "capped at the image's side - 1",
+    )
+    border: Border = _border()
+
+
+class _Response(Hyperparameters):
+    """Of all filters in the frequency domain."""
+
+    shape: Literal["ideal", "gaussian", "butterworth"] = Field(
+        "ideal",
+        description="how the response falls off; at the cutoff (or the band's edges) the smooth "
+        "shapes are at half amplitude",
+    )
+    order: Count = Field(
+        2, description="order of the Butterworth response; the other shapes ignore it"
+    )
+    dc: Literal["drop", "keep"] = _dc("drop")
+    post: Literal["none", "clip", "rescale"] = Field(
+        "none",
+        description="what is done with values outside [0, 1]: nothing, clipping, or an affine map "
+        "of each image's range to [0, 1]",
+    )
+
+
+class LowPass(_Response):
+    """Of the low-pass."""
+
+    cutoff: float = _cutoff("the highest frequency that passes")
+    dc: Literal["drop", "keep"] = _dc("keep")
+
+
+class HighPass(_Response):
+    """Of the high-pass."""
+
+    cutoff: float = _cutoff("the highest frequency that is stopped")
+
+
+class BandPass(_Response):
+    """Of the band-pass."""
+
+    cutoff: float = _cutoff("centre of the band")
+    width: Annotated[float, Field(gt=0, le=1.4143)] = Field(
+        0.1, description="width of the band, in cycles per pixel"
+    )
+
+
+class BitDepth(Hyperparameters):
+    """Of the reduction of colour depth."""
+
+    bits: Annotated[int, Field(ge=1, le=12)] = Field(description="bits that are kept of each value")
+
+
+class JPEG(Hyperparameters):
+    """Of the compression as JPEG."""
+
+    quality: Annotated[int, Field(ge=1, le=100)] = Field(
+        description="quality of the compression, as libjpeg scales it"
+    )
+
+
+class Median(Hyperparameters):
+    """Of the median."""
+
+    size: Annotated[int, Field(ge=2, le=11)] = Field(description="side of the window in pixels")
+    border: Border = _border()
+
+
+class GaussianNoise(Hyperparameters):
+    """Of additive Gaussian noise."""
+
+    std: Positive = Field(
+        description="standard deviation of the noise, in units of the pixel range"
+    )
+
+
+class Reformer(Hyperparameters):
+    """Of MagNet's reformer."""
+
+    autoencoder: str = Field(description="name of an autoencoder of the study")
+    passes: Count = Field(description="how often an image passes it")
+
+
+_IDENTITY_RESPONSE = {"dc": "keep", "shape": "ideal", "post": "none"}
 
 FILTERS = {
     "none": FilterKind("epsigma.filters.none:Identity", gradient="exact"),
     "identity": FilterKind("epsigma.filters.none:Identity", gradient="exact"),
     "gaussian": FilterKind(
         "epsigma.filters.gaussian:Gaussian",
+        Gaussian,
         swept="sigma",
-        parameters={
-            "sigma": {
-                "description": "standard deviation of the kernel, in pixels",
-                "type": "number",
-                "exclusiveMinimum": 0,
-            },
-            "truncate": {
-                "description": "radius of the kernel in standard deviations, rounded up to whole "
-                "pixels and capped at the image's side - 1",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 4,
-            },
-            "border": _BORDER,
-        },
         gradient="exact",
-        passes_all={"sigma": 0.01},
+        identity_parameters={"sigma": 0.01},
     ),
     "lowpass": FilterKind(
         "epsigma.filters.frequency:LowPass",
+        LowPass,
         swept="cutoff",
-        parameters={
-            "cutoff": _cutoff("the highest frequency that passes"),
-            "shape": _SHAPE,
-            "order": _ORDER,
-            "dc": _dc("keep"),
-            "post": _POST,
-        },
         gradient="exact",
-        passes_all={"cutoff": 0.7072, "dc": "keep", "shape": "ideal", "post": "none"},
+        identity_parameters={"cutoff": 0.7072, **_IDENTITY_RESPONSE},
     ),
     "highpass": FilterKind(
         "epsigma.filters.frequency:HighPass",
+        HighPass,
         swept="cutoff",
-        parameters={
-            "cutoff": _cutoff("the highest frequency that is stopped"),
-            "shape": _SHAPE,
-            "order": _ORDER,
-            "dc": _dc("drop"),
-            "post": _POST,
-        },
         gradient="exact",
-        passes_all={"cutoff": 0.000001, "dc": "keep", "shape": "ideal", "post": "none"},
+        identity_parameters={"cutoff": 0.000001, **_IDENTITY_RESPONSE},
     ),
     "bandpass": FilterKind(
         "epsigma.filters.frequency:BandPass",
+        BandPass,
         swept="cutoff",
-        parameters={
-            "cutoff": _cutoff("centre of the band"),
-            "width": {
-                "description": "width of the band, in cycles per pixel",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 1.4143,
-                "default": 0.1,
-            },
-            "shape": _SHAPE,
-            "order": _ORDER,
-            "dc": _dc("drop"),
-            "post": _POST,
-        },
         gradient="exact",
-        passes_all={
-            "cutoff": 0.3536,
-            "width": 1,
-            "dc": "keep",
-            "shape": "ideal",
-            "post": "none",
-        },
+        identity_parameters={"cutoff": 0.3536, "width": 1, **_IDENTITY_RESPONSE},
     ),
     "bitdepth": FilterKind(
         "epsigma.filters.bitdepth:BitDepth",
+        BitDepth,
         swept="bits",
-        parameters={
-            "bits": {
-                "description": "bits that are kept of each value",
-                "type": "integer",
-                "minimum": 1,
-                "maximum": 12,
-            },
-        },
         gradient="bpda",
-        passes_all={"bits": 16},
+        identity_parameters={"bits": 16},
     ),
-    "jpeg": FilterKind(
-        "epsigma.filters.jpeg:Jpeg",
-        swept="quality",
-        parameters={
-            "quality": {
-                "description": "quality of the compression, as libjpeg scales it",
-                "type": "integer",
-                "minimum": 1,
-                "maximum": 100,
-            },
-        },
-        gradient="bpda",
-    ),
+    "jpeg": FilterKind("epsigma.filters.jpeg:Jpeg", JPEG, swept="quality", gradient="bpda"),
     "median": FilterKind(
         "epsigma.filters.median:Median",
+        Median,
         swept="size",
-        parameters={
-            "size": {
-                "description": "side of the window in pixels",
-                "type": "integer",
-                "enum": [2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-            },
-            "border": _BORDER,
-        },
         gradient="bpda",
-        passes_all={"size": 1},
+        identity_parameters={"size": 1},
     ),
     "noise": FilterKind(
         "epsigma.filters.noise:GaussianNoise",
+        GaussianNoise,
         swept="std",
-        parameters={
-            "std": {
-                "description": "standard deviation of the noise, in units of the pixel range",
-                "type": "number",
-                "exclusiveMinimum": 0,
-            },
-        },
         gradient="exact",
         random=True,
-        passes_all={"std": 0.000001},
+        identity_parameters={"std": 0.000001},
     ),
     "reformer": FilterKind(
         "epsigma.filters.reformer:Reformer",
+        Reformer,
         swept="passes",
-        parameters={
-            "autoencoder": {
-                "description": "name of an autoencoder of the study",
-                "type": "string",
-            },
-            "passes": {
-                "description": "how often an image passes it",
-                "type": "integer",
-                "minimum": 1,
-            },
-        },
         gradient="exact",
         autoencoder="autoencoder",
     ),

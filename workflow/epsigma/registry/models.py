@@ -3,81 +3,91 @@
 If it has a method `constrain`, training calls it after each step.
 """
 
-from epsigma.kinds import Kind, Schema
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from epsigma.kinds import Count, Hyperparameters, Kind
+
+Dropped = Annotated[float, Field(ge=0, lt=1)]
+_PLAIN = (int, float, str, bool, type(None), list, dict)
 
 
-def _count(of: str, default: int) -> Schema:
-    return {"description": of, "type": "integer", "minimum": 1, "default": default}
+def _check_plain(value: Any) -> Any:
+    if not isinstance(value, _PLAIN):
+        raise PydanticCustomError(
+            "said", "{shown} is not of type number or string or boolean or null or array or object"
+        )
+    return value
 
 
-def _dropped(of: str, default: float) -> Schema:
-    return {
-        "description": f"share of {of} that a step of training drops",
-        "type": "number",
-        "minimum": 0,
-        "exclusiveMaximum": 1,
-        "default": default,
-    }
+Plain = Annotated[Any, AfterValidator(_check_plain)]
+Keyword = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*\Z")]
+
+
+class MLP(Hyperparameters):
+    """Of the multi-layer perceptron."""
+
+    hidden: Count = Field(64, description="width of the hidden layer")
+
+
+class Maxout(Hyperparameters):
+    """Of the maxout network."""
+
+    units: Count = Field(240, description="width of each of the two maxout layers")
+    pieces: Count = Field(5, description="affine functions of which a unit takes the largest")
+    dropout_input: Dropped = Field(
+        0.2, description="share of the pixels that a step of training drops"
+    )
+    dropout_hidden: Dropped = Field(
+        0.5, description="share of each maxout layer's units that a step of training drops"
+    )
+    max_norm: Annotated[float, Field(gt=0)] = Field(
+        1.9365, description="largest ℓ2 norm of a weight vector"
+    )
+
+
+class CNN(Hyperparameters):
+    """Of the convolutional network."""
+
+    channels: Count = Field(
+        16, description="channels of the first convolution; the second has twice as many"
+    )
+    hidden: Count = Field(128, description="width of the hidden linear layer")
+
+
+class ResNet(Hyperparameters):
+    """Of the residual network."""
+
+    width: Count = Field(
+        16, description="channels of the first of the four stages; ResNet-18 has 64"
+    )
+    blocks: Count = Field(2, description="residual blocks of a stage; ResNet-18 has 2")
+
+
+class Factory(Hyperparameters):
+    """Of a model of the user's own."""
+
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")] = (
+        Field(
+            description="a function of the user's own, as package.module:function, that takes an "
+            "image's shape (C, H, W), the number of classes and `parameters` by keyword, and "
+            "returns an nn.Module from images (N, C, H, W) in [0, 1] to logits (N, K); found in "
+            "the working directory, else on Python's path",
+            examples=["package.module:function"],
+        )
+    )
+    parameters: Annotated[dict[Keyword, Plain], WithJsonSchema({"type": "object"})] = Field(
+        {}, description="what the function takes beside shape and classes, by keyword"
+    )
 
 
 MODELS = {
-    "mlp": Kind(
-        "epsigma.models.mlp:MLP",
-        parameters={"hidden": _count("width of the hidden layer", 64)},
-    ),
+    "mlp": Kind("epsigma.models.mlp:MLP", MLP),
     "softmax": Kind("epsigma.models.softmax:Softmax"),
-    "maxout": Kind(
-        "epsigma.models.maxout:Maxout",
-        parameters={
-            "units": _count("width of each of the two maxout layers", 240),
-            "pieces": _count("affine functions of which a unit takes the largest", 5),
-            "dropout_input": _dropped("the pixels", 0.2),
-            "dropout_hidden": _dropped("each maxout layer's units", 0.5),
-            "max_norm": {
-                "description": "largest ℓ2 norm of a weight vector",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "default": 1.9365,
-            },
-        },
-    ),
-    "cnn": Kind(
-        "epsigma.models.cnn:CNN",
-        parameters={
-            "channels": _count(
-                "channels of the first convolution; the second has twice as many", 16
-            ),
-            "hidden": _count("width of the hidden linear layer", 128),
-        },
-    ),
-    "resnet": Kind(
-        "epsigma.models.resnet:ResNet",
-        parameters={
-            "width": _count("channels of the first of the four stages; ResNet-18 has 64", 16),
-            "blocks": _count("residual blocks of a stage; ResNet-18 has 2", 2),
-        },
-    ),
-    "factory": Kind(
-        "epsigma.models.factory:make",
-        parameters={
-            "factory": {
-                "description": "a function of the user's own, as package.module:function, that "
-                "takes an image's shape (C, H, W), the number of classes and `parameters` by "
-                "keyword, and returns an nn.Module from images (N, C, H, W) in [0, 1] to logits "
-                "(N, K); found in the working directory, else on Python's path",
-                "type": "string",
-                "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z",
-                "examples": ["package.module:function"],
-            },
-            "parameters": {
-                "description": "what the function takes beside shape and classes, by keyword",
-                "type": "object",
-                "propertyNames": {"type": "string", "pattern": r"^[A-Za-z_]\w*\Z"},
-                "additionalProperties": {
-                    "type": ["number", "string", "boolean", "null", "array", "object"]
-                },
-                "default": {},
-            },
-        },
-    ),
+    "maxout": Kind("epsigma.models.maxout:Maxout", Maxout),
+    "cnn": Kind("epsigma.models.cnn:CNN", CNN),
+    "resnet": Kind("epsigma.models.resnet:ResNet", ResNet),
+    "factory": Kind("epsigma.models.factory:make", Factory),
 }

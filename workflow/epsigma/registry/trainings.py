@@ -5,67 +5,57 @@ keyword. That of a kind with a `teacher` is given the teacher's module, too, and
 makes what the teacher learns.
 """
 
-from epsigma.kinds import Schema, TrainingKind
+from typing import Annotated, Literal
 
-_EPS: Schema = {
-    "description": "radius of the l-infinity ball that is trained against",
-    "type": "number",
-    "minimum": 0,
-    "maximum": 1,
-}
+from pydantic import Field
+
+from epsigma.kinds import Count, Hyperparameters, TrainingKind
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Adversarial(Hyperparameters):
+    """Of training on attacked images."""
+
+    method: Literal["fgsm", "pgd", "fast"] = Field(
+        description="how the images of a step are attacked: `fgsm`, a step along the sign of the "
+        "gradient (Goodfellow et al. 2014); `pgd`, many from a random start (Madry et al. 2018); "
+        "`fast`, one step from a random start (Wong et al. 2020)"
+    )
+    eps: Share = Field(description="radius of the l-infinity ball that is trained against")
+    steps: Count = Field(10, description="steps of `pgd`; the others take one")
+    step_size: Positive | None = Field(
+        None,
+        description="length of a step; null: 2.5 eps / steps, of `fast` 1.25 eps. The step of "
+        "`fgsm` is eps",
+    )
+    clean_weight: Share | None = Field(
+        None,
+        description="weight of the loss on clean images, that of attacked ones being the rest; "
+        "null: 0.5 with `fgsm`, else 0",
+    )
+    warm_up: Annotated[float, Field(ge=0)] = Field(
+        0, description="epochs in which eps rises from 0, step by step"
+    )
+
+
+class Distillation(Hyperparameters):
+    """Of defensive distillation."""
+
+    temperature: Positive = Field(
+        description="T by which the logits of teacher and student are divided in training; at the "
+        "test it is 1"
+    )
+
 
 TRAININGS = {
     "standard": TrainingKind("epsigma.training.standard:Standard"),
-    "adversarial": TrainingKind(
-        "epsigma.training.adversarial:Adversarial",
-        parameters={
-            "method": {
-                "description": "how the images of a step are attacked: `fgsm`, a step along the "
-                "sign of the gradient (Goodfellow et al. 2014); `pgd`, many from a random start "
-                "(Madry et al. 2018); `fast`, one step from a random start (Wong et al. 2020)",
-                "enum": ["fgsm", "pgd", "fast"],
-            },
-            "eps": _EPS,
-            "steps": {
-                "description": "steps of `pgd`; the others take one",
-                "type": "integer",
-                "minimum": 1,
-                "default": 10,
-            },
-            "step_size": {
-                "description": "length of a step; null: 2.5 eps / steps, of `fast` 1.25 eps. The "
-                "step of `fgsm` is eps",
-                "type": ["number", "null"],
-                "exclusiveMinimum": 0,
-                "default": None,
-            },
-            "clean_weight": {
-                "description": "weight of the loss on clean images, that of attacked ones being "
-                "the rest; null: 0.5 with `fgsm`, else 0",
-                "type": ["number", "null"],
-                "minimum": 0,
-                "maximum": 1,
-                "default": None,
-            },
-            "warm_up": {
-                "description": "epochs in which eps rises from 0, step by step",
-                "type": "number",
-                "minimum": 0,
-                "default": 0,
-            },
-        },
-    ),
+    "adversarial": TrainingKind("epsigma.training.adversarial:Adversarial", Adversarial),
     "distillation": TrainingKind(
         "epsigma.training.distillation:Distillation",
+        Distillation,
         swept="temperature",
-        parameters={
-            "temperature": {
-                "description": "T by which the logits of teacher and student are divided in "
-                "training; at the test it is 1",
-                "type": "number",
-                "exclusiveMinimum": 0,
-            },
-        },
         teacher=True,
     ),
 }

@@ -1,7 +1,7 @@
 rule calibrate:
     """Set a detector's threshold on training images that were held out."""
     input:
-        parts_of(calibrate_settings),
+        inputs.calibrated_parts,
         images="results/data/{dataset}/train.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
     output:
@@ -9,9 +9,8 @@ rule calibrate:
     log:
         "logs/{dataset}/{model}/seed~{seed}/detectors/{detector}.log",
     params:
-        settings=calibrate_settings,
-        code=calibrate_code,
+        recipe=recipes.calibrate,
     run:
         from epsigma.stages.detect import calibrate
 
-        calibrate(job(wildcards, params, log), **input, **output)
+        calibrate(jobs.one(wildcards, params, output, log), **input, **output)

@@ -1,0 +1,143 @@
+"""What the workflow does to Snakemake, and to the process that it runs in.
+
+All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
+"""
+
+import dataclasses
+import gc
+import importlib
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from epsigma.forkserver import ForkServer
+from epsigma.job import Job
+from epsigma.storage.digest import missing_packages
+from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
+
+# What stages that run in a process of their own import; the first comes first.
+_IMPORTED = {
+    "train": "epsigma.stages.train",
+    "cost": "epsigma.stages.cost",
+    "draw": "epsigma.stages.draw",
+}
+# What cells need, and is imported while a process of its own works.
+_LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.statistics")
+
+
+def prepare_process() -> None:
+    """Set what all jobs of this process share; before torch is first imported."""
+    # One core a cell; Snakemake runs the cells in parallel. It also makes results independent of
+    # how many cores there are.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    # Cells wait less for the scheduler, which computes in the same interpreter: a tenth off a sweep.
+    sys.setswitchinterval(0.0005)
+    # The DAG's objects live to the end: to look for garbage among them less often takes a sixth
+    # off a no-op of 10,000 cells.
+    gc.set_threshold(100_000, 50, 100)
+    logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
+    removals = ("Removing temporary output", "Would remove temporary output")
+    return not record.getMessage().startswith(removals)
+
+
+def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
+    """Check the configuration, and that this Python has what jobs need.
+
+    Args:
+        workflow: Snakemake's.
+        config: the merged configuration; values of the command line are read as YAML.
+        root: the folder of the workflow.
+
+    Raises:
+        WorkflowError: says what is wrong and what to do.
+    """
+    # Asked on every machine that runs jobs, and before any.
+    if missing := missing_packages():
+        raise WorkflowError(
+            f"{sys.executable} on {platform.node()} lacks {', '.join(missing)}: install "
+            f"{root}/envs/run.txt there (pip install -r), or start Snakemake from an environment "
+            "that has it, and that every machine which runs jobs sees"
+        )
+    try:
+        for path in workflow.configfiles:
+            check_keys(path)
+        given = workflow.config_settings.config
+        return validate(
+            {key: typed(value) if key in given else value for key, value in config.items()}
+        )
+    except ConfigurationError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def clear_up(folder: str) -> None:
+    """Clear up what a killed run or a wrong clock left in a folder, which is locked."""
+    from epsigma.storage.files import tidy
+
+    for done in tidy(folder):
+        logger.warning(done)
+
+
+class Apart:
+    """Runs stages in processes of their own, as those want that set global seeds or draw.
+
+    Args:
+        root: the folder of the workflow.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._command = [sys.executable, str(root / "workflow" / "scripts" / "stage.py")]
+        self._server: ForkServer | None = None
+
+    def start(self, workflow: Any) -> None:
+        """Prepare a run on this machine: nothing here is done for jobs of a cluster."""
+        if not workflow.local_exec:
+            return
+        lift_rate_limit(workflow)
+        rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
+        needed = {part for rule in rules for part in rule.split("_")}
+        modules = [module for stage, module in _IMPORTED.items() if stage in needed]
+        if modules:
+            self._server = ForkServer([*self._command, "serve"], modules)
+
+    def warm_up(self) -> None:
+        """Import what cells need while another process works, not when it is done."""
+        for module in _LATER if self._server is not None else ():
+            threading.Thread(target=importlib.import_module, args=[module]).start()
+
+    def run(self, function: str, job: Job, **files: Any) -> None:
+        """Run a stage, `module:function`, to its end.
+
+        Raises:
+            WorkflowError: if it failed; its log says why.
+        """
+        request = {"function": function, "job": dataclasses.asdict(job), "files": files}
+        if self._server is not None:
+            done = self._server.run(request)
+        else:
+            done = subprocess.run([*self._command, "run", json.dumps(request)]).returncode == 0
+        if not done:
+            raise WorkflowError(f"{function} failed, see {job.log}")
+
+
+def lift_rate_limit(workflow: Any) -> None:
+    """Let the scheduler of a local run sleep while nothing changes.
+
+    To keep to a rate of submissions, Snakemake wakes its scheduler once a second for each job that
+    it has started so far, which soon is all it does: 48 s of processor time for 1,500 jobs, 18 s
+    without (Snakemake 9.27.1). No public setting turns it off.
+    """
+    workflow.scheduler.job_rate_limiter = None

@@ -1,0 +1,242 @@
+"""Recipes of what makes cells: data, training, attacks, filters and scores.
+
+A recipe is what a stage is told, and a digest of the code that it runs: a rule's watched
+parameter, plain values that Snakemake compares. A job reruns when one of the two changes.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from epsigma.plan.modules import (
+    attack_modules,
+    detector_modules,
+    filter_modules,
+    model_modules,
+    module_of,
+    training_modules,
+)
+from epsigma.plan.settings import (
+    Settings,
+    attack_settings,
+    check_level,
+    detector_settings,
+    find_parts,
+    settings,
+    training_settings,
+)
+from epsigma.storage.digest import code_digest
+from epsigma.study.references import source_of
+from epsigma.study.schema import Study
+from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, TRANSFER
+
+Recipe = dict[str, Any]
+
+_DENOISING = "epsigma.training.denoising:Denoising"
+
+
+def make_recipe(told: Settings, *modules: str) -> Recipe:
+    """Put together what a stage is told, and the digest of the modules that it runs."""
+    return {"settings": told, "code": code_digest(*modules)}
+
+
+def of(*names: str) -> Callable[[Callable[..., Recipe]], Callable[["CellRecipes", Any], Recipe]]:
+    """Make a method of some names one of a job's wildcards, which is asked once for the same.
+
+    Those of a column have no budget, or no strength: a recipe leaves both open, so that a column
+    and its cells are told the same.
+    """
+
+    def decorate(make: Callable[..., Recipe]) -> Callable[["CellRecipes", Any], Recipe]:
+        @wraps(make)
+        def recipe(self: "CellRecipes", wildcards: Any) -> Recipe:
+            self.check_levels(wildcards)
+            key = (make.__name__, *(wildcards.get(name) for name in names))
+            if key not in self.made:
+                self.made[key] = make(self, *key[1:])
+            return self.made[key]
+
+        return recipe
+
+    return decorate
+
+
+class CellRecipes:
+    """Recipes, each a method that takes a job's wildcards."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.made: dict[tuple[str | None, ...], Recipe] = {}
+        self._levels: set[tuple[str, str, str]] = set()
+
+    def check_levels(self, wildcards: Mapping[str, str]) -> None:
+        """Refuse a budget or a strength that is none.
+
+        Raises:
+            ValueError: if it is not spelt as it should be, or is of another hyper-parameter.
+        """
+        for section, key, wildcard in (
+            ("attacks", "attack", "budget"),
+            ("filters", "filter", "strength"),
+        ):
+            level = wildcards.get(wildcard)
+            if level and (found := (section, wildcards.get(key, ""), level)) not in self._levels:
+                check_level(self._study, *found)
+                self._levels.add(found)
+
+    @of("dataset")
+    def dataset(self, dataset: str) -> Recipe:
+        """Of the stage that brings a data set into the project's form."""
+        made = settings(self._study, "datasets", dataset)
+        return make_recipe(made, "epsigma.stages.dataset", module_of(made["implementation"]))
+
+    @of("model", "seed")
+    def train(self, model: str, seed: str) -> Recipe:
+        """Of the training of a model. How weights from a file would be trained changes nothing."""
+        checkpoint = self._study.find("models", model).checkpoint
+        how: Settings = (
+            {"training": training_settings(self._study, model)}
+            if checkpoint is None
+            else {"checkpoint": checkpoint}
+        )
+        return make_recipe(
+            {"model": settings(self._study, "models", model), **how, "seed": int(seed)},
+            "epsigma.stages.train",
+            *model_modules(self._study, model),
+            *training_modules(self._study, model),
+        )
+
+    def train_teacher(self, wildcards: Any) -> Recipe:
+        """Of the training of the teacher that a model learns from."""
+        made = self.train(wildcards)
+        return {**made, "settings": {**made["settings"], "teaches": True}}
+
+    @of("autoencoder", "seed")
+    def train_autoencoder(self, autoencoder: str, seed: str) -> Recipe:
+        """Of the training of an autoencoder."""
+        model = settings(self._study, "autoencoders", autoencoder)
+        training = self._study.find("autoencoders", autoencoder).training.model_dump()
+        objective = {
+            "implementation": _DENOISING,
+            "parameters": {"noise": training.pop("noise")},
+        }
+        return make_recipe(
+            {"model": model, "training": {**training, "objective": objective}, "seed": int(seed)},
+            "epsigma.stages.train",
+            module_of(_DENOISING),
+            module_of(model["implementation"]),
+        )
+
+    @of("model", "detector", "seed")
+    def calibrate(self, model: str, detector: str, seed: str) -> Recipe:
+        """Of the threshold of a detector, which has none yet."""
+        made = detector_settings(self._study, detector)
+        names = [part["autoencoder"] for part in find_parts(made) if "autoencoder" in part]
+        trained = [self._study.find("autoencoders", name) for name in names]
+        trained.append(self._study.find("models", model))
+        told = {
+            "model": settings(self._study, "models", model),
+            "detector": {name: value for name, value in made.items() if name != "detector"},
+            "rate": self._study.find("detectors", detector).false_positive_rate,
+            # What all of them held out.
+            "validation": min(one.training.validation for one in trained),
+            "seed": int(seed),
+        }
+        modules = detector_modules(self._study, detector)
+        return make_recipe(
+            told, "epsigma.stages.calibrate", *model_modules(self._study, model), *modules
+        )
+
+    def _attack(self, model: str, attack: str, seed: str) -> tuple[Settings, list[str]]:
+        """Say what a blind attacker is told, and which modules that takes."""
+        block = self._study.find("attacks", attack)
+        source, source_seed = source_of(block, model, int(seed))
+        told: Settings = {
+            "model": settings(self._study, "models", source),
+            "attack": attack_settings(self._study, attack),
+        }
+        if block.entry.family == TRANSFER:
+            # Another source is another checkpoint, which nothing else that is watched would tell.
+            told["source"] = [source, source_seed]
+        stage = "epsigma.stages.fool" if block.entry.family == FOOLING else "epsigma.stages.attack"
+        modules = [*attack_modules(self._study, attack), *model_modules(self._study, source)]
+        return told, [stage, *modules]
+
+    @of("model", "attack", "seed")
+    def attack(self, model: str, attack: str, seed: str) -> Recipe:
+        """Of an attack on the bare classifier."""
+        told, modules = self._attack(model, attack, seed)
+        return make_recipe(told, *modules)
+
+    def _known_filter(self, attack: str, filter_name: str) -> Settings:
+        """Say what an attacker who knows the filter is told of it."""
+        block = self._study.find("filters", filter_name)
+        samples = self._study.find("attacks", attack).eot_samples
+        made = settings(self._study, "filters", filter_name)
+        return {
+            "filter": {**made, "gradient": block.entry.gradient},
+            **({"eot_samples": samples} if block.is_random else {}),
+            **self._detectors(filter_name),
+        }
+
+    def _detectors(self, filter_name: str) -> Settings:
+        """Say which detectors look at what a filter is given."""
+        names = self._study.find("filters", filter_name).detectors
+        made = [detector_settings(self._study, name) for name in names]
+        return {"detectors": made} if made else {}
+
+    @of("model", "attack", "seed", "filter")
+    def attack_aware(self, model: str, attack: str, seed: str, filter_name: str) -> Recipe:
+        """Of an attack on a defended model."""
+        told, modules = self._attack(model, attack, seed)
+        return make_recipe(
+            {**told, **self._known_filter(attack, filter_name)},
+            *modules,
+            *filter_modules(self._study, filter_name),
+        )
+
+    @of("filter")
+    def filter(self, filter_name: str) -> Recipe:
+        """Of the filtering of a set."""
+        return make_recipe(
+            {"filter": settings(self._study, "filters", filter_name)},
+            "epsigma.stages.filter",
+            *filter_modules(self._study, filter_name, with_detectors=False),
+        )
+
+    @of("model", "filter")
+    def evaluate_clean(self, model: str, filter_name: str) -> Recipe:
+        """Of the scores of clean images."""
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                "filter": settings(self._study, "filters", filter_name),
+                **self._detectors(filter_name),
+            },
+            "epsigma.stages.evaluate",
+            *model_modules(self._study, model),
+            *filter_modules(self._study, filter_name),
+        )
+
+    @of("model", "attack", "threat", "filter")
+    def evaluate(self, model: str, attack: str, threat: str, filter_name: str) -> Recipe:
+        """Of the scores of a cell.
+
+        The same whether filtered sets are kept or not: keeping them makes nothing anew.
+        """
+        is_raw = self._study.requantise or any(one.detectors for one in self._study.filters)
+        is_filtered_here = filter_name != NO_FILTER and (threat == BLIND or is_raw)
+        made = {"filter": settings(self._study, "filters", filter_name)} if is_filtered_here else {}
+        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
+        requantise = self._study.requantise and not is_fooling
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                **made,
+                **self._detectors(filter_name),
+                **({"requantise": True} if requantise else {}),
+            },
+            "epsigma.stages.fool" if is_fooling else "epsigma.stages.evaluate",
+            *model_modules(self._study, model),
+            *(filter_modules(self._study, filter_name) if is_filtered_here else []),
+        )

@@ -1,0 +1,182 @@
+"""What rules read, where a pattern alone does not say it: functions of a job's wildcards."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from epsigma.plan import paths
+from epsigma.plan.columns import cells_of_job
+from epsigma.plan.recipes import Recipes
+from epsigma.plan.settings import block_levels, find_parts
+from epsigma.storage.source import fingerprint, locate
+from epsigma.study.references import source_of
+from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
+
+Wildcards = Mapping[str, str]
+
+
+def each_cell(
+    path_of: Callable[["Inputs", dict[str, str]], str],
+) -> Callable[["Inputs", Any], str | list[str]]:
+    """Make a function of a cell one of a job: the path of its cell, or of each of a column."""
+
+    @wraps(path_of)
+    def read(self: "Inputs", wildcards: Any) -> str | list[str]:
+        cells = cells_of_job(self.study, dict(wildcards))
+        found = [path for path in (path_of(self, cell) for cell in cells) if path]
+        return found[0] if len(found) == 1 else found
+
+    return read
+
+
+class Inputs:
+    """What the rules of a study read."""
+
+    def __init__(self, study: Study, recipes: Recipes) -> None:
+        self.study = study
+        self._recipes = recipes
+        self._own_data = {name: self._watch(name) for name in study.names("datasets")}
+
+    def _watch(self, name: str) -> str | None:
+        """Tell one state of the user's own data from another; None if it is not there.
+
+        Asked at once, not by the rule: of a file that exists already, Snakemake would keep quiet
+        about a source that must not be read. One that is missing is only an error if it is needed.
+        """
+        path = self.study.find("datasets", name).own_source
+        try:
+            return path and fingerprint(Path(self.study.data_dir), path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise type(error)(f"the data set {name}: {error}") from None
+
+    def own_data_state(self, wildcards: Any) -> str | None:
+        """What tells one state of the user's own data from another."""
+        return self._own_data[wildcards.dataset]
+
+    def own_data(self, wildcards: Any) -> list[str]:
+        """The user's own file or folder that a data set is read from; none if it is a known one."""
+        path = self.study.find("datasets", wildcards.dataset).own_source
+        try:
+            return [str(locate(Path(self.study.data_dir), path))] if path else []
+        except (OSError, ValueError) as error:
+            raise type(error)(f"the data set {wildcards.dataset}: {error}") from None
+
+    def own_weights(self, wildcards: Any) -> list[str]:
+        """The user's own weights of a model, if it has some."""
+        path = self.study.find("models", wildcards.model).checkpoint
+        return [] if path is None else [path]
+
+    def teacher(self, wildcards: Any) -> list[str]:
+        """The checkpoint of the teacher that a model learns from, if it has one."""
+        has_teacher = self.study.find("models", wildcards.model).has_teacher
+        return [paths.TEACHER.format(**wildcards)] if has_teacher else []
+
+    def _parts(self, recipe: Mapping[str, Any], wildcards: Wildcards) -> list[str]:
+        named = {"seed": self.study.seeds[0], **wildcards}
+        return [paths.path_of_part(part, named) for part in find_parts(recipe["settings"])]
+
+    def calibrated_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders of a detector."""
+        return self._parts(self._recipes.calibrate(wildcards), wildcards)
+
+    def filter_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders of a filter."""
+        return self._parts(self._recipes.filter(wildcards), wildcards)
+
+    def defence_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders and thresholds of a filter and its detectors."""
+        return self._parts(self._recipes.evaluate_clean(wildcards), wildcards)
+
+    def attacked_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders and thresholds of what is attacked; blind, that is none."""
+        if wildcards.get("threat", AWARE) == BLIND:
+            return []
+        return self._parts(self._recipes.attack_aware(wildcards), wildcards)
+
+    def scored_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders and thresholds that scoring a cell needs."""
+        return self._parts(self._recipes.evaluate(wildcards), wildcards)
+
+    def spectrum_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders of all filters."""
+        return self._parts(self._recipes.spectrum(wildcards), wildcards)
+
+    def source_checkpoint(self, wildcards: Any) -> str:
+        """The classifier that is attacked: of a transfer, another than the one that is scored."""
+        attack = self.study.find("attacks", wildcards.attack)
+        model, seed = source_of(attack, wildcards.model, int(wildcards.seed))
+        return paths.CHECKPOINT.format(dataset=wildcards.dataset, model=model, seed=seed)
+
+    @each_cell
+    def blind_set(self, cell: dict[str, str]) -> str:
+        """The adversarial set of an attacker who does not know the filter."""
+        return paths.BLIND_SET.format(**cell)
+
+    @each_cell
+    def unfiltered_set(self, cell: dict[str, str]) -> str:
+        """The set that a cell is scored on, if it has yet to pass the filter."""
+        return _adversarial_set(cell) if is_filtered_when_scored(self.study, cell) else ""
+
+    @each_cell
+    def filtered_set(self, cell: dict[str, str]) -> str:
+        """The set that a cell is scored on, if it is scored as it is."""
+        if is_filtered_when_scored(self.study, cell):
+            return ""
+        if cell["filter"] == NO_FILTER:
+            return _adversarial_set(cell)
+        is_aware = cell["threat"] == AWARE
+        made = paths.FILTERED_AWARE_SET if is_aware else paths.FILTERED_BLIND_SET
+        return made.format(**cell)
+
+    def blind_sets(self, wildcards: Any) -> list[str]:
+        """The blind adversarial sets of an attack, a budget each."""
+        return [
+            paths.BLIND_SET.format(**wildcards, budget=budget)
+            for budget in block_levels(self.study, "attacks", wildcards.attack)
+        ]
+
+    def unfiltered_ledgers(self, wildcards: Any) -> list[str]:
+        """The ledgers of an attack without a filter, a budget each."""
+        none = {**wildcards, "threat": BLIND, **paths.UNFILTERED}
+        return [
+            paths.LEDGER.format(**none, budget=budget)
+            for budget in block_levels(self.study, "attacks", wildcards.attack)
+        ]
+
+    def spent_on_defences(self, wildcards: Any) -> list[str]:
+        """What the cost of the defences of a data set is measured on, see `Recipes.cost`."""
+        files: list[str] = self._recipes.cost(wildcards)["settings"]["files"]
+        return files
+
+    def cost_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders and thresholds of the defences of a data set."""
+        named = {"dataset": wildcards.dataset, "seed": self.study.seeds[0]}
+        return [
+            paths.path_of_part(part, {**named, "model": entry["cell"]["model"]})
+            for entry in self._recipes.cost(wildcards)["settings"]["defences"]
+            for part in find_parts(entry)
+        ]
+
+
+def _adversarial_set(cell: Mapping[str, str]) -> str:
+    made = paths.AWARE_SET if cell["threat"] == AWARE else paths.BLIND_SET
+    return made.format(**cell)
+
+
+def is_scored_raw(study: Study) -> bool:
+    """Whether cells are scored on sets that have yet to pass their filter.
+
+    Detectors look at images before the filter, and so does what rounds them to 8 bits.
+    """
+    return study.requantise or any(block.detectors for block in study.filters)
+
+
+def is_filtered_when_scored(study: Study, cell: Mapping[str, str]) -> bool:
+    """Whether a cell's set has yet to pass the filter: one that is not kept is not written."""
+    if cell["filter"] == NO_FILTER:
+        return False
+    return is_scored_raw(study) or (cell["threat"] == BLIND and not study.keep_filtered)

@@ -1,0 +1,64 @@
+"""Jobs: what the stages of a rule's `run` block are given."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from epsigma.job import Job
+from epsigma.plan.columns import cells_of_job
+from epsigma.plan.paths import path_of_part, prefix_of
+from epsigma.plan.settings import at_cell, locate_parts
+from epsigma.study.schema import Study
+
+
+class Jobs:
+    """Makes jobs of a study's rules."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def one(self, wildcards: Mapping[str, str], params: Any, output: Any, log: Any) -> Job:
+        """Make the job of a rule that makes one thing.
+
+        Args:
+            wildcards: of the rule, like what follows.
+            params: with a `recipe`.
+            output: at least one file.
+            log: one file.
+        """
+        cell, recipe = dict(wildcards), params.recipe
+        prefix = prefix_of(output[0])
+        named = {"seed": self._study.seeds[0], **cell}
+        settings = locate_parts(
+            at_cell(recipe["settings"], cell), lambda part: prefix + path_of_part(part, named)
+        )
+        return Job(cell, settings, recipe["code"], self._study.device, str(log))
+
+    def each(
+        self,
+        wildcards: Mapping[str, str],
+        inputs: Any,
+        output: Any,
+        params: Any,
+        log: Any,
+        sweeps: Sequence[str] = ("budget", "strength"),
+    ) -> Iterator[tuple[Job, dict[str, str]]]:
+        """Make the jobs of a rule that makes cells, one or a column of them.
+
+        Yields:
+            Of each cell the job, and the files that its stage reads and writes, by name. A file
+            that there is none of is left out; of files that each cell has its own of, it gets its
+            own.
+        """
+        cells = cells_of_job(self._study, dict(wildcards), sweeps)
+        for index, cell in enumerate(cells):
+            files = {
+                name: _file_of(value, index)
+                for name, value in (*inputs.items(), *output.items())
+                if len(value)
+            }
+            yield self.one(cell, params, output, log[index]), files
+
+
+def _file_of(value: Any, index: int) -> str:
+    """Pick a cell's file out of one for all cells, or of one for each."""
+    return value if isinstance(value, str) else str(value[index])

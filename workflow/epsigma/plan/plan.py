@@ -1,0 +1,31 @@
+"""The plan of a study, as the rules see it."""
+
+from epsigma.plan.columns import list_twins
+from epsigma.plan.grid import cells
+from epsigma.plan.inputs import Inputs
+from epsigma.plan.jobs import Jobs
+from epsigma.plan.outputs import Outputs
+from epsigma.plan.recipes import Recipes
+from epsigma.plan.resources import Resources
+from epsigma.plan.targets import Targets
+from epsigma.study.schema import Study
+
+
+class Plan:
+    """What the rules of a study read, write and are told.
+
+    Args:
+        configured: the study as configured. In `study` each model of a swept training is apart.
+    """
+
+    def __init__(self, configured: Study) -> None:
+        self.configured = configured
+        self.study = configured.expand()
+        self.cells = list(cells(self.study))
+        self.recipes = Recipes(self.study, self.cells)
+        self.inputs = Inputs(self.study, self.recipes)
+        self.outputs = Outputs(self.study)
+        self.resources = Resources(self.study)
+        self.targets = Targets(self.study, self.cells)
+        self.jobs = Jobs(self.study)
+        self.twins = list_twins(self.study)

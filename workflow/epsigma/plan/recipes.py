@@ -1,0 +1,246 @@
+"""Recipes of what looks at cells: probes, galleries, spectra, tables, checks, figures and costs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from epsigma.cell import Cell
+from epsigma.plan import paths
+from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
+from epsigma.plan.modules import attack_modules, filter_modules, model_modules
+from epsigma.plan.settings import (
+    Settings,
+    at_level,
+    block_levels,
+    find_parts,
+    settings,
+)
+from epsigma.study.references import find_attack_kind
+from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, FOOLING, NO_FILTER
+
+
+class Recipes(CellRecipes):
+    """The recipes of a study's rules, each a method that takes a job's wildcards."""
+
+    def __init__(self, study: Study, cells: Sequence[Cell]) -> None:
+        super().__init__(study)
+        self._cells = cells
+
+    @of("model")
+    def probe_model(self, model: str) -> Recipe:
+        """Of what the checks want to know of a classifier."""
+        told = {"model": settings(self._study, "models", model)}
+        return make_recipe(told, "epsigma.stages.probe", *model_modules(self._study, model))
+
+    @of("filter")
+    def probe_filter(self, filter_name: str) -> Recipe:
+        """Of what the checks want to know of a filter."""
+        made = settings(self._study, "filters", filter_name)
+        # Parameters that make one filter the identity do not when others follow.
+        identity = self._study.find("filters", filter_name).entry.identity_parameters
+        return make_recipe(
+            {"filter": made, "identity_parameters": {} if "then" in made else dict(identity)},
+            "epsigma.stages.probe",
+            *filter_modules(self._study, filter_name, with_detectors=False),
+        )
+
+    @of("model", "attack", "seed", "threat", "filter")
+    def probe_attack(
+        self, model: str, attack: str, seed: str, threat: str, filter_name: str
+    ) -> Recipe:
+        """Of what the checks want to know of an attack, at the middle of its budgets."""
+        told, (stage, *modules) = self._attack(model, attack, seed)
+        budgets = block_levels(self._study, "attacks", attack)
+        entry = self._study.find("attacks", attack).entry
+        is_fooling = entry.family == FOOLING
+        return make_recipe(
+            {
+                **told,
+                "attack": at_level(told["attack"], budgets[len(budgets) // 2]),
+                **(self._known_filter(attack, filter_name) if threat == AWARE else {}),
+                "norm": entry.norm,
+                "family": entry.family,
+                "swept": entry.swept,
+                "spends": entry.spends,
+                "traced": entry.traced,
+            },
+            stage if is_fooling else "epsigma.stages.probe",
+            *modules,
+            *filter_modules(self._study, filter_name),
+        )
+
+    def _at_all_strengths(self, names: list[str]) -> list[Settings]:
+        """Say how to make each filter at each of its strengths."""
+        return [
+            {
+                "filter": name,
+                "strength": strength,
+                **settings(self._study, "filters", name, strength),
+            }
+            for name in names
+            for strength in block_levels(self._study, "filters", name)
+        ]
+
+    @of("model", "attack", "filter")
+    def gallery(self, model: str, attack: str, filter_name: str) -> Recipe:
+        """Of an image through a filter at every strength."""
+        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                "budgets": block_levels(self._study, "attacks", attack),
+                "filters": self._at_all_strengths([NO_FILTER, filter_name]),
+                **self._detectors(filter_name),
+            },
+            "epsigma.stages.fool" if is_fooling else "epsigma.stages.gallery",
+            *filter_modules(self._study, filter_name),
+            *model_modules(self._study, model),
+        )
+
+    @of("attack")
+    def spectrum(self, attack: str) -> Recipe:
+        """Of the spectra of perturbations and the responses of filters."""
+        names = self._study.names("filters")
+        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
+        return make_recipe(
+            {
+                "budgets": block_levels(self._study, "attacks", attack),
+                "filters": self._at_all_strengths(names),
+            },
+            "epsigma.stages.fool" if is_fooling else "epsigma.stages.spectrum",
+            *(
+                module
+                for name in names
+                for module in filter_modules(self._study, name, with_detectors=False)
+            ),
+        )
+
+    def card(self, wildcards: Any) -> Recipe:
+        """Of the card of an attack."""
+        block = self._study.find("attacks", wildcards.attack)
+        described = {
+            key: about.description or "" for key, about in type(block).model_fields.items()
+        } | {key: about.get("description", "") for key, about in block.entry.parameters.items()}
+        given = self._study.dump()["attacks"]
+        told = {
+            "block": next(one for one in given if one["name"] == wildcards.attack),
+            "implementation": block.entry.implementation,
+            "descriptions": described,
+        }
+        modules = attack_modules(self._study, wildcards.attack)
+        return make_recipe(told, "epsigma.stages.card", *modules)
+
+    def facts(self) -> Settings:
+        """Say what tables and checks are told of the attacks, filters, models and detectors."""
+        study, attacks = self._study, {}
+        for block in study.attacks:
+            entry = find_attack_kind(study, block)
+            attacks[block.name] = {
+                "family": entry.family,
+                "norm": entry.norm,
+                "source": block.get("attack"),
+                "source_model": block.get("source_model"),
+                "minimises": entry.minimises,
+                "spends": entry.spends,
+                "targeted": block.get("targets", "untargeted") != "untargeted",
+            }
+        filters = {
+            block.name: {
+                "kind": block.kind,
+                "gradient": block.gradient,
+                "random": block.is_random,
+                "detectors": list(block.detectors),
+                "learnt": any(find_parts(settings(study, "filters", block.name))),
+            }
+            for block in study.filters
+        }
+        return {
+            "attacks": attacks,
+            "filters": filters,
+            "defends": {model.name: model.defends for model in study.models},
+            "requantise": study.requantise,
+            "rates": {one.name: one.false_positive_rate for one in study.detectors},
+        }
+
+    def norm_of(self, wildcards: Any) -> str | None:
+        """Name the norm that bounds an attack's perturbations."""
+        return find_attack_kind(self._study, self._study.find("attacks", wildcards.attack)).norm
+
+    def norms(self) -> dict[str, str | None]:
+        """Name the norms of all attacks."""
+        return {one.name: find_attack_kind(self._study, one).norm for one in self._study.attacks}
+
+    def reference_facts(self) -> Settings:
+        """Say what the study's names stand for, to whom sets published figures beside its own."""
+        study = self._study
+        return {
+            "datasets": {block.name: block.kind for block in study.datasets},
+            "models": {model.name: model.label for model in study.models},
+            "attacks": {
+                block.name: {
+                    "kind": block.kind,
+                    **settings(study, "attacks", block.name)["parameters"],
+                }
+                for block in study.attacks
+            },
+        }
+
+    @of("dataset")
+    def cost(self, dataset: str) -> Recipe:
+        """Of what the defences of a data set cost, and the files that it is measured on."""
+        entries = [self._defence(dataset, *found) for found in self.defences_of(dataset)]
+        files = [
+            path
+            for entry in entries
+            for path in (
+                entry["checkpoint"],
+                *entry["trained"],
+                *entry["undefended"],
+                *entry["autoencoders"],
+            )
+        ]
+        names = {entry["cell"]["model"] for entry in entries}
+        filters = {entry["cell"]["filter"] for entry in entries}
+        return make_recipe(
+            {"defences": entries, "files": list(dict.fromkeys(files))},
+            "epsigma.stages.cost",
+            *(one for name in sorted(names) for one in model_modules(self._study, name)),
+            *(one for name in sorted(filters) for one in filter_modules(self._study, name)),
+        )
+
+    def defences_of(self, dataset: str) -> list[tuple[str, str, str]]:
+        """List the models of a data set with each filter at each strength in front of them."""
+        seed = self._study.seeds[0]
+        found = {
+            (cell.model, cell.filter, str(cell.strength)): None
+            for cell in self._cells
+            if (cell.dataset, cell.seed) == (dataset, seed)
+        }
+        return list(found)
+
+    def _defence(self, dataset: str, model: str, filter_name: str, strength: str) -> Settings:
+        """Say what the cost of a defence is measured on."""
+        study, named = self._study, {"dataset": dataset, "seed": self._study.seeds[0]}
+        made = {
+            "cell": {"model": model, "filter": filter_name, "strength": strength},
+            "model": settings(study, "models", model),
+            "filter": settings(study, "filters", filter_name, strength),
+            **self._detectors(filter_name),
+        }
+        parts = [part["autoencoder"] for part in find_parts(made) if "autoencoder" in part]
+        undefended = study.find("models", model).defends or model
+        return {
+            **made,
+            "checkpoint": paths.CHECKPOINT.format(**named, model=model),
+            "trained": self._spent(named, model),
+            "undefended": self._spent(named, undefended),
+            "autoencoders": [
+                paths.SPENT_BY_AUTOENCODER.format(**named, autoencoder=name)
+                for name in dict.fromkeys(parts)
+            ],
+        }
+
+    def _spent(self, named: Settings, model: str) -> list[str]:
+        """Name the files of what training a model spent, and its teacher."""
+        by_teacher = [paths.SPENT_BY_TEACHER] * self._study.find("models", model).has_teacher
+        return [one.format(**named, model=model) for one in (paths.SPENT, *by_teacher)]

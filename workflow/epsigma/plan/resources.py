@@ -1,0 +1,22 @@
+"""What jobs ask for: whether they want a GPU."""
+
+from typing import Any
+
+from epsigma.plan.inputs import is_filtered_when_scored
+from epsigma.study.schema import Study
+
+
+class Resources:
+    """The resources of a study's jobs, each a function of a job's wildcards."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def gpu(self, wildcards: Any) -> int:
+        """GPUs of a job that trains, attacks or filters."""
+        return 1 if self._study.device == "cuda" else 0
+
+    def gpu_to_score(self, wildcards: Any) -> int:
+        """GPUs of a job that scores, on the CPU, what may have yet to pass a filter, on a GPU."""
+        is_filtered = is_filtered_when_scored(self._study, wildcards)
+        return self.gpu(wildcards) if is_filtered else 0

@@ -1,0 +1,132 @@
+"""What a study asks for: the files of all its cells, probes, tables and figures."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+from epsigma.cell import Cell
+from epsigma.plan import paths
+from epsigma.plan.inputs import is_scored_raw
+from epsigma.plan.settings import block_levels
+from epsigma.study.blocks import NONE, Filter
+from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER, is_white_box
+
+
+def digest_of(files: Iterable[str]) -> str:
+    """Tell one list of files from another, where a rule reads as many as the study asks for."""
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()[:16]
+
+
+class Targets:
+    """The files that a study asks for."""
+
+    def __init__(self, study: Study, cells: Sequence[Cell]) -> None:
+        self._study = study
+        self._cells = cells
+        self.metrics = [paths.METRICS.format(**cell.wildcards) for cell in cells]
+        self.ledgers = [paths.LEDGER.format(**cell.wildcards) for cell in cells]
+        self.models = {(cell.dataset, cell.model): None for cell in cells}
+        self.attacks = {(cell.dataset, cell.model, cell.attack): None for cell in cells}
+
+    def _filters(self) -> list[tuple[Filter, str]]:
+        """List the filters, none of them among them, at each of their strengths."""
+        return [
+            (block, strength)
+            for block in (NONE, *self._study.filters)
+            for strength in block_levels(self._study, "filters", block.name)
+        ]
+
+    def clean_ledgers(self) -> list[str]:
+        """The ledgers of the clean images, through every filter and without one."""
+        study = self._study
+        return [
+            paths.CLEAN_LEDGER.format(
+                dataset=dataset, model=model, seed=seed, filter=block.name, strength=strength
+            )
+            for dataset, model, seed, (block, strength) in product(
+                study.names("datasets"), study.names("models"), study.seeds, self._filters()
+            )
+            if block.is_for(model)
+        ]
+
+    def model_probes(self) -> list[str]:
+        """What was measured of every model."""
+        study = self._study
+        return [
+            paths.MODEL_PROBE.format(dataset=dataset, model=model, seed=seed)
+            for dataset, model, seed in product(
+                study.names("datasets"), study.names("models"), study.seeds
+            )
+        ]
+
+    def filter_probes(self) -> list[str]:
+        """What was measured of every filter, on the images of every data set."""
+        return [
+            paths.FILTER_PROBE.format(dataset=dataset, filter=block.name, strength=strength)
+            for dataset in self._study.names("datasets")
+            for block, strength in self._filters()
+        ]
+
+    def attack_probes(self, **wildcards: str) -> list[str]:
+        """What was measured of attacks that query the model, on each target of theirs.
+
+        Args:
+            wildcards: of the attacks that are meant; all, if there are none.
+        """
+        querying = {one.name for one in self._study.attacks if one.entry.queries_model}
+        found = {
+            paths.ATTACK_PROBE.format(**cell.wildcards): None
+            for cell in self._cells
+            if cell.attack in querying
+            and is_white_box(cell.threat, cell.filter)
+            and wildcards.items() <= cell.wildcards.items()
+        }
+        return list(found)
+
+    def probes_of_attack(self, wildcards: Any) -> list[str]:
+        """What was measured of an attack on a model of the first seed."""
+        return self.attack_probes(**wildcards, seed=str(self._study.seeds[0]))
+
+    def digest_of_probes(self, wildcards: Any) -> str:
+        """Tell one list of an attack's probes from another."""
+        return digest_of(self.probes_of_attack(wildcards))
+
+    def cards(self) -> list[str]:
+        """The cards of all attacks on all models."""
+        return [
+            paths.CARD.format(dataset=dataset, model=model, attack=attack)
+            for dataset, model, attack in self.attacks
+        ]
+
+    def costs(self) -> list[str]:
+        """What the defences of each data set cost."""
+        return [paths.COST.format(dataset=name) for name in self._study.names("datasets")]
+
+    def kept_sets(self) -> list[str]:
+        """Filtered sets that are to be kept, and that no cell is scored on."""
+        if not (is_scored_raw(self._study) and self._study.keep_filtered):
+            return []
+        return [
+            paths.FILTERED_BLIND_SET.format(**cell.wildcards)
+            for cell in self._cells
+            if cell.threat == BLIND and cell.filter != NO_FILTER
+        ]
+
+    def filters_met(self, model: str, attack: str) -> list[str]:
+        """List the filters that an attack on a model meets, in the configuration's order."""
+        met = {
+            cell.filter
+            for cell in self._cells
+            if (cell.model, cell.attack, cell.threat) == (model, attack, BLIND)
+        }
+        return [name for name in self._study.names("filters") if name in met]
+
+    def attack_pattern(self, *, is_fooling: bool) -> str:
+        """A regular expression of the attacks that make fooling images, or of all others."""
+        names = [
+            one.name for one in self._study.attacks if (one.entry.family == FOOLING) == is_fooling
+        ]
+        # What matches nothing.
+        return "|".join(names) or "(?!)"

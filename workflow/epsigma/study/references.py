@@ -1,0 +1,227 @@
+"""What one block of a study says of another: names that must be there, and what goes together."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from epsigma.kinds import AttackKind, Part
+from epsigma.storage.digest import code_digest
+from epsigma.study.blocks import Attack, Detector, Filter
+from epsigma.study.faults import list_names
+from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, FOOLING, TRANSFER
+
+
+def check_references(study: Study) -> list[str]:
+    """List the faults that need more than one block, or the user's own files, to be seen."""
+    checks = (
+        _check_examples,
+        _check_gradients,
+        _check_transfers,
+        _check_weights,
+        _check_fixed_sources,
+        _check_defended,
+        _check_named,
+        _check_autoencoders,
+    )
+    return list(chain.from_iterable(check(study) for check in checks))
+
+
+def source_of(attack: Attack, model: str, seed: int) -> tuple[str, int]:
+    """Say which model and seed an attack's sets are made on, to be scored on `model`, `seed`.
+
+    The same, unless the attack is a transfer.
+    """
+    if attack.entry.family != TRANSFER:
+        return model, seed
+    source_model, source_seed = attack["source_model"], attack["source_seed"]
+    return (
+        model if source_model is None else source_model,
+        seed if source_seed is None else source_seed,
+    )
+
+
+def find_attack_kind(study: Study, attack: Attack) -> AttackKind:
+    """Find the entry of an attack's kind; a transfer has the norm of what it takes over."""
+    if attack.entry.family != TRANSFER:
+        return attack.entry
+    source = study.find("attacks", attack["attack"])
+    return replace(attack.entry, norm=find_attack_kind(study, source).norm)
+
+
+def _check_examples(study: Study) -> Iterator[str]:
+    """Fooling images are made, not taken from the test set."""
+    for index, attack in enumerate(study.attacks):
+        if attack.entry.family == FOOLING and attack.examples is not None:
+            yield (
+                f"attacks[{index}] ({attack.name}).examples: fooling images are of no test "
+                "image; say with `images` how many to make for each class"
+            )
+
+
+def _check_gradients(study: Study) -> Iterator[str]:
+    """Refuse an aware attacker where nobody has said how it differentiates through the filter."""
+    if not any(AWARE in (attack.threats or ()) for attack in study.attacks):
+        return
+    for index, block in enumerate(study.filters):
+        parts = [block, *block.then]
+        for detector in study.detectors:
+            if detector.name in block.detectors:
+                parts += _squeezers(detector)
+        unknown = [part.kind for part in parts if part.entry.gradient is None]
+        if AWARE in (block.threats or ()) and unknown:
+            yield (
+                f"filters[{index}] ({block.name}).threats: the kind {unknown[0]!r} is "
+                "declared neither differentiable nor handled, so no aware attack can be made; say "
+                "in its registry entry how to differentiate through it, or set threats: [blind]"
+            )
+
+
+def _squeezers(detector: Detector) -> list[Part]:
+    inner = detector.entry.filters
+    return list(detector[inner]) if inner else []
+
+
+def _check_transfers(study: Study) -> Iterator[str]:
+    """A transfer takes over another attack of the study, from another model or seed."""
+    models = study.expand().names("models")
+    sources = [
+        attack.name
+        for attack in study.attacks
+        if attack.entry.family != TRANSFER
+        and attack.entry.swept == "eps"
+        and not attack.entry.targeted
+    ]
+    for index, transfer in enumerate(study.attacks):
+        if transfer.entry.family != TRANSFER:
+            continue
+        at = f"attacks[{index}] ({transfer.name})"
+        if transfer["attack"] not in sources:
+            allowed = list_names(sources)
+            yield f"{at}.attack: {transfer['attack']!r} is not allowed; allowed: {allowed}"
+        if transfer["source_model"] not in (None, *models):
+            yield (
+                f"{at}.source_model: there is no model {transfer['source_model']!r}; allowed: "
+                f"{list_names(models)}, or null"
+            )
+        elif all(
+            source_of(transfer, model, seed) == (model, seed)
+            for model in models
+            for seed in study.seeds
+        ):
+            yield (
+                f"{at}: the source is the model that is attacked; name another source_model or "
+                "source_seed"
+            )
+
+
+def _check_weights(study: Study) -> Iterator[str]:
+    """Look for the user's own code and weights, and refuse weights that no seed can change."""
+    seeds = study.seeds
+    for index, model in enumerate(study.models):
+        at = f"models[{index}] ({model.name})"
+        if factory := model.get("factory"):
+            yield from _check_factory(factory, f"{at}.factory")
+        if model.checkpoint is None:
+            continue
+        path = Path(model.checkpoint)
+        if not path.is_file():
+            wrong = "is no file" if path.exists() else "does not exist"
+            yield (
+                f"{at}.checkpoint: {path} {wrong}; name the file of the weights, relative to the "
+                f"working directory ({Path.cwd()})"
+            )
+        if len(seeds) > 1:
+            yield (
+                f"{at}.checkpoint: these weights are the same from every seed, and {len(seeds)} "
+                f"seeds would count them as {len(seeds)} models; set seeds: [{seeds[0]}], or train "
+                "the model here"
+            )
+
+
+def _check_factory(factory: str, at: str) -> Iterator[str]:
+    """Look for the source of the user's function, without importing it."""
+    try:
+        code_digest(factory.partition(":")[0])
+    except ModuleNotFoundError as error:
+        yield (
+            f"{at}: {error}, neither in the working directory ({Path.cwd()}) nor on Python's path; "
+            "write it there, or correct the name"
+        )
+    except SyntaxError as error:
+        yield f"{at}: {error.filename}, line {error.lineno}, is no Python: {error.msg}"
+
+
+def _check_fixed_sources(study: Study) -> Iterator[str]:
+    """Weights of a file are the same whatever the seed of a transfer's source."""
+    fixed = {model.name for model in study.models if model.checkpoint is not None}
+    for index, attack in enumerate(study.attacks):
+        if attack.get("source_seed") in (None, *study.seeds[:1]):
+            continue
+        source = attack["source_model"]
+        for model in sorted(fixed if source is None else fixed & {source}):
+            yield (
+                f"attacks[{index}] ({attack.name}).source_seed: the weights of {model} are "
+                "those of its checkpoint, whatever the seed; leave source_seed out, and name "
+                "another source_model"
+            )
+
+
+def _check_defended(study: Study) -> Iterator[str]:
+    trained = study.expand().names("models")
+    for index, model in enumerate(study.models):
+        # Of a sweep one has to be named.
+        others = [name for name in trained if name.partition("/")[0] != model.name]
+        if model.defends not in (None, *others):
+            yield (
+                f"models[{index}] ({model.name}).defends: there is no model "
+                f"{model.defends!r} beside it; allowed: {list_names(others)}, or null"
+            )
+
+
+def _check_named(study: Study) -> Iterator[str]:
+    """Models, filters and detectors that attacks and filters name are there."""
+    models = list(dict.fromkeys([*study.names("models"), *study.expand().names("models")]))
+    filters, detectors = study.names("filters"), study.names("detectors")
+    blocks: list[tuple[str, Attack | Filter]] = [
+        *((f"attacks[{index}] ({one.name})", one) for index, one in enumerate(study.attacks)),
+        *((f"filters[{index}] ({one.name})", one) for index, one in enumerate(study.filters)),
+    ]
+    for at, block in blocks:
+        for name in block.models or ():
+            if name not in models:
+                allowed = list_names(models)
+                yield f"{at}.models: there is no model {name!r}; allowed: {allowed}"
+        if block.kind == "identity" and not (block["detectors"] or block["then"]):
+            yield (
+                f"{at}: it changes nothing, and nothing looks at what it is given; give it "
+                "`detectors`, or leave it out: no filter is always included"
+            )
+        for name in (block.filters if isinstance(block, Attack) else None) or ():
+            if name not in filters:
+                allowed = list_names(filters)
+                yield f"{at}.filters: there is no filter {name!r}; allowed: {allowed}"
+        for name in block.get("detectors", ()):
+            if name not in detectors:
+                allowed = list_names(detectors) or "none, for the study has no `detectors`"
+                yield f"{at}.detectors: there is no detector {name!r}; allowed: {allowed}"
+
+
+def _check_autoencoders(study: Study) -> Iterator[str]:
+    """Autoencoders that filters and detectors name are there."""
+    names = study.names("autoencoders")
+    allowed = list_names(names) or "none, for the study has no `autoencoders`"
+    placed: list[tuple[str, Filter | Detector | Part]] = []
+    for index, block in enumerate(study.filters):
+        at = f"filters[{index}] ({block.name})"
+        placed.append((at, block))
+        placed += [(f"{at}.then[{number}]", part) for number, part in enumerate(block.then)]
+    for index, detector in enumerate(study.detectors):
+        at, inner = f"detectors[{index}] ({detector.name})", detector.entry.filters
+        placed.append((at, detector))
+        placed += [(f"{at}.{inner}[{at_}]", part) for at_, part in enumerate(_squeezers(detector))]
+    for at, found in placed:
+        needed = found.entry.autoencoder
+        if needed and found[needed] not in names:
+            yield f"{at}.{needed}: there is no autoencoder {found[needed]!r}; allowed: {allowed}"

@@ -1,0 +1,140 @@
+"""The keys of a study, as typed objects."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, PrivateAttr
+
+from epsigma.kinds import DISTINCT, Configured, Strict
+from epsigma.study.blocks import NONE, Attack, Autoencoder, Block, Dataset, Detector, Filter, Model
+
+
+class Study(Strict):
+    """A study: every model on every data set from every seed, attacked through every filter."""
+
+    datasets: Annotated[list[Dataset], Field(min_length=1)] = Field(
+        description="the data sets, each a block"
+    )
+    models: Annotated[list[Model], Field(min_length=1)] = Field(
+        description="the models, each a block; every model is trained on every data set"
+    )
+    attacks: Annotated[list[Attack], Field(min_length=1)] = Field(
+        description="the attacks, each a block; the swept hyper-parameter is a list"
+    )
+    filters: Annotated[list[Filter], Field(min_length=1)] = Field(
+        description="the filters, each a block; the swept hyper-parameter is a list. Without a "
+        "filter (`none`) every adversarial set is scored anyway"
+    )
+    autoencoders: list[Autoencoder] = Field(
+        [],
+        description="autoencoders, each a block; trained on every data set, for filters and "
+        "detectors",
+    )
+    detectors: list[Detector] = Field(
+        [],
+        description="detectors, each a block; filters name those that look at what they are given",
+    )
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0, le=4294967295)]], Field(min_length=1), DISTINCT
+    ] = Field(
+        [0],
+        description="seeds of training (initial weights, validation split, order of the batches)",
+    )
+    data_dir: Annotated[str, Field(min_length=1)] = Field(
+        "data",
+        description="folder of data files that no package brings, or that they are downloaded to",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where tensors live; `auto` is a GPU if there is one"
+    )
+    columns: Literal["none", "filter", "attack"] = Field(
+        "none",
+        description="how many cells a job makes: `none`, one; `filter`, those of an attack at one "
+        "budget and a filter at all its strengths; `attack`, those at all the attack's budgets, "
+        "too. The same files either way",
+    )
+    keep_filtered: bool = Field(
+        True,
+        description="keep the filtered images; if not, those of the blind threat are not written, "
+        "and those of the aware threat are removed as soon as they are scored",
+    )
+    keep_aware: bool = Field(
+        True,
+        description="keep the adversarial images of the aware threat, a set for each filter and "
+        "strength; if not, only what the filter makes of them is written",
+    )
+    requantise: bool = Field(
+        False,
+        description="score every cell once more after its images were rounded to 8 bits, as those "
+        "of files are",
+    )
+    measure_cost: bool = Field(
+        False,
+        description="measure what each defence costs (training, parameters, multiply-adds, time an "
+        "image), and set accuracy beside it; a job that runs alone",
+    )
+    strict: bool = Field(
+        True, description="end a run with an error, after everything is written, if a check fails"
+    )
+
+    _given: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+
+    def names(self, section: str) -> list[str]:
+        """List the names of a section's blocks."""
+        return [block.name for block in self[section]]
+
+    def find(self, section: str, name: str) -> Any:
+        """Find the block of a name; the filter `none` is always there.
+
+        Raises:
+            ValueError: if there is none; the message lists the names.
+        """
+        blocks = [*self[section], *([NONE] if section == "filters" else [])]
+        for block in blocks:
+            if block.name == name:
+                return block
+        allowed = ", ".join(block.name for block in blocks)
+        raise ValueError(
+            f"there is no {name!r} among the {section} of the configuration: {allowed}"
+        )
+
+    def expand(self) -> "Study":
+        """Make of each model whose training is swept one for each level, `name/temperature~20`."""
+        models = []
+        for model in self.models:
+            how = model.training
+            for level in how.levels:
+                if how.entry.swept is None:
+                    models.append(model)
+                    continue
+                own = how._own.model_copy(update=level.parameters)
+                training = how.with_hyperparameters(how.entry, own)
+                name = f"{model.name}/{level}"
+                models.append(
+                    model.with_hyperparameters(
+                        model.entry, model._own, name=name, training=training
+                    )
+                )
+        return self.model_copy(update={"models": models})
+
+    def dump(self) -> dict[str, Any]:
+        """Write it as plain values, defaults included, keys in the order of what was given."""
+        return cast(dict[str, Any], _dump(self, self._given))
+
+
+def _dump(value: Any, given: Any) -> Any:
+    """Write a value down; of keys, those that were given come first, in their order."""
+    if isinstance(value, list):
+        listed = given if isinstance(given, list) else []
+        return [_dump(one, listed[at] if at < len(listed) else {}) for at, one in enumerate(value)]
+    if not isinstance(value, Strict):
+        return value
+    own = value.hyperparameters if isinstance(value, Configured) else {}
+    keys = [*type(value).model_fields, *own]
+    known = given if isinstance(given, Mapping) else {}
+    if isinstance(value, Block):
+        # The keys that all blocks have come first.
+        order = [*type(value).model_fields, *(key for key in known if key in own), *own]
+    else:
+        order = [*(key for key in known if key in keys), *keys]
+    return {key: _dump(value[key], known.get(key)) for key in dict.fromkeys(order)}
