@@ -31,7 +31,7 @@ _IMPORTED = {
     "draw": "epsigma.stages.draw",
 }
 # What cells need, and is imported while a process of its own works.
-_LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.statistics")
+_LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.tabulate")
 
 
 def prepare_process() -> None:

@@ -1,9 +1,11 @@
 # What all rules share: the study, and its plan (workflow/epsigma/plan).
 from epsigma.engine import Apart, clear_up, prepare_process, read_study
+from epsigma.plan.figures import figures_of
 from epsigma.plan.paths import CONSTRAINTS, prefix_of
 from epsigma.plan.plan import Plan
 from epsigma.plan.targets import digest_of
-from epsigma.storage.digest import code_digest
+from epsigma.registry.figures import FIGURES
+from epsigma.registry.tables import TABLES
 
 prepare_process()
 plan = Plan(read_study(workflow, config, ROOT))

@@ -2,7 +2,8 @@ rule cost:
     # Timed: it takes all cores, so that no other job runs beside it.
     """Measure what the defences of a data set cost in training and for an image."""
     input:
-        cost_inputs,
+        inputs.cost_parts,
+        files=inputs.spent_on_defences,
         test="results/data/{dataset}/test.safetensors",
     output:
         cost="results/data/{dataset}/cost.csv",
@@ -10,12 +11,10 @@ rule cost:
         "logs/data/{dataset}/cost.log",
     threads: workflow.resource_settings.cores or 1
     params:
-        settings=cost_settings,
-        code=cost_code,
+        recipe=recipes.cost,
     run:
-        run_apart(
-            "epsigma.stages.cost:measure_cost", job(wildcards, params, log), **input, **output
-        )
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.cost:measure_cost", job, **input, **output)
 
 
 rule defences:
@@ -23,7 +22,7 @@ rule defences:
     input:
         robust="results/tables/robust.csv",
         clean="results/tables/clean.csv",
-        costs=expand(rules.cost.output.cost, dataset=names_of("datasets")),
+        costs=targets.costs(),
     output:
         defences="results/tables/defences.csv",
         page=report(
@@ -34,63 +33,62 @@ rule defences:
         ),
     log:
         "logs/tables/defences.log",
+    localrule: True
     params:
-        settings={},
-        code=code_digest("epsigma.stages.defences"),
+        recipe=recipes.defences(),
     run:
         from epsigma.stages.defences import set_beside_cost
 
-        set_beside_cost(job(wildcards, params, log), **input, **output)
+        set_beside_cost(jobs.one(wildcards, params, output, log), **input, **output)
 
 
 rule draw_defences:
-    """Draw what defences keep against what they cost."""
+    """Draw the figures of a data set: what defences keep against what they cost."""
     input:
         defences="results/tables/defences.csv",
     output:
-        figure=report(
-            "results/figures/{dataset}/defences.svg",
-            caption="../report/defences_figure.rst",
-            category="Defences on {dataset}",
-            labels={"figure": "accuracy against cost"},
-        ),
-        png="results/figures/{dataset}/defences.png",
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{name}.svg",
+                caption=f"../report/dataset_{name}.rst",
+                category="Defences on {dataset}",
+                labels={"figure": figure.label},
+            )
+            for name, figure in FIGURES["dataset"].items()
+        ],
+        png=expand("results/figures/{{dataset}}/{name}.png", name=FIGURES["dataset"]),
     log:
         "logs/figures/{dataset}/defences.log",
     params:
-        settings={},
-        code=code_digest("epsigma.stages.draw"),
+        recipe=recipes.draw_dataset(),
     run:
-        run_apart(
-            "epsigma.stages.draw:draw_defences",
-            job(wildcards, params, log),
-            **input,
-            figure=output.figure,
-        )
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
 
 
 rule draw_detectors:
-    """Draw the ROC curves of the detectors of a model."""
+    """Draw the figures of the detectors of a model."""
     input:
-        curves="results/tables/roc.csv",
+        roc="results/tables/roc.csv",
         detectors="results/tables/detectors.csv",
     output:
-        roc=report(
-            "results/figures/{dataset}/{model}/detectors.svg",
-            caption="../report/roc.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "all", "filter": "all", "figure": "ROC of the detectors"},
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
+                caption=f"../report/model_{name}.rst",
+                category="Figures, {model} on {dataset}",
+                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
+            )
+            for name, figure in figures_of("model", detectors=True).items()
+        ],
+        png=expand(
+            "results/figures/{{dataset}}/{{model}}/{name}.png",
+            name=figures_of("model", detectors=True),
         ),
-        png="results/figures/{dataset}/{model}/detectors.png",
     log:
         "logs/figures/{dataset}/{model}/detectors.log",
     params:
-        settings={"seed": STUDY["seeds"][0]},
-        code=code_digest("epsigma.stages.draw"),
+        recipe=recipes.draw_detectors(),
     run:
-        run_apart(
-            "epsigma.stages.draw:draw_detectors",
-            job(wildcards, params, log),
-            **input,
-            roc=output.roc,
-        )
+        job = jobs.one(wildcards, params, output, log)
+        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

@@ -1,8 +1,8 @@
 rule train:
     """Train a model on a data set, from a seed, or take the user's own weights."""
     input:
-        weights=inputs.own_weights,
-        teacher=inputs.teacher,
+        unpack(inputs.own_weights),
+        unpack(inputs.teacher),
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",

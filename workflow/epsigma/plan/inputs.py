@@ -1,9 +1,16 @@
-"""What rules read, where a pattern alone does not say it: functions of a job's wildcards."""
+"""What rules read, where a pattern alone does not say it: functions of a job's wildcards.
 
-from collections.abc import Callable, Mapping
+What an importing workflow has as its prefix, Snakemake puts before all that they return, but for
+what is `local`: the user's own files.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from snakemake.exceptions import WorkflowError
+from snakemake.io import local
 
 from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
@@ -51,7 +58,7 @@ class Inputs:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise type(error)(f"the data set {name}: {error}") from None
+            raise WorkflowError(f"the data set {name}: {error}") from None
 
     def own_data_state(self, wildcards: Any) -> str | None:
         """What tells one state of the user's own data from another."""
@@ -61,19 +68,19 @@ class Inputs:
         """The user's own file or folder that a data set is read from; none if it is a known one."""
         path = self.study.find("datasets", wildcards.dataset).own_source
         try:
-            return [str(locate(Path(self.study.data_dir), path))] if path else []
+            return [local(str(locate(Path(self.study.data_dir), path)))] if path else []
         except (OSError, ValueError) as error:
-            raise type(error)(f"the data set {wildcards.dataset}: {error}") from None
+            raise WorkflowError(f"the data set {wildcards.dataset}: {error}") from None
 
-    def own_weights(self, wildcards: Any) -> list[str]:
-        """The user's own weights of a model, if it has some."""
+    def own_weights(self, wildcards: Any) -> dict[str, str]:
+        """The user's own `weights` of a model, if it has some."""
         path = self.study.find("models", wildcards.model).checkpoint
-        return [] if path is None else [path]
+        return {} if path is None else {"weights": local(path)}
 
-    def teacher(self, wildcards: Any) -> list[str]:
-        """The checkpoint of the teacher that a model learns from, if it has one."""
+    def teacher(self, wildcards: Any) -> dict[str, str]:
+        """The checkpoint of the `teacher` that a model learns from, if it has one."""
         has_teacher = self.study.find("models", wildcards.model).has_teacher
-        return [paths.TEACHER.format(**wildcards)] if has_teacher else []
+        return {"teacher": paths.TEACHER.format(**wildcards)} if has_teacher else {}
 
     def _parts(self, recipe: Mapping[str, Any], wildcards: Wildcards) -> list[str]:
         named = {"seed": self.study.seeds[0], **wildcards}
@@ -145,6 +152,17 @@ class Inputs:
         return [
             paths.LEDGER.format(**none, budget=budget)
             for budget in block_levels(self.study, "attacks", wildcards.attack)
+        ]
+
+    def spectrum_of_first_seed(self, wildcards: Any) -> str:
+        """The spectra of an attack on a model; a figure of them shows the first seed's."""
+        return paths.SPECTRUM.format(**wildcards, seed=self.study.seeds[0])
+
+    def galleries_of(self, filters: Sequence[str]) -> list[str]:
+        """The galleries of filters against an attack, of the first seed."""
+        return [
+            paths.GALLERY.replace("{seed}", str(self.study.seeds[0])).replace("{filter}", name)
+            for name in filters
         ]
 
     def spent_on_defences(self, wildcards: Any) -> list[str]:

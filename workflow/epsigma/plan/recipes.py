@@ -6,6 +6,7 @@ from typing import Any
 from epsigma.cell import Cell
 from epsigma.plan import paths
 from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
+from epsigma.plan.figures import draw_modules, draw_settings, figures_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
 from epsigma.plan.settings import (
     Settings,
@@ -14,6 +15,8 @@ from epsigma.plan.settings import (
     find_parts,
     settings,
 )
+from epsigma.registry.figures import FigureKind
+from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import AWARE, FOOLING, NO_FILTER
@@ -166,14 +169,20 @@ class Recipes(CellRecipes):
         """Name the norm that bounds an attack's perturbations."""
         return find_attack_kind(self._study, self._study.find("attacks", wildcards.attack)).norm
 
-    def norms(self) -> dict[str, str | None]:
-        """Name the norms of all attacks."""
-        return {one.name: find_attack_kind(self._study, one).norm for one in self._study.attacks}
+    def collect(self) -> Recipe:
+        """Of the table of all cells."""
+        return make_recipe({}, "epsigma.stages.collect")
 
-    def reference_facts(self) -> Settings:
-        """Say what the study's names stand for, to whom sets published figures beside its own."""
+    def tabulate(self) -> Recipe:
+        """Of the tables that are made of ledgers."""
+        made_by = {name: table.implementation for name, table in TABLES.items()}
+        modules = [table.module for table in TABLES.values()]
+        return make_recipe({**self.facts(), "tables": made_by}, "epsigma.stages.tabulate", *modules)
+
+    def reference(self) -> Recipe:
+        """Of the table that sets published figures beside the study's."""
         study = self._study
-        return {
+        told = {
             "datasets": {block.name: block.kind for block in study.datasets},
             "models": {model.name: model.label for model in study.models},
             "attacks": {
@@ -184,6 +193,54 @@ class Recipes(CellRecipes):
                 for block in study.attacks
             },
         }
+        return make_recipe(told, "epsigma.stages.reference")
+
+    def configuration(self, configured: Study) -> Recipe:
+        """Of the file of the configuration, as it was before models of a sweep were set apart."""
+        return make_recipe(configured.dump(), "epsigma.stages.configuration")
+
+    def check(self) -> Recipe:
+        """Of the checks."""
+        return make_recipe(self.facts(), "epsigma.stages.check")
+
+    def gate(self) -> Recipe:
+        """Of the gate."""
+        return make_recipe({"strict": self._study.strict}, "epsigma.stages.gate")
+
+    def defences(self) -> Recipe:
+        """Of the table of defences."""
+        return make_recipe({}, "epsigma.stages.defences")
+
+    @of("attack")
+    def draw_attack(self, attack: str) -> Recipe:
+        """Of the figures of an attack on a model."""
+        return self._draw(figures_of("attack"), **self._about_attack(attack))
+
+    @of("attack")
+    def draw_filters(self, attack: str) -> Recipe:
+        """Of the figures of each filter against an attack."""
+        return self._draw(figures_of("filter"), **self._about_attack(attack))
+
+    def draw_model(self) -> Recipe:
+        """Of the figures of a model."""
+        study = self._study
+        norms = {one.name: find_attack_kind(study, one).norm for one in study.attacks}
+        return self._draw(figures_of("model"), norms=norms)
+
+    def draw_detectors(self) -> Recipe:
+        """Of the figures of a model with detectors."""
+        return self._draw(figures_of("model", detectors=True), seed=self._study.seeds[0])
+
+    def draw_dataset(self) -> Recipe:
+        """Of the figures of a data set."""
+        return self._draw(figures_of("dataset"))
+
+    def _about_attack(self, attack: str) -> Settings:
+        entry = find_attack_kind(self._study, self._study.find("attacks", attack))
+        return {"norms": {attack: entry.norm}, "family": entry.family}
+
+    def _draw(self, figures: Mapping[str, FigureKind], **about: Any) -> Recipe:
+        return make_recipe(draw_settings(figures, **about), *draw_modules(figures))
 
     @of("dataset")
     def cost(self, dataset: str) -> Recipe:

@@ -7,6 +7,7 @@ from typing import Any
 
 from epsigma.cell import Cell
 from epsigma.plan import paths
+from epsigma.plan.figures import FilterRule, figure_paths, filter_rules
 from epsigma.plan.inputs import is_scored_raw
 from epsigma.plan.settings import block_levels
 from epsigma.study.blocks import NONE, Filter
@@ -114,14 +115,16 @@ class Targets:
             if cell.threat == BLIND and cell.filter != NO_FILTER
         ]
 
-    def filters_met(self, model: str, attack: str) -> list[str]:
-        """List the filters that an attack on a model meets, in the configuration's order."""
-        met = {
-            cell.filter
-            for cell in self._cells
-            if (cell.model, cell.attack, cell.threat) == (model, attack, BLIND)
-        }
-        return [name for name in self._study.names("filters") if name in met]
+    def figures(self) -> list[str]:
+        """All figures of the study."""
+        watched = {block.name for block in self._study.filters if block.detectors}
+        return figure_paths(
+            self._cells, with_detectors=watched, measure_cost=self._study.measure_cost
+        )
+
+    def filter_rules(self) -> list[FilterRule]:
+        """The rules that draw filters, one for each list of filters that attacks meet."""
+        return filter_rules(self._cells)
 
     def attack_pattern(self, *, is_fooling: bool) -> str:
         """A regular expression of the attacks that make fooling images, or of all others."""

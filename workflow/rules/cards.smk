@@ -1,0 +1,26 @@
+rule card:
+    """Write an attack's card: all that a reviewer would ask of it, on a page."""
+    input:
+        cells="results/tables/cells.csv",
+        distortion="results/tables/distortion.csv",
+        fooling="results/tables/fooling.csv",
+        checks="results/tables/checks.csv",
+        convergence="results/figures/{dataset}/{model}/{attack}/convergence.svg",
+        probes=targets.probes_of_attack,
+    output:
+        card=report(
+            "results/cards/{dataset}/{model}/{attack}.html",
+            caption="../report/card.rst",
+            category="Attack cards",
+            labels={"data set": "{dataset}", "model": "{model}", "attack": "{attack}"},
+        ),
+    log:
+        "logs/cards/{dataset}/{model}/{attack}.log",
+    localrule: True
+    params:
+        recipe=recipes.card,
+        made_of=targets.digest_of_probes,
+    run:
+        from epsigma.stages.card import make_card
+
+        make_card(jobs.one(wildcards, params, output, log), **input, **output)
