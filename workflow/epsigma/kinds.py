@@ -73,7 +73,7 @@ class AttackKind(Kind):
             the configuration's `targets` says which.
         traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
-        effort: the hyper-parameter that says how long it tries, such as `steps`; None if it
+        spends: the hyper-parameter that says how long it tries, such as `steps`; None if it
             cannot try longer.
         threats: what may be asked of it, and is by default.
     """
@@ -84,13 +84,13 @@ class AttackKind(Kind):
     targeted: bool = False
     traced: bool = False
     random: bool = False
-    effort: str | None = None
+    spends: str | None = None
     threats: tuple[str, ...] = THREATS
 
     @property
-    def looks(self) -> bool:
-        """Whether it looks at the model that it is scored on."""
-        return queries_model(self.family, self.effort)
+    def queries_model(self) -> bool:
+        """Whether it evaluates the model that it is scored on."""
+        return queries_model(self.family, self.spends)
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class FilterKind(Kind):
             gradient of its `surrogate`; None if nobody has said.
         random: whether it draws: it then takes a `torch.Generator` as `generator`, and an aware
             attacker takes the expectation over its draws.
-        passes_all: hyper-parameters with which it changes nothing.
+        identity_parameters: hyper-parameters with which it changes nothing.
         autoencoder: the hyper-parameter that names an autoencoder of the study; the implementation
             is given its module. None if it needs none.
     """
 
     gradient: str | None = None
     random: bool = False
-    passes_all: Mapping[str, Any] = field(default_factory=dict)
+    identity_parameters: Mapping[str, Any] = field(default_factory=dict)
     autoencoder: str | None = None
 
 

@@ -193,7 +193,7 @@ def attack_probes(**of):
     targets = {
         ATTACK_FACTS.format(**cell.wildcards): None
         for cell in CELLS
-        if configuration.attack_kind(STUDY, cell.attack).looks
+        if configuration.attack_kind(STUDY, cell.attack).queries_model
         and (cell.threat == vocabulary.AWARE or cell.filter == vocabulary.NO_FILTER)
         and of.items() <= cell.wildcards.items()
     }

@@ -292,8 +292,8 @@ def probe_filter_settings(wildcards):
     kind = configuration.filter_kind(STUDY, wildcards.filter)
     settings = filter_settings(wildcards)
     # What passes all alone does not when others follow.
-    passes_all = {} if "then" in settings["filter"] else dict(kind.passes_all)
-    return {**settings, "passes_all": passes_all}
+    identity_parameters = {} if "then" in settings["filter"] else dict(kind.identity_parameters)
+    return {**settings, "identity_parameters": identity_parameters}
 
 
 def probe_filter_code(wildcards):
@@ -313,7 +313,7 @@ def probe_attack_settings(wildcards):
         "norm": kind.norm,
         "family": kind.family,
         "swept": kind.swept,
-        "effort": kind.effort,
+        "spends": kind.spends,
         "traced": kind.traced,
     }
 
@@ -387,7 +387,7 @@ def statistics_settings():
             "source": block.get("attack"),
             "source_model": block.get("source_model"),
             "minimises": kind.minimises,
-            "effort": kind.effort,
+            "spends": kind.spends,
             "targeted": block.get("targets", "untargeted") != "untargeted",
         }
     filters = {

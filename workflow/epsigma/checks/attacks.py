@@ -171,7 +171,7 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
     for subject, curve in curves(evidence.cells):
         about = evidence.attacks[subject["attack"]]
         is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
-        if about["family"] != "fooling" or not about["effort"] or not is_white_box:
+        if about["family"] != "fooling" or not about["spends"] or not is_white_box:
             continue
         least = float(curve["attack_success"].min())
         yield Verdict(

@@ -128,7 +128,7 @@ ATTACKS = {
         norm="linf",
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "pgd_l2": AttackKind(
         "epsigma.attacks.pgd:pgd_l2",
@@ -137,7 +137,7 @@ ATTACKS = {
         norm="l2",
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "square": AttackKind(
         "epsigma.attacks.square:square",
@@ -161,7 +161,7 @@ ATTACKS = {
         norm="linf",
         family="gradient_free",
         random=True,
-        effort="queries",
+        spends="queries",
     ),
     "jsma": AttackKind(
         "epsigma.attacks.jsma:jsma",
@@ -229,7 +229,7 @@ ATTACKS = {
         minimises="l2",
         targeted=True,
         traced=True,
-        effort="steps",
+        spends="steps",
     ),
     "fooling": AttackKind(
         "epsigma.attacks.fooling:fooling",
@@ -257,7 +257,7 @@ ATTACKS = {
         family="fooling",
         traced=True,
         random=True,
-        effort="steps",
+        spends="steps",
     ),
     "fooling_evolution": AttackKind(
         "epsigma.attacks.fooling:fooling_evolution",
@@ -293,7 +293,7 @@ ATTACKS = {
         family="fooling",
         traced=True,
         random=True,
-        effort="generations",
+        spends="generations",
     ),
     "sign_noise": AttackKind(
         "epsigma.attacks.noise:sign_noise",

@@ -71,7 +71,7 @@ FILTERS = {
             "border": _BORDER,
         },
         gradient="exact",
-        passes_all={"sigma": 0.01},
+        identity_parameters={"sigma": 0.01},
     ),
     "lowpass": FilterKind(
         "epsigma.filters.frequency:LowPass",
@@ -84,7 +84,7 @@ FILTERS = {
             "post": _POST,
         },
         gradient="exact",
-        passes_all={"cutoff": 0.7072, "dc": "keep", "shape": "ideal", "post": "none"},
+        identity_parameters={"cutoff": 0.7072, "dc": "keep", "shape": "ideal", "post": "none"},
     ),
     "highpass": FilterKind(
         "epsigma.filters.frequency:HighPass",
@@ -97,7 +97,7 @@ FILTERS = {
             "post": _POST,
         },
         gradient="exact",
-        passes_all={"cutoff": 0.000001, "dc": "keep", "shape": "ideal", "post": "none"},
+        identity_parameters={"cutoff": 0.000001, "dc": "keep", "shape": "ideal", "post": "none"},
     ),
     "bandpass": FilterKind(
         "epsigma.filters.frequency:BandPass",
@@ -117,7 +117,7 @@ FILTERS = {
             "post": _POST,
         },
         gradient="exact",
-        passes_all={
+        identity_parameters={
             "cutoff": 0.3536,
             "width": 1,
             "dc": "keep",
@@ -137,7 +137,7 @@ FILTERS = {
             },
         },
         gradient="bpda",
-        passes_all={"bits": 16},
+        identity_parameters={"bits": 16},
     ),
     "jpeg": FilterKind(
         "epsigma.filters.jpeg:Jpeg",
@@ -164,7 +164,7 @@ FILTERS = {
             "border": _BORDER,
         },
         gradient="bpda",
-        passes_all={"size": 1},
+        identity_parameters={"size": 1},
     ),
     "noise": FilterKind(
         "epsigma.filters.noise:GaussianNoise",
@@ -178,7 +178,7 @@ FILTERS = {
         },
         gradient="exact",
         random=True,
-        passes_all={"std": 0.000001},
+        identity_parameters={"std": 0.000001},
     ),
     "reformer": FilterKind(
         "epsigma.filters.reformer:Reformer",

@@ -77,7 +77,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     """Hold a filter against its definition.
 
     Args:
-        job: its settings are the `filter`, how to make it, and `passes_all`, the
+        job: its settings are the `filter`, how to make it, and `identity_parameters`, the
             hyper-parameters with which it changes nothing.
         test: clean test images.
         facts: JSON to write: `changed`, how far it moves a pixel of the test images;
@@ -88,7 +88,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     with job.logged():
         images = read_clean(test, CPU).images[:IMAGES]
         generator = seeded_generator(job, CPU, "filter")
-        settings, passes_all = job.settings["filter"], job.settings["passes_all"]
+        settings, identity_parameters = job.settings["filter"], job.settings["identity_parameters"]
         module = build_filter(settings, generator)
         impulse = torch.zeros_like(images[:1])
         height, width = images.shape[-2:]
@@ -96,8 +96,8 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
         probes = torch.cat([impulse, images[:20]])
         found = conformance(module, probes)
         everything = None
-        if passes_all:
-            wide = {**settings, "parameters": {**settings["parameters"], **passes_all}}
+        if identity_parameters:
+            wide = {**settings, "parameters": {**settings["parameters"], **identity_parameters}}
             everything = _distance(build_filter(wide, generator)(images), images)
         write_json(
             facts,
@@ -179,7 +179,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
 
     Args:
         job: its settings are those of `epsigma.stages.attack.attack` at a budget in the middle
-            of the grid, and `norm`, `family`, `swept`, `effort` and `traced` of the attack's kind.
+            of the grid, and `norm`, `family`, `swept`, `spends` and `traced` of the attack's kind.
         test: clean test images.
         checkpoint: of the classifier.
         facts: JSON to write: `n`, `chance`, `budget`; of an iterative attack `unbounded_accuracy`
@@ -202,7 +202,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         generator = seeded_generator(job, CPU, "attack")
         bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
         model = build_target(settings, bare, generator)
-        parameters, swept, effort = how["parameters"], settings["swept"], settings["effort"]
+        parameters, swept, effort = how["parameters"], settings["swept"], settings["spends"]
 
         def rate(**changed: Any) -> tuple[float, float | None]:
             """How often the attack gets what it wants, and the mean ℓ2 norm where it does."""

@@ -91,12 +91,12 @@ class Attack:
     source: str | None = None
     minimises: str | None = None
     targeted: bool = False
-    effort: str | None = None
+    spends: str | None = None
     source_model: str | None = None
 
     @property
-    def looks(self) -> bool:
-        """Whether it looks at the model that it is scored on."""
+    def queries_model(self) -> bool:
+        """Whether it evaluates the model that it is scored on."""
         return self.family not in ("noise", "transfer")
 
 
@@ -497,7 +497,7 @@ def robust_accuracy(grid: Grid, attacks: dict[str, Attack], defends: str | None)
     for (bound, budget, filter_name, strength), places in groups.items():
         where = Place("", "", budget, filter_name, strength).columns
         del where["attack"], where["threat"]
-        knows = any(place.is_white_box and attacks[place.attack].looks for place in places)
+        knows = any(place.is_white_box and attacks[place.attack].queries_model for place in places)
         unaware = [
             place
             for place in places
