@@ -128,6 +128,26 @@ class DetectorKind(Kind):
     filters: str | None = None
 
 
+@dataclass(frozen=True)
+class TableKind:
+    """A table that is made of the ledgers, once a study.
+
+    Args:
+        implementation: the function of `epsigma.tables.scores.Scores` that returns it, as
+            `package.module:name`.
+        label: how the report calls it, with `workflow/report/<name>.rst` as its caption; None if
+            the report does not show it.
+    """
+
+    implementation: str
+    label: str | None = None
+
+    @property
+    def module(self) -> str:
+        """The module of the implementation."""
+        return self.implementation.partition(":")[0]
+
+
 def find(registry: Mapping[str, Any], name: str) -> Any:
     """Find the entry of a registry, or, as `package.module:ENTRY`, one that lives elsewhere.
 

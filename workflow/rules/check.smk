@@ -70,19 +70,15 @@ for column in columns("probe_attack", strengths=True):
 rule check:
     """Judge the numbers: a verdict for each check and curve."""
     input:
-        cells="results/tables/cells.csv",
-        paired="results/tables/paired.csv",
-        worst_case="results/tables/worst_case.csv",
-        detection="results/tables/detection.csv",
-        detectors="results/tables/detectors.csv",
-        models=expand(
+        tables=["results/tables/cells.csv", *rules.statistics.output],
+        model_probes=expand(
             rules.probe_model.output.facts,
             dataset=names_of("datasets"),
             model=names_of("models"),
             seed=STUDY["seeds"],
         ),
-        conformance=conformance_probes(),
-        efforts=attack_probes(),
+        filter_probes=conformance_probes(),
+        attack_probes=attack_probes(),
     output:
         checks="results/tables/checks.csv",
         page=report(
@@ -119,8 +115,8 @@ rule gate:
     params:
         settings={"strict": STUDY["strict"]},
         made_of=digest([*figures(), *cards()]),
-        code=code_digest("epsigma.stages.check"),
+        code=code_digest("epsigma.stages.gate"),
     run:
-        from epsigma.stages.check import gate
+        from epsigma.stages.gate import gate
 
         gate(job(wildcards, params, log), checks=input.checks, **output)

@@ -28,64 +28,17 @@ rule statistics:
         ledgers=[LEDGER.format(**cell.wildcards) for cell in CELLS],
         clean=clean_ledgers(),
     output:
-        paired="results/tables/paired.csv",
-        classes="results/tables/classes.csv",
-        worst_case=report(
-            "results/tables/worst_case.csv",
-            caption="../report/worst_case_table.rst",
-            category="Tables",
-            labels={"table": "worst case over attacks"},
-        ),
-        smallest=report(
-            "results/tables/smallest.csv",
-            caption="../report/smallest.rst",
-            category="Tables",
-            labels={"table": "smallest budgets"},
-        ),
-        fallen="results/tables/fallen.csv",
-        distortion=report(
-            "results/tables/distortion.csv",
-            caption="../report/distortion.rst",
-            category="Tables",
-            labels={"table": "attacks that aim, or perturb little"},
-        ),
-        fooling=report(
-            "results/tables/fooling.csv",
-            caption="../report/fooling.rst",
-            category="Tables",
-            labels={"table": "fooling images"},
-        ),
-        detection=report(
-            "results/tables/detection.csv",
-            caption="../report/detection.rst",
-            category="Tables",
-            labels={"table": "detected and corrected"},
-        ),
-        detectors=report(
-            "results/tables/detectors.csv",
-            caption="../report/detectors.rst",
-            category="Tables",
-            labels={"table": "detectors"},
-        ),
-        curves="results/tables/roc.csv",
-        robust="results/tables/robust.csv",
-        clean_cells="results/tables/clean.csv",
-        headline=report(
-            "results/tables/headline.csv",
-            caption="../report/headline.rst",
-            category="Tables",
-            labels={"table": "what each filter is worth"},
-        ),
+        **tables(),
     log:
         "logs/tables/statistics.log",
     params:
-        settings=statistics_settings(),
+        settings=tabulate_settings(),
         made_of=digest(clean_ledgers()),
-        code=code_digest("epsigma.stages.statistics"),
+        code=code_digest("epsigma.stages.tabulate", *(kind.module for kind in TABLES.values())),
     run:
-        from epsigma.stages.statistics import make_statistics
+        from epsigma.stages.tabulate import tabulate
 
-        make_statistics(job(wildcards, params, log), **input, **output)
+        tabulate(job(wildcards, params, log), **input, tables=list(output))
 
 
 rule reference:
@@ -106,9 +59,9 @@ rule reference:
         "logs/tables/reference.log",
     params:
         settings=reference_settings(),
-        code=code_digest("epsigma.stages.collect"),
+        code=code_digest("epsigma.stages.reference"),
     run:
-        from epsigma.stages.collect import set_beside_published
+        from epsigma.stages.reference import set_beside_published
 
         set_beside_published(job(wildcards, params, log), **input, **output)
 
@@ -126,8 +79,8 @@ rule configuration:
         "logs/tables/configuration.log",
     params:
         settings=CONFIGURED,
-        code=code_digest("epsigma.stages.collect"),
+        code=code_digest("epsigma.stages.configuration"),
     run:
-        from epsigma.stages.collect import write_configuration
+        from epsigma.stages.configuration import write_configuration
 
         write_configuration(job(wildcards, params, log), **output)

@@ -111,7 +111,7 @@ def warm_up():
         for stage in (
             "epsigma.stages.gallery",
             "epsigma.stages.check",
-            "epsigma.stages.statistics",
+            "epsigma.stages.tabulate",
         ):
             threading.Thread(target=importlib.import_module, args=[stage]).start()
 

@@ -215,7 +215,7 @@ rule draw_model:
         ),
         worst=report(
             "results/figures/{dataset}/{model}/worst_case.svg",
-            caption="../report/worst_case.rst",
+            caption="../report/worst_case_figure.rst",
             category="Figures, {model} on {dataset}",
             labels={"attack": "all", "filter": "all", "figure": "worst case over strength"},
         ),

@@ -18,7 +18,27 @@ THRESHOLD = f"results/{MODEL}/detectors/{{detector}}.json"
 ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 # The wildcards of the filter that is none.
 UNFILTERED = {"filter": vocabulary.NO_FILTER, "strength": vocabulary.FIXED}
-UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+UNFILTERED_LEDGER = (
+    f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+)
+
+
+def tables():
+    """The tables that are made of ledgers, by name; those that the report shows with their label."""
+    paths = {name: f"results/tables/{name}.csv" for name in TABLES}
+    return {
+        name: (
+            path
+            if TABLES[name].label is None
+            else report(
+                path,
+                caption=f"../report/{name}.rst",
+                category="Tables",
+                labels={"table": TABLES[name].label},
+            )
+        )
+        for name, path in paths.items()
+    }
 
 
 def digest(paths):
@@ -194,7 +214,7 @@ def attack_probes(**of):
         ATTACK_FACTS.format(**cell.wildcards): None
         for cell in CELLS
         if configuration.attack_kind(STUDY, cell.attack).queries_model
-        and (cell.threat == vocabulary.AWARE or cell.filter == vocabulary.NO_FILTER)
+        and vocabulary.is_white_box(cell.threat, cell.filter)
         and of.items() <= cell.wildcards.items()
     }
     return list(targets)

@@ -1,5 +1,7 @@
 from snakemake.iocontainers import Wildcards
 
+from epsigma.registry.tables import TABLES
+
 # What a stage's files depend on, beside its inputs: its part of the configuration, and the digest of
 # its code. Each is one param, so that Snakemake notices when it changes.
 
@@ -407,6 +409,11 @@ def statistics_settings():
         "requantise": STUDY["requantise"],
         "rates": {block["name"]: block["false_positive_rate"] for block in STUDY["detectors"]},
     }
+
+
+def tabulate_settings():
+    made_by = {name: kind.implementation for name, kind in TABLES.items()}
+    return {**statistics_settings(), "tables": made_by}
 
 
 def card_settings(wildcards):
