@@ -356,7 +356,7 @@ def test_an_attack_draws_from_its_generator_and_from_nothing_else(trained, name)
     assert not torch.equal(run(seed=1, world=1), run(seed=2, world=1))
 
 
-@pytest.mark.parametrize("name", [name for name in QUICK if ATTACKS[name].looks])
+@pytest.mark.parametrize("name", [name for name in QUICK if ATTACKS[name].queries_model])
 def test_an_attack_succeeds_more_often_than_noise_of_its_size(trained, name):
     given, eps = (trained.model, trained.images, trained.labels), 0.1 if name != "pgd_l2" else 0.5
     right = ~fooled(trained.model, trained.images, trained.labels)

@@ -151,7 +151,7 @@ def sound():
                 "family": family,
                 "norm": norm,
                 "minimises": MINIMISES.get(name),
-                "effort": None if family in ("noise", "transfer") else "steps",
+                "spends": None if family in ("noise", "transfer") else "steps",
             }
             for name, (family, norm) in ATTACKS.items()
         },

@@ -1160,7 +1160,7 @@ def test_a_transfer_has_the_norm_and_the_modules_of_what_it_takes_over():
         "twice": "l2",
     }
     assert kinds["moved"].family == kinds["twice"].family == "transfer"
-    assert not kinds["moved"].looks
+    assert not kinds["moved"].queries_model
     assert attack_modules(study, "fgsm") == ["epsigma.attacks.fgsm"]
     assert attack_modules(study, "twice") == ["epsigma.attacks.transfer", "epsigma.attacks.pgd"]
 

@@ -145,9 +145,9 @@ class Biased(GaussianNoise):
 
 @pytest.fixture
 def ask_filter(tmp_path, clean_file, make_job):
-    def ask(implementation, passes_all=None, random=False, **parameters):
+    def ask(implementation, identity_parameters=None, random=False, **parameters):
         made = settings(implementation, random, **parameters)
-        how = {"filter": made, "passes_all": passes_all or {}}
+        how = {"filter": made, "identity_parameters": identity_parameters or {}}
         path = tmp_path / "filter.json"
         job = make_job(how, dataset="digits", filter="mine", strength="fixed")
         probe_filter(job, test=str(clean_file), facts=str(path))
@@ -192,13 +192,15 @@ def test_every_filter_is_its_formula_changes_images_and_can_pass_all(
         parameters[about.autoencoder] = saved(tmp_path)
     how = {"implementation": about.implementation, "parameters": parameters}
     how |= {"random": True} if about.random else {}
-    job = make_job({"filter": how, "passes_all": dict(about.passes_all)}, filter=kind)
+    job = make_job(
+        {"filter": how, "identity_parameters": dict(about.identity_parameters)}, filter=kind
+    )
     path = tmp_path / "filter.json"
     probe_filter(job, test=str(clean_file), facts=str(path))
     found = read_json(path)
     assert found["changed"] > 0.01
     assert found["formula_error"] <= 1e-5 + 6 * found["standard_error"]
-    if about.passes_all:
+    if about.identity_parameters:
         assert found["all_pass_error"] <= 1e-5
     else:
         assert found["all_pass_error"] is None
@@ -222,7 +224,7 @@ def test_a_filter_that_does_nothing_is_noticed(ask_filter):
 
 
 def test_a_filter_that_stops_something_of_everything_is_noticed(ask_filter):
-    found = ask_filter(Stronger, passes_all={"sigma": 0.01}, sigma=1.0)
+    found = ask_filter(Stronger, identity_parameters={"sigma": 0.01}, sigma=1.0)
     assert found["all_pass_error"] == pytest.approx(0.01)
 
 
@@ -302,7 +304,7 @@ def about(kind, budget, **parameters):
         "norm": entry.norm,
         "family": entry.family,
         "swept": entry.swept,
-        "effort": entry.effort,
+        "spends": entry.spends,
         "traced": entry.traced,
     }
 
@@ -401,7 +403,7 @@ def test_where_nothing_is_reached_nothing_has_a_size(ask_attack):
 
 
 def test_an_attack_without_bounds_need_not_be_able_to_try_longer(ask_attack):
-    how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"effort": None, "traced": False}
+    how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"spends": None, "traced": False}
     found = ask_attack(how)
     assert set(found) == ALWAYS | {"unbounded_accuracy"}
     assert found["unbounded_accuracy"] == 0

@@ -86,9 +86,9 @@ def test_an_attack_takes_its_hyper_parameters_by_keyword_with_the_registry_s_def
 def test_an_attack_sweeps_its_budget_and_may_try_longer(name):
     kind = ATTACKS[name]
     assert kind.swept in kind.parameters
-    assert kind.effort is None or kind.parameters[kind.effort]["type"] == "integer"
+    assert kind.spends is None or kind.parameters[kind.spends]["type"] == "integer"
     # What does not look at the model cannot know the filter.
-    assert kind.threats == (THREATS if kind.looks else (BLIND,))
+    assert kind.threats == (THREATS if kind.queries_model else (BLIND,))
 
 
 # --- Filters
@@ -128,20 +128,20 @@ def test_a_filter_is_a_filter_that_draws_from_a_generator_if_it_draws(name):
     assert ("generator" in taken) == FILTERS[name].random
 
 
-@pytest.mark.parametrize("name", [name for name in FILTERS if FILTERS[name].passes_all])
+@pytest.mark.parametrize("name", [name for name in FILTERS if FILTERS[name].identity_parameters])
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (9, 14), (12, 100)], ids=str)
 def test_a_filter_that_passes_all_changes_nothing(name, size):
     # Values of data sets, and any: an attacker's.
     generator = torch.Generator().manual_seed(0)
     some = torch.rand(3, 2, *size, generator=generator)
     images = torch.cat([some, (some * 255).round() / 255])
-    wide = make(name, {**SOME[name], **FILTERS[name].passes_all})
+    wide = make(name, {**SOME[name], **FILTERS[name].identity_parameters})
     torch.testing.assert_close(wide(images), images, atol=1e-5, rtol=0)
     assert (make(name, SOME[name])(images) - images).abs().max() > 0.1
 
 
 def test_a_filter_without_a_setting_that_passes_all_is_one_that_has_none():
-    without = {name for name in SOME if not FILTERS[name].passes_all}
+    without = {name for name in SOME if not FILTERS[name].identity_parameters}
     assert without == {"none", "identity", "jpeg", "reformer"}
     assert set(SOME) == set(FILTERS)
 
@@ -151,7 +151,7 @@ def test_what_passes_all_overrides_whatever_a_configuration_says():
     images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     for name in ("lowpass", "highpass", "bandpass"):
         own = {key: value for key, value in stubborn.items() if key in FILTERS[name].parameters}
-        wide = make(name, {"cutoff": 0.2, **own, **FILTERS[name].passes_all})
+        wide = make(name, {"cutoff": 0.2, **own, **FILTERS[name].identity_parameters})
         torch.testing.assert_close(wide(images), images, atol=1e-5, rtol=0)
 
 

@@ -351,7 +351,7 @@ def test_the_modules_are_those_of_the_parts_and_of_their_autoencoders(study):
         f"{filters}.reformer",
         "epsigma.autoencoders.convolutional",
     ]
-    assert attack_kind(study, "fgsm").looks
+    assert attack_kind(study, "fgsm").queries_model
 
 
 def test_the_digest_changes_with_a_part_s_module(study, monkeypatch):

@@ -3,20 +3,16 @@
 import hashlib
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from typing import Any
 
 from epsigma.vocabulary import FIXED
 
 NAME = r"[a-z][a-z0-9_]*"
-
-
 NUMBER = r"(?:0|[1-9][0-9]*)(?:\.[0-9]*[1-9])?"
-
-
 LEVEL = rf"(?:[a-z_]+~{NUMBER}|{FIXED})"
-
-
 # A model whose training is swept is one of several, each with its level.
 MODEL = rf"{NAME}(?:/[a-z_]+~{NUMBER})?"
 
@@ -87,6 +83,40 @@ class Cell:
     def wildcards(self) -> dict[str, str]:
         """The cell as the wildcards of its paths."""
         return {name: str(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_wildcards(cls, wildcards: Mapping[str, str]) -> "Cell":
+        """Read a cell as `wildcards` writes it.
+
+        Raises:
+            KeyError: if a wildcard is missing.
+            ValueError: if the seed is no number, or a level has another spelling.
+        """
+        values: dict[str, Any] = {field.name: wildcards[field.name] for field in fields(cls)}
+        values["seed"] = int(values["seed"])
+        for name in ("budget", "strength"):
+            values[name] = Level.parse(values[name])
+        return cls(**values)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The cell as columns of a table: a level is its name and its value."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "seed": self.seed,
+            "threat": self.threat,
+            "attack": self.attack,
+            "budget_name": self.budget.name,
+            "budget": self.budget.value,
+            "filter": self.filter,
+            "strength_name": self.strength.name,
+            "strength": self.strength.value,
+        }
+
+
+# The columns of tables that say which cell a row is of.
+CELL_COLUMNS = tuple(Cell("", "", 0, "", "", FIXED_LEVEL, "", FIXED_LEVEL).columns)
 
 
 def cell_seed(wildcards: dict[str, str]) -> int:

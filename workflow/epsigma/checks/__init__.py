@@ -1,12 +1,14 @@
 """The registry of checks.
 
-A check takes the `Evidence` and yields a `Verdict` for each thing that it looked at.
+A check takes the `Evidence` and yields a `Verdict` for each thing that it looked at. A new one is a
+function, here or in a file of its own, and an entry in `CHECKS`.
 """
 
 from collections.abc import Callable, Iterator
 
 from epsigma.checks import attacks, detectors, filters, models
-from epsigma.checks.verdict import Evidence, Verdict
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.verdict import Verdict
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     models.logits,
@@ -32,3 +34,8 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.levelled,
     attacks.gradient_free,
 )
+
+
+def run_checks(evidence: Evidence) -> list[Verdict]:
+    """Run all checks."""
+    return [verdict for check in CHECKS for verdict in check(evidence)]

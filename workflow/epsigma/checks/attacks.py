@@ -4,19 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
-from epsigma.checks.verdict import (
-    FAIL,
-    SIGNIFICANCE,
-    WARN,
-    Evidence,
-    Verdict,
-    curves,
-    judged,
-    spelled,
+from epsigma.checks.evidence import SIGNIFICANCE, Evidence, curves
+from epsigma.checks.verdict import FAIL, WARN, Verdict, judged
+from epsigma.tables.intervals import wilson
+from epsigma.vocabulary import (
+    BLIND,
+    FOOLING,
+    GRADIENT_FREE,
+    ITERATIVE,
+    NOISE,
+    SINGLE_STEP,
+    TRANSFER,
+    is_white_box,
+    queries_model,
 )
-from epsigma.vocabulary import AWARE, NO_FILTER
 
 # Rounding of float32, in the units of the pixel range; relative for the l2 norm.
 ROUNDING = 1e-6
@@ -36,7 +38,7 @@ LEFT = 0.01
 
 def in_ball(evidence: Evidence) -> Iterator[Verdict]:
     """No perturbation is longer than the budget allows, no pixel outside [0, 1]."""
-    for subject, curve in curves(evidence.cells):
+    for subject, curve in curves(evidence.tables["cells"]):
         bound = evidence.attacks[subject["attack"]]["norm"]
         if bound is not None:
             over = (curve[BOUNDED[bound]] - curve["budget"] * (1 + RELATIVE)).max()
@@ -61,8 +63,7 @@ def in_ball(evidence: Evidence) -> Iterator[Verdict]:
 
 def clean_at_zero(evidence: Evidence) -> Iterator[Verdict]:
     """With a budget of 0 nothing is attacked: each example scores as the clean one does."""
-    rows = evidence.paired[evidence.paired["against"] == "clean"]
-    for subject, curve in curves(rows):
+    for subject, curve in evidence.compared_with("clean"):
         if evidence.filters.get(subject["filter"], {}).get("random"):
             continue
         most = float(curve["largest_change"].max())
@@ -82,29 +83,32 @@ def monotone(evidence: Evidence) -> Iterator[Verdict]:
 
     That of a single step may be, and any that meets a filter it does not know.
     """
-    for subject, curve in _compared(evidence, "smaller_budget"):
+    for subject, curve in evidence.compared_with("smaller_budget"):
         about = evidence.attacks[subject["attack"]]
-        climbs = about["family"] == "iterative" and about["norm"] is not None
-        is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
+        is_stronger = (
+            about["family"] == ITERATIVE
+            and about["norm"] is not None
+            and is_white_box(subject["threat"], subject["filter"])
+        )
         yield _not_below(
             "monotone",
             subject,
             curve,
-            FAIL if climbs and is_white_box else WARN,
+            FAIL if is_stronger else WARN,
             "a budget fools {share} more or fewer than the next smaller one",
         )
 
 
 def iterative(evidence: Evidence) -> Iterator[Verdict]:
     """An iterative attack is at least as strong as a single step."""
-    for subject, curve in _compared(evidence, "single_step"):
+    for subject, curve in evidence.compared_with(SINGLE_STEP):
         yield _not_below("iterative", subject, curve, FAIL, "against a single step: {share}")
 
 
 def white_box(evidence: Evidence) -> Iterator[Verdict]:
     """Knowing the model is worth more than knowing another, and that more than noise."""
-    for against in ("transfer", "noise"):
-        for subject, curve in _compared(evidence, against):
+    for against in (TRANSFER, NOISE):
+        for subject, curve in evidence.compared_with(against):
             yield _not_below(
                 f"above_{against}", subject, curve, FAIL, f"against {against}: {{share}}"
             )
@@ -114,15 +118,15 @@ def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
     Some may: a gradient-free attack, which stops at the first success, that a random filter can
-    undo; and a single step, along a gradient that holds nearby only, since it is a stand-in's
+    undo; and a single step, along a gradient that holds nearby only, since it is a surrogate's
     (BPDA), or that of an autoencoder that was learnt, or against detectors, too, between which and
     the class it has to choose.
     """
-    for subject, curve in _compared(evidence, "blind"):
+    for subject, curve in evidence.compared_with(BLIND):
         family = evidence.attacks[subject["attack"]]["family"]
         about = evidence.filters.get(subject["filter"], {})
-        undone = family == "gradient_free" and about.get("random")
-        approximate = family == "single_step" and (
+        undone = family == GRADIENT_FREE and about.get("random")
+        approximate = family == SINGLE_STEP and (
             about.get("gradient") == "bpda" or about.get("learnt") or about.get("detectors")
         )
         otherwise = WARN if undone or approximate else FAIL
@@ -135,23 +139,22 @@ def unbounded(evidence: Evidence) -> Iterator[Verdict]:
     Through detectors, which reject what looks like no image, it is a hard search, and what is left
     only says that the attack could be stronger; and grey images may be rejected.
     """
-    for found in evidence.efforts:
-        watched = evidence.filters.get(found["cell"]["filter"], {}).get("detectors")
-        if found.get("unbounded_accuracy") is not None:
-            left, n = found["unbounded_accuracy"], found["n"]
-            low, _ = proportion_confint(round(left * n), n, method="wilson")
+    for found in evidence.attack_probes:
+        has_detectors = evidence.filters.get(found["cell"]["filter"], {}).get("detectors")
+        n = found["n"]
+        if found.get("n_unbounded") is not None:
+            left, (low, _) = found["unbounded_accuracy"], wilson(found["n_unbounded"], n)
             yield Verdict(
                 "unbounded",
                 found["cell"],
-                judged(low <= LEFT, WARN if watched else FAIL),
+                judged(low <= LEFT, WARN if has_detectors else FAIL),
                 left,
                 LEFT,
                 f"Without a bound on the perturbation the attack leaves {left:.1%} of {n} right: "
                 "more than a few mean that it stops too early, or that its gradient is masked.",
             )
-        if found.get("half_accuracy") is not None and not watched:
-            left, n = found["half_accuracy"], found["n"]
-            low, _ = proportion_confint(round(left * n), n, method="wilson")
+        if found.get("n_half") is not None and not has_detectors:
+            left, (low, _) = found["half_accuracy"], wilson(found["n_half"], n)
             yield Verdict(
                 "half_range",
                 found["cell"],
@@ -168,10 +171,10 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
 
     Noise that nobody works on, the control, is left out.
     """
-    for subject, curve in curves(evidence.cells):
+    for subject, curve in curves(evidence.tables["cells"]):
         about = evidence.attacks[subject["attack"]]
-        is_white_box = subject["threat"] == AWARE or subject["filter"] == NO_FILTER
-        if about["family"] != "fooling" or not about["effort"] or not is_white_box:
+        is_made = about["family"] == FOOLING and queries_model(FOOLING, about["spends"])
+        if not is_made or not is_white_box(subject["threat"], subject["filter"]):
             continue
         least = float(curve["attack_success"].min())
         yield Verdict(
@@ -187,7 +190,7 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
 
 def converged(evidence: Evidence) -> Iterator[Verdict]:
     """Trying twice as long changes little."""
-    for found in evidence.efforts:
+    for found in evidence.attack_probes:
         if found.get("errors") is not None:
             once, twice = found["errors"]
             yield Verdict(
@@ -219,10 +222,10 @@ def levelled(evidence: Evidence) -> Iterator[Verdict]:
 
     Not that of a search for the smallest perturbation, which starts over again and again.
     """
-    for found in evidence.efforts:
+    for found in evidence.attack_probes:
         about = evidence.attacks[found["cell"]["attack"]]
         losses = found.get("losses")
-        if not losses or about["norm"] is None or about["family"] != "iterative":
+        if not losses or about["norm"] is None or about["family"] != ITERATIVE:
             continue
         rise = max(losses) - losses[0]
         late = losses[-1] - losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else rise
@@ -240,11 +243,8 @@ def levelled(evidence: Evidence) -> Iterator[Verdict]:
 
 def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
     """An attack without gradients finds nothing that those with gradients missed."""
-    rows = evidence.worst_case.dropna(subset=["gradient_free_only"])
-    names = ["dataset", "model", "seed", "threat", "filter", "strength_name", "strength"]
-    for keys, group in rows.groupby(names, dropna=False, sort=False):
-        *others, name, value = keys
-        subject = dict(zip(names[:5], others, strict=True)) | {"strength": spelled(name, value)}
+    rows = evidence.tables["worst_case"].dropna(subset=["gradient_free_only"])
+    for subject, group in curves(rows):
         shares = group["gradient_free_only"].astype(float) / group["n"]
         worst = float(shares.max())
         budget = float(group["budget"].iloc[int(shares.to_numpy().argmax())])
@@ -257,10 +257,6 @@ def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
             f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to a gradient-free "
             "attack and to none that follows gradients: those are not as strong as they could be.",
         )
-
-
-def _compared(evidence: Evidence, against: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    return curves(evidence.paired[evidence.paired["against"] == against])
 
 
 def _not_below(

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from epsigma.checks.verdict import WARN, Evidence, Verdict, judged
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.verdict import WARN, Verdict, judged
 
 # How many times the rate of false positives that was asked for a detector may have.
 LOUD = 2.0
@@ -16,7 +17,7 @@ def scored_apart(evidence: Evidence) -> Iterator[Verdict]:
             continue
         counted, drawn = (
             table[table["filter"] == name] if len(table) else table
-            for table in (evidence.detection, evidence.detectors)
+            for table in (evidence.tables["detection"], evidence.tables["detectors"])
         )
         missing = [one for one in detectors if not len(drawn) or one not in set(drawn["detector"])]
         yield Verdict(
@@ -32,10 +33,11 @@ def scored_apart(evidence: Evidence) -> Iterator[Verdict]:
 
 def false_positives(evidence: Evidence) -> Iterator[Verdict]:
     """On clean test images a detector rejects about as many as on those its threshold is set by."""
-    if not len(evidence.detectors):
+    table = evidence.tables["detectors"]
+    if not len(table):
         return
     names = ["dataset", "model", "seed", "filter", "detector"]
-    for keys, rows in evidence.detectors.groupby(names, sort=False):
+    for keys, rows in table.groupby(names, sort=False):
         *where, detector = keys
         first, asked = rows.iloc[0], evidence.rates[str(detector)]
         yield Verdict(

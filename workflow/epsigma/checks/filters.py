@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence, Verdict, curves, judged
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, judged
 from epsigma.vocabulary import AWARE, NO_FILTER
 
 EXACT = 1e-5
@@ -16,7 +17,7 @@ IDENTITY = "identity"
 
 def formula(evidence: Evidence) -> Iterator[Verdict]:
     """An impulse and images come out of a filter as its definition says."""
-    for found in evidence.conformance:
+    for found in evidence.filter_probes:
         worst, allowed = found["formula_error"], EXACT + STANDARD_ERRORS * found["standard_error"]
         yield Verdict(
             "formula",
@@ -42,7 +43,7 @@ def formula(evidence: Evidence) -> Iterator[Verdict]:
 
 def response(evidence: Evidence) -> Iterator[Verdict]:
     """The spectrum of a linear filter's impulse response is its frequency response."""
-    for found in evidence.conformance:
+    for found in evidence.filter_probes:
         worst = found["response_error"]
         if worst is not None:
             yield Verdict(
@@ -63,7 +64,7 @@ def _is_identity(evidence: Evidence, name: str) -> bool:
 
 def changes(evidence: Evidence) -> Iterator[Verdict]:
     """A filter does something, and `none` and one that passes all do nothing."""
-    for found in evidence.conformance:
+    for found in evidence.filter_probes:
         changed = found["changed"]
         if _is_identity(evidence, found["cell"]["filter"]):
             holds, threshold, what = changed == 0, 0.0, "must not change any"
@@ -91,8 +92,7 @@ def changes(evidence: Evidence) -> Iterator[Verdict]:
 
 def applied(evidence: Evidence) -> Iterator[Verdict]:
     """A cell was scored through its filter: its margins are not those without it."""
-    rows = evidence.paired[evidence.paired["against"] == "none"]
-    for subject, curve in curves(rows):
+    for subject, curve in evidence.compared_with(NO_FILTER):
         if _is_identity(evidence, subject["filter"]):
             continue
         most = float(curve["largest_change"].max())
@@ -110,7 +110,7 @@ def applied(evidence: Evidence) -> Iterator[Verdict]:
 
 def attacked(evidence: Evidence) -> Iterator[Verdict]:
     """A filter is attacked by one who knows it, and by the means that it calls for."""
-    cells = evidence.cells
+    cells = evidence.tables["cells"]
     for name, about in evidence.filters.items():
         aware = cells[(cells["filter"] == name) & (cells["threat"] == AWARE)]
         needs = "EOT" if about["random"] else "BPDA" if about["gradient"] != "exact" else ""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from statsmodels.stats.proportion import proportion_confint
-
-from epsigma.checks.verdict import WARN, Evidence, Verdict, judged
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.verdict import WARN, Verdict, judged
+from epsigma.tables.intervals import wilson
 
 # Share of examples whose gradient may be zero or not finite.
 MASKED = 0.01
@@ -12,7 +12,7 @@ MASKED = 0.01
 
 def logits(evidence: Evidence) -> Iterator[Verdict]:
     """The attacked outputs are logits: softmax's saturate, and hide the gradient."""
-    for found in evidence.models:
+    for found in evidence.model_probes:
         share = found["probability_like"]
         yield Verdict(
             "logits",
@@ -27,7 +27,7 @@ def logits(evidence: Evidence) -> Iterator[Verdict]:
 
 def eval_mode(evidence: Evidence) -> Iterator[Verdict]:
     """The model is in eval mode, answers the same twice, and one image as in a batch."""
-    for found in evidence.models:
+    for found in evidence.model_probes:
         yield Verdict(
             "eval_mode",
             found["cell"],
@@ -50,8 +50,8 @@ def eval_mode(evidence: Evidence) -> Iterator[Verdict]:
 
 def above_chance(evidence: Evidence) -> Iterator[Verdict]:
     """The model has learnt the labels: on clean images it beats the most frequent class."""
-    for found in evidence.models:
-        low, _ = proportion_confint(found["n_correct"], found["n"], method="wilson")
+    for found in evidence.model_probes:
+        low, _ = wilson(found["n_correct"], found["n"])
         yield Verdict(
             "above_chance",
             found["cell"],
@@ -65,7 +65,7 @@ def above_chance(evidence: Evidence) -> Iterator[Verdict]:
 
 def gradients(evidence: Evidence) -> Iterator[Verdict]:
     """The loss has a gradient at the images, bare and through the filters: none is masked."""
-    for found in evidence.efforts:
+    for found in evidence.attack_probes:
         if found.get("lost_gradients") is None:
             continue
         share = found["lost_gradients"]

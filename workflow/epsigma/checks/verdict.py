@@ -1,22 +1,19 @@
-"""What a check says, and what it says it of."""
+"""What a check says, of what, and which figures a failure casts doubt on."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
-from epsigma.cell import Level
+from epsigma.cell import FIXED_LEVEL, Cell, Level
 from epsigma.vocabulary import BLIND
 
 PASS, WARN, FAIL = VERDICTS = ("pass", "warn", "fail")
 
-# Columns that say what a check looked at; empty where it looked at all there is.
-SUBJECT = ("dataset", "model", "seed", "threat", "attack", "filter", "strength")
-
-# How unlikely chance must be before a check says that one rate of a curve is below another. A study
-# has hundreds of curves, and none should fail for nothing.
-SIGNIFICANCE = 0.001
+# Columns that say what a check looked at, a cell or all cells of some sort; empty where it looked
+# at all there is. A verdict is of all budgets.
+SUBJECT = tuple(field.name for field in fields(Cell) if field.name != "budget")
 
 
 @dataclass(frozen=True)
@@ -52,51 +49,15 @@ class Verdict:
         }
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the checks look at.
-
-    Args:
-        cells: `cells.csv`.
-        paired: `paired.csv`.
-        worst_case: `worst_case.csv`.
-        attacks: of each attack, `family` and `norm`.
-        filters: of each filter, `kind`, `gradient`, `random`, the `detectors` that look at what it
-            is given, and whether some of it is `learnt`.
-        models: what `epsigma.stages.probe.probe_model` found, a dict a model and seed.
-        conformance: what `probe_filter` found, a dict a filter and strength.
-        efforts: what `probe_attack` found, a dict an attack and target.
-        detection: `detection.csv`.
-        detectors: `detectors.csv`.
-        rates: of each detector, the share of false positives that it was to have.
-    """
-
-    cells: pd.DataFrame
-    paired: pd.DataFrame
-    worst_case: pd.DataFrame
-    attacks: Mapping[str, Mapping[str, Any]]
-    filters: Mapping[str, Mapping[str, Any]]
-    models: list[dict[str, Any]] = field(default_factory=list)
-    conformance: list[dict[str, Any]] = field(default_factory=list)
-    efforts: list[dict[str, Any]] = field(default_factory=list)
-    detection: pd.DataFrame = field(default_factory=pd.DataFrame)
-    detectors: pd.DataFrame = field(default_factory=pd.DataFrame)
-    rates: Mapping[str, float] = field(default_factory=dict)
-
-
 def judged(holds: bool, otherwise: str = FAIL) -> str:
     """Return `pass` if it holds, else what the check says otherwise."""
     return PASS if holds else otherwise
 
 
-def curves(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Group the rows of a table of cells by curve: by what they share but for the budget."""
-    names = [name for name in SUBJECT if name != "strength"]
-    for keys, rows in table.groupby(
-        [*names, "strength_name", "strength"], dropna=False, sort=False
-    ):
-        *others, name, value = keys
-        yield dict(zip(names, others, strict=True)) | {"strength": spelled(name, value)}, rows
+def tabulate_verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
+    """Put verdicts into a table, failures first, then warnings."""
+    ordered = sorted(found, key=lambda verdict: -VERDICTS.index(verdict.verdict))
+    return pd.DataFrame([verdict.row for verdict in ordered]).astype({"seed": "Int64"})
 
 
 def concerns(
@@ -118,27 +79,30 @@ def concerns(
     are_worst_cases = "attack" not in table
     names = [name for name in SUBJECT if name in table and name != "strength"]
     strengths = pd.Series(
-        [spelled(*pair) for pair in zip(table["strength_name"], table["strength"], strict=True)],
+        [
+            spell_strength(*pair)
+            for pair in zip(table["strength_name"], table["strength"], strict=True)
+        ],
         table.index,
         dtype=object,
     )
     for _, row in checks[checks["verdict"] == FAIL].iterrows():
-        mine = pd.Series(True, table.index)
+        concerned = pd.Series(True, table.index)
         for name in names:
             reaches_aware = are_worst_cases and name == "threat" and row[name] == BLIND
             if not pd.isna(row[name]) and not reaches_aware:
-                mine &= table[name] == row[name]
+                concerned &= table[name] == row[name]
         if are_worst_cases and norms and not pd.isna(row["attack"]):
-            mine &= table["norm"] == norms[row["attack"]]
+            concerned &= table["norm"] == norms[row["attack"]]
         if not pd.isna(row["strength"]):
-            mine &= strengths == row["strength"]
-        doubt |= mine
+            concerned &= strengths == row["strength"]
+        doubt |= concerned
     return doubt
 
 
-def spelled(name: Any, value: Any) -> str:
-    """Spell a strength as paths do."""
-    return str(Level(None, None) if pd.isna(value) else Level(str(name), float(value)))
+def spell_strength(name: Any, value: Any) -> str:
+    """Spell a strength of a table as paths do."""
+    return str(FIXED_LEVEL if pd.isna(value) else Level(str(name), float(value)))
 
 
 def name_verdict(row: "pd.Series[Any]") -> str:

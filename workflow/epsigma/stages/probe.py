@@ -77,7 +77,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     """Hold a filter against its definition.
 
     Args:
-        job: its settings are the `filter`, how to make it, and `passes_all`, the
+        job: its settings are the `filter`, how to make it, and `identity_parameters`, the
             hyper-parameters with which it changes nothing.
         test: clean test images.
         facts: JSON to write: `changed`, how far it moves a pixel of the test images;
@@ -88,7 +88,7 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
     with job.logged():
         images = read_clean(test, CPU).images[:IMAGES]
         generator = seeded_generator(job, CPU, "filter")
-        settings, passes_all = job.settings["filter"], job.settings["passes_all"]
+        settings, identity_parameters = job.settings["filter"], job.settings["identity_parameters"]
         module = build_filter(settings, generator)
         impulse = torch.zeros_like(images[:1])
         height, width = images.shape[-2:]
@@ -96,8 +96,8 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
         probes = torch.cat([impulse, images[:20]])
         found = conformance(module, probes)
         everything = None
-        if passes_all:
-            wide = {**settings, "parameters": {**settings["parameters"], **passes_all}}
+        if identity_parameters:
+            wide = {**settings, "parameters": {**settings["parameters"], **identity_parameters}}
             everything = _distance(build_filter(wide, generator)(images), images)
         write_json(
             facts,
@@ -179,11 +179,12 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
 
     Args:
         job: its settings are those of `epsigma.stages.attack.attack` at a budget in the middle
-            of the grid, and `norm`, `family`, `swept`, `effort` and `traced` of the attack's kind.
+            of the grid, and `norm`, `family`, `swept`, `spends` and `traced` of the attack's kind.
         test: clean test images.
         checkpoint: of the classifier.
         facts: JSON to write: `n`, `chance`, `budget`; of an iterative attack `unbounded_accuracy`
-            (unless it is one of the features' number) and, in ℓ∞, `half_accuracy` (at ε = 0.5); of
+            (unless it is one of the features' number) and, in ℓ∞, `half_accuracy` (at ε = 0.5),
+            with the counts `n_unbounded` and `n_half` of what is still right; of
             one that can try longer `effort`, `tried`, and with its effort and twice that `errors`,
             the rates at which it gets what it wants, and `sizes`, the mean ℓ2 norms where it does
             (null if nowhere, and of fooling images); of one that is traced `losses`, the mean loss
@@ -202,9 +203,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         generator = seeded_generator(job, CPU, "attack")
         bare: nn.Module = load_classifier(checkpoint, settings["model"], CPU)
         model = build_target(settings, bare, generator)
-        parameters, swept, effort = how["parameters"], settings["swept"], settings["effort"]
+        parameters, swept, effort = how["parameters"], settings["swept"], settings["spends"]
 
-        def rate(**changed: Any) -> tuple[float, float | None]:
+        def rate(**changed: Any) -> tuple[float, float | None, int]:
             """How often the attack gets what it wants, and the mean ℓ2 norm where it does."""
             made, measures = make_set(how, generator, model, clean.images, rows, **changed)
             aimed = rows.targets
@@ -218,7 +219,12 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             if "fooling" in how:
                 reached &= probability >= parameters[swept]
             size = float(measures["l2"][reached].mean())
-            return float(reached.float().mean()), None if math.isnan(size) else size
+            count = int(reached.sum())
+            return float(reached.float().mean()), None if math.isnan(size) else size, count
+
+        def leave(accuracy: str, count: str, reached: tuple[float, float | None, int]) -> None:
+            """Note what the attack leaves right."""
+            found[accuracy], found[count] = 1 - reached[0], found["n"] - reached[2]
 
         found: dict[str, Any] = {
             "cell": job.cell,
@@ -232,16 +238,16 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             once = rate(**traced)
             twice = rate(**{effort: 2 * parameters[effort]})
             found["effort"], found["tried"] = effort, [parameters[effort], 2 * parameters[effort]]
-            found["errors"], found["sizes"] = zip(once, twice, strict=True)
+            found["errors"], found["sizes"], _ = zip(once, twice, strict=True)
             if traced:
                 found["steps"], found["losses"] = trace.thinned(POINTS)
         if settings["family"] == "iterative" and settings["norm"] in LIMITS:
             limit = LIMITS[settings["norm"]](clean.images[0].numel())
-            found["unbounded_accuracy"] = 1 - rate(**{swept: limit})[0]
+            leave("unbounded_accuracy", "n_unbounded", rate(**{swept: limit}))
             if settings["norm"] == "linf":
-                found["half_accuracy"] = 1 - rate(**{swept: 0.5})[0]
+                leave("half_accuracy", "n_half", rate(**{swept: 0.5}))
         elif settings["family"] == "iterative" and settings["norm"] is None:
-            found["unbounded_accuracy"] = 1 - (found["errors"][0] if effort else rate()[0])
+            leave("unbounded_accuracy", "n_unbounded", once if effort else rate())
         if "loss" in parameters:
             given, labels = rows.of(clean.images), rows.labels
             gradient, _ = input_gradient(model, given, labels, parameters["loss"])

@@ -5,27 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.tables.intervals import wilson
+from epsigma.cell import CELL_COLUMNS
+from epsigma.tables.intervals import add_rate, with_bounds
 
+# A stable interface: others read this table.
 COLUMNS = [
-    "dataset",
-    "model",
-    "seed",
-    "threat",
-    "attack",
-    "budget_name",
-    "budget",
-    "filter",
-    "strength_name",
-    "strength",
+    *CELL_COLUMNS,
     "n",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
+    *with_bounds("accuracy"),
     "n_correct_clean",
-    "attack_success",
-    "attack_success_low",
-    "attack_success_high",
+    *with_bounds("attack_success"),
     "linf",
     "l2",
     "l0",
@@ -34,11 +23,12 @@ COLUMNS = [
     "outside_max",
     "changed_max",
     "confidence",
+    "n_correct",
+    "n_fooled",
 ]
-
-
-# What follows them where the study asks for it: with 8 bits a value, and where detectors look on.
-RATES = (
+RATES = (("accuracy", "n_correct", "n"), ("attack_success", "n_fooled", "n_correct_clean"))
+# What follows them where the study asks for it: with 8 bits a value, and with detectors.
+OPTIONAL_RATES = (
     ("accuracy_8bit", "n_correct_8bit", "n"),
     ("attack_success_8bit", "n_fooled_8bit", "n_correct_clean"),
     ("rejected", "n_rejected", "n"),
@@ -52,22 +42,12 @@ def tabulate_cells(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
         rows: as `epsigma.stages.evaluate.evaluate` writes them.
 
     Returns:
-        The columns `COLUMNS`, and those of `RATES` of which a cell has the count. Intervals are
-        Wilson's (1927), 95 %, and empty where the rate is.
+        The columns `COLUMNS`, and those of `OPTIONAL_RATES` of which a cell has the count, each
+        with its count. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
     """
     cells = pd.DataFrame(rows)
-    more = [(rate, count, n) for rate, count, n in RATES if count in cells]
-    for rate, count, n in more:
-        cells[rate] = cells[count] / cells[n].where(cells[n] > 0)
-    for rate, count, n in (
-        ("accuracy", "n_correct", "n"),
-        ("attack_success", "n_fooled", "n_correct_clean"),
-        *more,
-    ):
-        # Of no trials there is no rate: 0 of 1, then blanked.
-        trials = cells[n].clip(lower=1)
-        bounds = wilson(cells[count].astype(float), trials)
-        for bound, values in zip(("low", "high"), bounds, strict=True):
-            cells[f"{rate}_{bound}"] = pd.Series(values, cells.index).where(cells[n] > 0)
-    names = [f"{rate}{bound}" for rate, _, _ in more for bound in ("", "_low", "_high")]
+    optional = [rate for rate in OPTIONAL_RATES if rate[1] in cells]
+    for rate in (*RATES, *optional):
+        add_rate(cells, *rate)
+    names = [name for rate, count, _ in optional for name in (*with_bounds(rate), count)]
     return cells[[*COLUMNS, *names]]

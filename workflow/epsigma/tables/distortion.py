@@ -1,18 +1,42 @@
-"""What attacks cost that look for the smallest perturbation, and what fooling images come to."""
+"""`distortion.csv`: what attacks take that aim at classes, or keep their perturbation small."""
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from epsigma.cell import CELL_COLUMNS
+from epsigma.tables.intervals import add_rate
+from epsigma.tables.scores import Columns, Scores
 
 # Measures of a perturbation that are compared with the literature's.
 MEASURES = ("l2", "changed")
 
-Columns = dict[str, NDArray[Any]]
+
+def tabulate_distortion(scores: Scores) -> pd.DataFrame:
+    """Tabulate the success and the distortion of attacks that aim, or minimise a norm.
+
+    Returns:
+        A row a cell: where it is; `targeted`; what `measure_distortion` returns; and `success`,
+        n_reached / n, with its Wilson interval.
+    """
+    rows = [
+        {
+            **cell.columns,
+            "targeted": scores.attacks[cell.attack].targeted,
+            **measure_distortion(scores.ledger(cell)),
+        }
+        for cell in scores.cells
+        if scores.attacks[cell.attack].has_distortion
+    ]
+    columns = [*CELL_COLUMNS, "targeted", "n", "n_reached", "n_worst"]
+    columns += [f"{name}{of}" for name in MEASURES for of in ("", "_all", "_best", "_worst")]
+    return add_rate(pd.DataFrame(rows, columns=columns), "success", "n_reached")
 
 
-def distortion(columns: Columns) -> dict[str, Any]:
-    """Condense the ledger of an attack that aims at classes, or that keeps its perturbation small.
+def measure_distortion(columns: Columns) -> dict[str, Any]:
+    """Condense the ledger of an attack that aims at classes, or that minimises a norm.
 
     Only rows of examples count that the model, unfiltered, gets right when clean.
 
@@ -22,9 +46,9 @@ def distortion(columns: Columns) -> dict[str, Any]:
     Returns:
         `n`, the rows, and `n_reached`, those that the model gives the class aimed at (of an
         untargeted attack, any wrong one); of `l2` and `changed` (the share of features) the mean
-        over these, as `…_all` over all rows, as `…_best` over examples, each with the reached
-        class that was cheapest, and as `…_worst` over examples of which every class was reached,
-        each with the dearest; `n_worst`, how many these are. A mean over nothing is NaN.
+        over these, as `…_all` over all rows, as `…_best` over examples, each with the easiest
+        class that was reached, and as `…_worst` over examples of which every class was reached,
+        each with the hardest; `n_worst`, how many these are. A mean over nothing is NaN.
     """
     right = columns["correct_clean"]
     reached = columns.get("reached", ~columns["correct"])[right]
@@ -47,32 +71,6 @@ def distortion(columns: Columns) -> dict[str, Any]:
             f"{name}_best": _mean(best[np.isfinite(best)]),
             f"{name}_worst": _mean(worst[everywhere]),
         }
-    return found
-
-
-def acceptance(columns: Columns) -> list[dict[str, Any]]:
-    """Count the fooling images of each class that the model accepts.
-
-    Args:
-        columns: of a ledger of fooling images.
-
-    Returns:
-        A dict a class: `target`; `n` images; `n_accepted`, named as the target with the confidence
-        that was asked for; `n_named`, named so with any; `confidence`, the median probability of
-        the class that is named.
-    """
-    found = []
-    for target in np.unique(columns["target"]):
-        mine = columns["target"] == target
-        found.append(
-            {
-                "target": int(target),
-                "n": int(mine.sum()),
-                "n_accepted": int((~columns["correct"][mine]).sum()),
-                "n_named": int(columns["reached"][mine].sum()),
-                "confidence": float(np.median(columns["probability"][mine])),
-            }
-        )
     return found
 
 

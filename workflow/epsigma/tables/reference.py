@@ -239,17 +239,17 @@ def scoreboard(study: Study, published: Sequence[Published] = PUBLISHED) -> pd.D
 
 def _measured(study: Study, figure: Published) -> Iterator[dict[str, Any]]:
     """Look up what a study has of a published figure."""
-    for name, table, columns in _places(study, figure):
+    for name, table, columns in _lookups(study, figure):
         of_model = table["model"].map(study.models).isin(figure.model)
-        mine = table[of_model & (table["dataset"].map(study.datasets) == "mnist")]
-        mine = mine[mine["filter"] == NO_FILTER]
+        rows = table[of_model & (table["dataset"].map(study.datasets) == "mnist")]
+        rows = rows[rows["filter"] == NO_FILTER]
         if name is not None:
-            mine = mine[
-                (mine["attack"] == name)
-                & (mine["threat"] == BLIND)
-                & (mine["budget"] == figure.budget)
+            rows = rows[
+                (rows["attack"] == name)
+                & (rows["threat"] == BLIND)
+                & (rows["budget"] == figure.budget)
             ]
-        for _, row in mine.iterrows():
+        for _, row in rows.iterrows():
             # A column that is not there (a mean has no interval) is no number.
             ours, low, high = (float(row.get(column, float("nan"))) for column in columns)
             if figure.quantity == "error":
@@ -266,7 +266,7 @@ def _measured(study: Study, figure: Published) -> Iterator[dict[str, Any]]:
             }
 
 
-def _places(
+def _lookups(
     study: Study, figure: Published
 ) -> Iterator[tuple[str | None, pd.DataFrame, tuple[str, str, str]]]:
     """Name the attacks, the table and its columns that a figure is to be looked up in."""

@@ -1,0 +1,33 @@
+"""Stage gate: stop if a check failed."""
+
+from epsigma.checks.verdict import FAIL, VERDICTS, name_verdict
+from epsigma.job import Job
+from epsigma.storage.files import write_text
+from epsigma.tables.reading import read_table
+
+
+def gate(job: Job, *, checks: str, verdict: str) -> None:
+    """Stop if a check failed.
+
+    Args:
+        job: its settings say whether the study is `strict`.
+        checks: `checks.csv`.
+        verdict: text to write: how many checks passed, and what failed.
+
+    Raises:
+        ValueError: if a check failed and the study is strict; the message names the failures.
+    """
+    with job.logged():
+        table = read_table(checks)
+        counts = table["verdict"].value_counts()
+        head = ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS)
+        failed = table[table["verdict"] == FAIL]
+        lines = [f"  {name_verdict(row)}: {row['sentence']}" for _, row in failed.iterrows()]
+        text = "\n".join([f"{len(table)} checks: {head}", *lines])
+        if lines and job.settings["strict"]:
+            raise ValueError(
+                f"{text}\nAll tables and figures are written, and {checks} has every verdict. "
+                "Don't publish what failed; `strict: false` in the configuration lets the run end "
+                "well all the same."
+            )
+        write_text(verdict, text + "\n")

@@ -1,0 +1,238 @@
+"""What the ledgers of a study say, read once: what every table is made of."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epsigma.cell import FIXED_LEVEL, Cell, Level
+from epsigma.storage.ledgers import read_cell, read_ledger
+from epsigma.tables.reading import read_table
+from epsigma.vocabulary import FOOLING, queries_model
+
+Bools = NDArray[np.bool_]
+# A ledger, column by column.
+Columns = dict[str, NDArray[Any]]
+# What is read of every ledger.
+SCORED = ["index", "label", "correct", "margin"]
+# What clean images are scored by: data set, model, seed, filter and strength.
+Defence = tuple[str, str, int, str, Level]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What tables know of an attack: fields of its kind, and what a transfer is from.
+
+    `source` is the attack that a transfer takes over, `source_model` the model that it is made on;
+    `targeted` says whether it aims at classes.
+    """
+
+    family: str
+    norm: str | None
+    source: str | None = None
+    minimises: str | None = None
+    targeted: bool = False
+    spends: str | None = None
+    source_model: str | None = None
+
+    @property
+    def queries_model(self) -> bool:
+        """Whether it evaluates the model that it is scored on."""
+        return queries_model(self.family, self.spends)
+
+    @property
+    def is_fooling(self) -> bool:
+        """Whether it makes images of its own, that are of no class."""
+        return self.family == FOOLING
+
+    @property
+    def has_distortion(self) -> bool:
+        """Whether it aims at classes or keeps its perturbation small."""
+        return not self.is_fooling and (self.targeted or self.minimises is not None)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of the examples of a cell.
+
+    Args:
+        fooled: (N,), which are misclassified, aimed at any class.
+        margin: (N,), logit of the label minus the largest other; the smallest of the classes
+            that were aimed at.
+        index: (N,), which of the test set's they are, ascending.
+        label: (N,), the true classes.
+        fooled_8bit: (N,), which are misclassified when rounded to 8 bits; None if not asked.
+    """
+
+    fooled: Bools
+    margin: NDArray[np.float32]
+    index: NDArray[np.int32]
+    label: NDArray[np.int16]
+    fooled_8bit: Bools | None = None
+
+    @classmethod
+    def of(cls, columns: Columns) -> "Scored":
+        """Reduce a ledger's rows to examples."""
+        index, first = np.unique(columns["index"], return_index=True)
+        fooled, margin = ~columns["correct"], columns["margin"]
+        rounded = ~columns["correct_8bit"] if "correct_8bit" in columns else None
+        if len(index) < len(fooled):
+            fooled = np.logical_or.reduceat(fooled, first)
+            margin = np.minimum.reduceat(margin, first)
+            rounded = None if rounded is None else np.logical_or.reduceat(rounded, first)
+        return cls(fooled, margin, index, columns["label"][first], rounded)
+
+    def among(self, index: NDArray[np.int32]) -> "Scored":
+        """Leave out the examples that are not listed."""
+        if len(index) == len(self.index):
+            return self
+        here = np.isin(self.index, index)
+        rounded = None if self.fooled_8bit is None else self.fooled_8bit[here]
+        return Scored(
+            self.fooled[here], self.margin[here], self.index[here], self.label[here], rounded
+        )
+
+
+def on_common_examples(scored: Sequence[Scored]) -> list[Scored]:
+    """Leave out the examples that not all of some cells have."""
+    first, *others = scored
+    if all(np.array_equal(first.index, one.index) for one in others):
+        return list(scored)
+    index = reduce(np.intersect1d, [one.index for one in scored])
+    return [one.among(index) for one in scored]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the ledgers of a study say.
+
+    Args:
+        cells: what became of the examples of each cell, in the order of the study.
+        clean: the same of the clean images, by what they were scored by.
+        attacks: what is known of them, by name.
+        detectors: the filters that have detectors.
+        defends: of each model the undefended one that it is a variant of; None if of none.
+        table: `cells.csv`.
+        ledgers: ledgers with all columns, of the cells of which some table needs more than `cells`.
+        clean_ledgers: the same of the clean images, where there are detectors.
+        paths: of the ledgers of all cells.
+    """
+
+    cells: Mapping[Cell, Scored]
+    clean: Mapping[Defence, Scored]
+    attacks: Mapping[str, Attack]
+    detectors: Collection[str] = ()
+    defends: Mapping[str, str | None] = field(default_factory=dict)
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ledgers: Mapping[Cell, Columns] = field(default_factory=dict)
+    clean_ledgers: Mapping[Defence, Columns] = field(default_factory=dict)
+    paths: Mapping[Cell, str] = field(default_factory=dict)
+
+    def ledger(self, cell: Cell) -> Columns:
+        """Return all columns of a cell's ledger."""
+        return self.ledgers[cell] if cell in self.ledgers else read_ledger(self.paths[cell])
+
+    def cells_with_detectors(self) -> list[Cell]:
+        """List the cells in which detectors may reject an image, but for fooling images."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.filter in self.detectors and not self.attacks[cell.attack].is_fooling
+        ]
+
+    def curves(self) -> dict[Cell, list[Cell]]:
+        """Group the cells that differ in their budget only.
+
+        Returns:
+            Under what they share, a cell without a budget, those with one, by ascending budget.
+        """
+        curves: dict[Cell, list[Cell]] = {}
+        for cell in self.cells:
+            if cell.budget != FIXED_LEVEL:
+                curves.setdefault(replace(cell, budget=FIXED_LEVEL), []).append(cell)
+        return {curve: sorted(cells, key=budget_of) for curve, cells in curves.items()}
+
+
+def budget_of(cell: Cell) -> float:
+    """Return the value of a cell's budget; 0 if it has none."""
+    return cell.budget.value or 0.0
+
+
+def defence_of(cell: Cell) -> Defence:
+    """Return what clean images are scored by, to be compared with a cell."""
+    return cell.dataset, cell.model, cell.seed, cell.filter, cell.strength
+
+
+def read_scores(
+    settings: Mapping[str, Any], *, cells: str, ledgers: Sequence[str], clean: Sequence[str]
+) -> Scores:
+    """Read the ledgers of a study.
+
+    Args:
+        settings: `attacks`, the fields of `Attack` by name; `filters`, of each its `detectors`;
+            `defends`, see `Scores`; and whether images were also scored with 8 bits
+            (`requantise`).
+        cells: `cells.csv`.
+        ledgers: of all cells, in the order of the study.
+        clean: ledgers of the clean images, through every filter.
+
+    Raises:
+        ValueError: if a ledger is damaged; the message names it.
+    """
+    attacks = {name: Attack(**about) for name, about in settings["attacks"].items()}
+    detectors = {name for name, about in settings["filters"].items() if about["detectors"]}
+    paths = {Cell.from_wildcards(read_cell(path)): path for path in ledgers}
+    scored, more = _read_cells(paths, attacks, detectors, settings["requantise"])
+    clean_scored, clean_more = _read_clean(clean, detectors)
+    return Scores(
+        cells=scored,
+        clean=clean_scored,
+        attacks=attacks,
+        detectors=detectors,
+        defends=settings["defends"],
+        table=read_table(cells),
+        ledgers=more,
+        clean_ledgers=clean_more,
+        paths=paths,
+    )
+
+
+def _read_cells(
+    paths: Mapping[Cell, str],
+    attacks: Mapping[str, Attack],
+    detectors: Collection[str],
+    requantise: bool,
+) -> tuple[dict[Cell, Scored], dict[Cell, Columns]]:
+    """Read the ledgers of cells: what became of the examples, and of some cells all columns."""
+    scored, ledgers = {}, {}
+    for cell, path in paths.items():
+        attack = attacks[cell.attack]
+        if attack.is_fooling or attack.has_distortion or cell.filter in detectors:
+            ledgers[cell] = columns = read_ledger(path)
+        else:
+            columns = read_ledger(path, [*SCORED, *(["correct_8bit"] if requantise else [])])
+        scored[cell] = Scored.of(columns)
+    return scored, ledgers
+
+
+def _read_clean(
+    paths: Sequence[str], detectors: Collection[str]
+) -> tuple[dict[Defence, Scored], dict[Defence, Columns]]:
+    """Read the ledgers of clean images; with detectors, all columns."""
+    scored, ledgers = {}, {}
+    for path in paths:
+        about = read_cell(path)
+        defence = (
+            *(about["dataset"], about["model"], int(about["seed"]), about["filter"]),
+            Level.parse(about["strength"]),
+        )
+        if about["filter"] in detectors:
+            ledgers[defence] = columns = read_ledger(path)
+        else:
+            columns = read_ledger(path, SCORED)
+        scored[defence] = Scored.of(columns)
+    return scored, ledgers
