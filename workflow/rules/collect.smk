@@ -32,7 +32,7 @@ rule statistics:
         classes="results/tables/classes.csv",
         worst_case=report(
             "results/tables/worst_case.csv",
-            caption="../report/worst_case_table.rst",
+            caption="../report/worst_case.rst",
             category="Tables",
             labels={"table": "worst case over attacks"},
         ),

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 # One core a cell; Snakemake runs the cells in parallel. Set before torch is first imported, it
 # also makes results independent of how many cores there are.
@@ -32,6 +31,13 @@ from snakemake.logging import logger
 
 from epsigma import cell, configuration, vocabulary
 from epsigma.plan import grid
+from epsigma.plan.figures import (
+    draw_modules,
+    draw_settings,
+    figure_paths,
+    figures_of,
+    filter_rules,
+)
 from epsigma.datasets.source import fingerprint, locate
 from epsigma.forkserver import ForkServer
 from epsigma.storage.digest import code_digest, missing_packages

@@ -44,53 +44,62 @@ rule defences:
 
 
 rule draw_defences:
-    """Draw what defences keep against what they cost."""
+    """Draw the figures of a data set: what defences keep against what they cost."""
     input:
         defences="results/tables/defences.csv",
     output:
-        figure=report(
-            "results/figures/{dataset}/defences.svg",
-            caption="../report/defences_figure.rst",
-            category="Defences on {dataset}",
-            labels={"figure": "accuracy against cost"},
-        ),
-        png="results/figures/{dataset}/defences.png",
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{name}.svg",
+                caption=f"../report/dataset_{name}.rst",
+                category="Defences on {dataset}",
+                labels={"figure": figure.label},
+            )
+            for name, figure in figures_of("dataset").items()
+        ],
+        png=expand("results/figures/{{dataset}}/{name}.png", name=figures_of("dataset")),
     log:
         "logs/figures/{dataset}/defences.log",
     params:
-        settings={},
-        code=code_digest("epsigma.stages.draw"),
+        settings=draw_settings(figures_of("dataset")),
+        code=code_digest(*draw_modules(figures_of("dataset"))),
     run:
         run_apart(
-            "epsigma.stages.draw:draw_defences",
+            "epsigma.stages.draw:draw",
             job(wildcards, params, log),
             **input,
-            figure=output.figure,
+            figures=output.figures,
         )
 
 
 rule draw_detectors:
-    """Draw the ROC curves of the detectors of a model."""
+    """Draw the figures of the detectors of a model."""
     input:
-        curves="results/tables/roc.csv",
+        roc="results/tables/roc.csv",
         detectors="results/tables/detectors.csv",
     output:
-        roc=report(
-            "results/figures/{dataset}/{model}/detectors.svg",
-            caption="../report/roc.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "all", "filter": "all", "figure": "ROC of the detectors"},
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
+                caption=f"../report/model_{name}.rst",
+                category="Figures, {model} on {dataset}",
+                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
+            )
+            for name, figure in figures_of("model", detectors=True).items()
+        ],
+        png=expand(
+            "results/figures/{{dataset}}/{{model}}/{name}.png",
+            name=figures_of("model", detectors=True),
         ),
-        png="results/figures/{dataset}/{model}/detectors.png",
     log:
         "logs/figures/{dataset}/{model}/detectors.log",
     params:
-        settings={"seed": STUDY["seeds"][0]},
-        code=code_digest("epsigma.stages.draw"),
+        settings=draw_detectors_settings(),
+        code=code_digest(*draw_modules(figures_of("model", detectors=True))),
     run:
         run_apart(
-            "epsigma.stages.draw:draw_detectors",
+            "epsigma.stages.draw:draw",
             job(wildcards, params, log),
             **input,
-            roc=output.roc,
+            figures=output.figures,
         )

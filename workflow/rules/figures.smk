@@ -39,76 +39,39 @@ rule spectrum:
 
 
 rule draw_attack:
-    """Draw an attack: accuracy and success over its budget, and spectra."""
+    """Draw the figures of an attack on a model."""
     input:
         cells="results/tables/cells.csv",
         fallen="results/tables/fallen.csv",
         checks="results/tables/checks.csv",
-        curves=first_seed("results/{dataset}/{model}/seed~{seed}/spectrum/blind/{attack}.csv"),
-        efforts=probes_of_attack,
+        spectrum=first_seed("results/{dataset}/{model}/seed~{seed}/spectrum/blind/{attack}.csv"),
+        probes=probes_of_attack,
     output:
-        accuracy=report(
-            "results/figures/{dataset}/{model}/{attack}/accuracy.svg",
-            caption="../report/accuracy_by_budget.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "none", "figure": "accuracy over budget"},
-        ),
-        success=report(
-            "results/figures/{dataset}/{model}/{attack}/success.svg",
-            caption="../report/success_by_budget.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "all", "figure": "attack success over budget"},
-        ),
-        spectrum=report(
-            "results/figures/{dataset}/{model}/{attack}/spectrum.svg",
-            caption="../report/spectrum.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "all", "figure": "spectra and responses"},
-        ),
-        threats=report(
-            "results/figures/{dataset}/{model}/{attack}/threats.svg",
-            caption="../report/threats.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "all", "figure": "blind against aware"},
-        ),
-        smallest=report(
-            "results/figures/{dataset}/{model}/{attack}/smallest.svg",
-            caption="../report/smallest_of_attack.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "all", "figure": "smallest budgets"},
-        ),
-        convergence=report(
-            "results/figures/{dataset}/{model}/{attack}/convergence.svg",
-            caption="../report/convergence.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "{attack}", "filter": "all", "figure": "convergence"},
-        ),
-        png=multiext(
-            "results/figures/{dataset}/{model}/{attack}/",
-            "accuracy.png",
-            "success.png",
-            "spectrum.png",
-            "threats.png",
-            "smallest.png",
-            "convergence.png",
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{name}.svg",
+                caption=f"../report/attack_{name}.rst",
+                category="Figures, {model} on {dataset}",
+                labels={"attack": "{attack}", "filter": figure.filter, "figure": figure.label},
+            )
+            for name, figure in figures_of("attack").items()
+        ],
+        png=expand(
+            "results/figures/{{dataset}}/{{model}}/{{attack}}/{name}.png",
+            name=figures_of("attack"),
         ),
     log:
         "logs/figures/{dataset}/{model}/{attack}.log",
     params:
-        settings=draw_settings,
+        settings=draw_attack_settings,
         made_of=lambda wildcards: digest(probes_of_attack(wildcards)),
-        code=code_digest("epsigma.stages.draw"),
+        code=code_digest(*draw_modules(figures_of("attack"))),
     run:
         run_apart(
-            "epsigma.stages.draw:draw_attack",
+            "epsigma.stages.draw:draw",
             job(wildcards, params, log),
             **input,
-            accuracy=output.accuracy,
-            success=output.success,
-            spectrum=output.spectrum,
-            threats=output.threats,
-            smallest=output.smallest,
-            convergence=output.convergence,
+            figures=output.figures,
         )
 
 
@@ -120,7 +83,7 @@ rule card:
         fooling="results/tables/fooling.csv",
         checks="results/tables/checks.csv",
         convergence="results/figures/{dataset}/{model}/{attack}/convergence.svg",
-        efforts=probes_of_attack,
+        probes=probes_of_attack,
     output:
         card=report(
             "results/cards/{dataset}/{model}/{attack}.html",
@@ -140,96 +103,79 @@ rule card:
         make_card(job(wildcards, params, log), **input, **output)
 
 
-for rule_name, group in filter_groups().items():
+for planned in filter_rules(CELLS):
 
     rule:
-        """Draw every filter against an attack: accuracy over its strength, and the gallery."""
+        """Draw the figures of every filter against an attack."""
         name:
-            rule_name
+            planned.name
         input:
             cells="results/tables/cells.csv",
             checks="results/tables/checks.csv",
-            images=expand(
+            galleries=expand(
                 first_seed(
                     "results/{{dataset}}/{{model}}/seed~{seed}/gallery/blind/{{attack}}/{filter}.safetensors"
                 ),
-                filter=group.filters,
+                filter=planned.filters,
             ),
         output:
-            accuracy=[
+            figures=[
                 report(
-                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/accuracy.svg",
-                    caption="../report/accuracy_of_filter.rst",
+                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{name}.svg",
+                    caption=f"../report/filter_{name}.rst",
                     category="Figures, {model} on {dataset}",
-                    labels={
-                        "attack": "{attack}",
-                        "filter": filter,
-                        "figure": "accuracy over strength",
-                    },
+                    labels={"attack": "{attack}", "filter": filter, "figure": figure.label},
                 )
-                for filter in group.filters
-            ],
-            gallery=[
-                report(
-                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/gallery.svg",
-                    caption="../report/gallery_of_filter.rst",
-                    category="Figures, {model} on {dataset}",
-                    labels={"attack": "{attack}", "filter": filter, "figure": "gallery"},
-                )
-                for filter in group.filters
+                for filter in planned.filters
+                for name, figure in figures_of("filter").items()
             ],
             png=expand(
-                "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{figure}.png",
-                filter=group.filters,
-                figure=["accuracy", "gallery"],
+                "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{name}.png",
+                filter=planned.filters,
+                name=figures_of("filter"),
             ),
         log:
             "logs/figures/{dataset}/{model}/{attack}.filters.log",
         wildcard_constraints:
-            **group.constraints,
+            **planned.constraints,
         params:
             settings=draw_filters_settings,
-            code=code_digest("epsigma.stages.draw"),
+            code=code_digest(*draw_modules(figures_of("filter"))),
         run:
             run_apart(
-                "epsigma.stages.draw:draw_filters",
+                "epsigma.stages.draw:draw",
                 job(wildcards, params, log),
                 **input,
-                accuracy=output.accuracy,
-                gallery=output.gallery,
+                figures=output.figures,
             )
 
 
 rule draw_model:
-    """Draw what all attacks on a model come to."""
+    """Draw the figures of all attacks on a model."""
     input:
         cells="results/tables/cells.csv",
         worst_case="results/tables/worst_case.csv",
         checks="results/tables/checks.csv",
     output:
-        attacks=report(
-            "results/figures/{dataset}/{model}/attacks.svg",
-            caption="../report/attacks.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "all", "filter": "none", "figure": "accuracy over budget"},
-        ),
-        worst=report(
-            "results/figures/{dataset}/{model}/worst_case.svg",
-            caption="../report/worst_case.rst",
-            category="Figures, {model} on {dataset}",
-            labels={"attack": "all", "filter": "all", "figure": "worst case over strength"},
-        ),
-        png=multiext("results/figures/{dataset}/{model}/", "attacks.png", "worst_case.png"),
+        figures=[
+            report(
+                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
+                caption=f"../report/model_{name}.rst",
+                category="Figures, {model} on {dataset}",
+                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
+            )
+            for name, figure in figures_of("model").items()
+        ],
+        png=expand("results/figures/{{dataset}}/{{model}}/{name}.png", name=figures_of("model")),
     log:
         "logs/figures/{dataset}/{model}.log",
     params:
         settings=draw_model_settings(),
-        code=code_digest("epsigma.stages.draw"),
+        code=code_digest(*draw_modules(figures_of("model"))),
     run:
         run_apart(
-            "epsigma.stages.draw:draw_model",
+            "epsigma.stages.draw:draw",
             job(wildcards, params, log),
             **input,
-            attacks=output.attacks,
-            worst=output.worst,
+            figures=output.figures,
         )

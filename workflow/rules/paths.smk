@@ -18,7 +18,9 @@ THRESHOLD = f"results/{MODEL}/detectors/{{detector}}.json"
 ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 # The wildcards of the filter that is none.
 UNFILTERED = {"filter": vocabulary.NO_FILTER, "strength": vocabulary.FIXED}
-UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+UNFILTERED_LEDGER = (
+    f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+)
 
 
 def digest(paths):
@@ -219,73 +221,10 @@ def cards():
     ]
 
 
-def filters_met(model, attack):
-    """The filters that an attack on a model meets, in the configuration's order."""
-    met = {
-        cell.filter
-        for cell in CELLS
-        if (cell.model, cell.attack, cell.threat) == (model, attack, vocabulary.BLIND)
-    }
-    return [name for name in FILTERS if name in met]
-
-
-def filter_groups():
-    """The models and attacks that meet the same filters, by the name of the rule that draws them.
-
-    One rule if all meet the same.
-    """
-    pairs = {(cell.model, cell.attack): None for cell in CELLS}
-    groups = {}
-    for model, attack in pairs:
-        filters = tuple(filters_met(model, attack))
-        if filters:
-            groups.setdefault((attack, filters), []).append(model)
-    different = {filters for _, filters in groups}
-    if len(different) == 1:
-        return {"draw_filters": SimpleNamespace(filters=list(*different), constraints={})}
-    return {
-        f"draw_filters_{number}": SimpleNamespace(
-            filters=list(filters),
-            constraints={"attack": attack, "model": "|".join(map(re.escape, models))},
-        )
-        for number, ((attack, filters), models) in enumerate(groups.items(), start=1)
-    }
-
-
 def figures():
     """All figures of the study."""
-    watched = {block["name"] for block in STUDY["filters"] if block["detectors"]}
-    with_detectors = {(cell.dataset, cell.model): None for cell in CELLS if cell.filter in watched}
-    of_models = {(cell.dataset, cell.model): None for cell in CELLS}
-    of_attacks = {(cell.dataset, cell.model, cell.attack): None for cell in CELLS}
-    return [
-        *(
-            path.format(dataset=dataset, model=model)
-            for dataset, model in of_models
-            for path in rules.draw_model.output
-        ),
-        *(
-            path.format(dataset=dataset, model=model, attack=attack)
-            for dataset, model, attack in of_attacks
-            for path in rules.draw_attack.output
-        ),
-        *(
-            f"results/figures/{dataset}/{model}/{attack}/{filter}/{figure}"
-            for dataset, model, attack in of_attacks
-            for filter in filters_met(model, attack)
-            for figure in ("accuracy.svg", "accuracy.png", "gallery.svg", "gallery.png")
-        ),
-        *(
-            path.format(dataset=dataset, model=model)
-            for dataset, model in with_detectors
-            for path in rules.draw_detectors.output
-        ),
-        *(
-            path.format(dataset=dataset)
-            for dataset in (names_of("datasets") if STUDY["measure_cost"] else ())
-            for path in rules.draw_defences.output
-        ),
-    ]
+    with_detectors = [block["name"] for block in STUDY["filters"] if block["detectors"]]
+    return figure_paths(CELLS, with_detectors=with_detectors, measure_cost=STUDY["measure_cost"])
 
 
 def settled():

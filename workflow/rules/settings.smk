@@ -438,14 +438,24 @@ def reference_settings():
     }
 
 
-def draw_settings(wildcards):
-    return {"norm": configuration.attack_kind(STUDY, wildcards.attack).norm}
+def about_attack(wildcards):
+    """What the figures of an attack are told of it."""
+    kind = configuration.attack_kind(STUDY, wildcards.attack)
+    return {"norms": {wildcards.attack: kind.norm}, "family": kind.family}
+
+
+def draw_attack_settings(wildcards):
+    return draw_settings(figures_of("attack"), **about_attack(wildcards))
 
 
 def draw_filters_settings(wildcards):
-    return {**draw_settings(wildcards), "filters": filters_met(wildcards.model, wildcards.attack)}
+    return draw_settings(figures_of("filter"), **about_attack(wildcards))
 
 
 def draw_model_settings():
     norms = {name: configuration.attack_kind(STUDY, name).norm for name in names_of("attacks")}
-    return {"norms": norms}
+    return draw_settings(figures_of("model"), norms=norms)
+
+
+def draw_detectors_settings():
+    return draw_settings(figures_of("model", detectors=True), seed=STUDY["seeds"][0])
