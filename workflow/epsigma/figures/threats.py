@@ -71,9 +71,9 @@ def _draw_threats(axes: Axes, filtered: pd.DataFrame) -> None:
     """Draw a line a threat; if both are there, the gap between them."""
     rates = {}
     for threat, look in _LOOKS.items():
-        known = filtered[filtered["threat"] == threat]
-        if len(known):
-            rates[threat] = condense_seeds(known, "accuracy", "strength")
+        cells = filtered[filtered["threat"] == threat]
+        if len(cells):
+            rates[threat] = condense_seeds(cells, "accuracy", "strength")
             draw_line(axes, rates[threat], **look)
     if len(rates) == len(_LOOKS):
         _name_gap(axes, rates[BLIND]["rate"], rates[AWARE]["rate"])

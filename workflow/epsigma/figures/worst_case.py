@@ -32,9 +32,9 @@ def worst_case_by_strength(data: FigureData) -> Figure:
         strengths = sorted(worst[worst["filter"] == name]["strength"].unique())
         apart = style.apart_from(strengths)
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):
-            known = worst[worst["threat"] == threat]
+            of_threat = worst[worst["threat"] == threat]
             for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
-                at = known[known["budget"] == budget]
+                at = of_threat[of_threat["budget"] == budget]
                 filtered = at[at["filter"] == name]
                 if len(filtered):
                     label = style.level_label(at["budget_name"].iloc[0], budget)
