@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from epsigma.checks.verdict import Verdict
-from epsigma.stages.card import CELLS, DISTORTION, make_card
+from epsigma.stages.card import CELLS, DISTORTION, FOOLING, make_card
 from epsigma.stages.check import tabulate_verdicts
 from epsigma.storage.files import write_json
 
@@ -80,9 +80,6 @@ def write(path, rows, columns):
     return str(path)
 
 
-FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
-
-
 @pytest.fixture
 def make_page(tmp_path, make_job):
     def make(
@@ -124,7 +121,7 @@ def make_page(tmp_path, make_job):
             fooling=write(tmp_path / "fooling.csv", rows(fooling, FOOLING), FOOLING),
             checks=str(tmp_path / "checks.csv"),
             convergence=str(tmp_path / "convergence.svg"),
-            efforts=paths,
+            probes=paths,
             card=str(card),
         )
         return Page(card.read_text(encoding="utf-8"))

@@ -1,11 +1,24 @@
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.figures.defences import COST, accuracy_against_cost, best_strengths
-from epsigma.figures.detectors import operating_characteristics
-from epsigma.stages.draw import draw_defences, draw_detectors
+from epsigma.figures import defences, detectors
+from epsigma.figures.data import FigureData
+from epsigma.figures.defences import COST, best_strengths
+from epsigma.plan.figures import draw_settings, figures_of
+from epsigma.stages.draw import draw
 from epsigma.vocabulary import AWARE, BLIND
 from matplotlib.container import ErrorbarContainer
+
+
+def accuracy_against_cost(table):
+    data = FigureData({"dataset": "digits"}, tables={"defences": table})
+    return defences.accuracy_against_cost(data)
+
+
+def operating_characteristics(curves, thresholds):
+    cell, tables = {"dataset": "digits", "model": "mlp"}, {"roc": curves, "detectors": thresholds}
+    return detectors.operating_characteristics(FigureData(cell, {"seed": 0}, tables=tables))
+
 
 # --- Accuracy against cost
 
@@ -194,10 +207,11 @@ def test_the_stage_draws_the_norm_of_most_rows_of_its_data_set(tmp_path, make_jo
 
     def noted(given):
         drawn.append(given)
-        return accuracy_against_cost(given)
+        return best_strengths(given)
 
-    monkeypatch.setattr("epsigma.stages.draw.accuracy_against_cost", noted)
-    draw_defences(make_job({}, dataset="digits"), defences=str(path), figure=str(figure))
+    monkeypatch.setattr(defences, "best_strengths", noted)
+    job = make_job(draw_settings(figures_of("dataset")), dataset="digits")
+    draw(job, figures=[str(figure)], defences=str(path))
     (given,) = drawn
     assert len(given) == len(study())
     assert set(given["norm"]) == {"linf"}
@@ -208,7 +222,8 @@ def test_the_stage_draws_the_norm_of_most_rows_of_its_data_set(tmp_path, make_jo
 def test_the_stage_draws_a_data_set_that_nothing_attacks(tmp_path, make_job):
     path, figure = tmp_path / "defences.csv", tmp_path / "defences.svg"
     study().to_csv(path, index=False)
-    draw_defences(make_job({}, dataset="other"), defences=str(path), figure=str(figure))
+    job = make_job(draw_settings(figures_of("dataset")), dataset="other")
+    draw(job, figures=[str(figure)], defences=str(path))
     assert "no cells" in figure.read_text()
 
 
@@ -340,16 +355,17 @@ def test_the_stage_draws_one_model_and_seed(tmp_path, make_job, monkeypatch):
     for path, table in zip(paths, tables, strict=True):
         more = [table.assign(model="adv"), table.assign(seed=1), table.assign(dataset="other")]
         pd.concat([table, *more]).to_csv(path, index=False)
-    given = []
+    drawn = []
+    monkeypatch.setattr("epsigma.stages.draw.save_figure", lambda *given: drawn.append(given))
+    figures = figures_of("model", detectors=True)
+    job = make_job(draw_settings(figures, seed=0), dataset="digits", model="mlp")
+    svg = tmp_path / "detectors.svg"
+    draw(job, figures=[str(svg)], roc=str(paths[0]), detectors=str(paths[1]))
+    ((figure, path),) = drawn
+    assert path == svg
 
-    def noted(*tables):
-        given.extend(tables)
-        return operating_characteristics(*tables)
+    def points_of(figure):
+        return [line.get_xydata().tolist() for axes in panels(figure) for line in axes.lines]
 
-    monkeypatch.setattr("epsigma.stages.draw.operating_characteristics", noted)
-    job = make_job({"seed": 0}, dataset="digits", model="mlp")
-    roc = tmp_path / "detectors.svg"
-    draw_detectors(job, curves=str(paths[0]), detectors=str(paths[1]), roc=str(roc))
-    assert [len(table) for table in given] == [len(table) for table in tables]
-    assert roc.exists()
-    assert roc.with_suffix(".png").exists()
+    # Of others there are as many points again.
+    assert points_of(figure) == points_of(operating_characteristics(*tables))

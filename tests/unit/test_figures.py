@@ -1,5 +1,6 @@
 import math
-from pathlib import Path
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,28 +10,18 @@ from epsigma.cell import spell
 from epsigma.checks.verdict import Verdict
 from epsigma.detectors.squeezing import Squeezing
 from epsigma.figures import style
-from epsigma.figures.convergence import LEGEND, loss_by_step
-from epsigma.figures.curves import (
-    accuracy_by_budget,
-    accuracy_by_strength,
-    accuracy_of_attacks,
-    line,
-    over_seeds,
-    success_by_budget,
-)
-from epsigma.figures.fooling import draw_fooling
-from epsigma.figures.gallery import draw_gallery
-from epsigma.figures.spectrum import draw_spectrum
-from epsigma.figures.threats import (
-    blind_and_aware,
-    fallen_by_budget,
-    halving_budget,
-    worst_case_by_strength,
-)
+from epsigma.figures.convergence import LEGEND
+from epsigma.figures.data import FigureData
+from epsigma.figures.gallery import draw_fooling, draw_gallery
+from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.threats import halving_budget
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
+from epsigma.loading import load
+from epsigma.plan.figures import draw_settings, figures_of
+from epsigma.registry.figures import FIGURES
 from epsigma.stages.check import tabulate_verdicts as tabulate_checks
-from epsigma.stages.draw import _save, draw_attack, draw_filters, draw_model, select
+from epsigma.stages.draw import draw, save_figure
 from epsigma.stages.gallery import choose, make_gallery
 from epsigma.stages.spectrum import make_spectrum, radial_spectrum
 from epsigma.storage.files import write_json
@@ -45,11 +36,13 @@ from epsigma.storage.images import (
 from epsigma.storage.ledgers import write_ledger
 from epsigma.tables.cells import tabulate_cells
 from epsigma.tables.reading import read_table
+from epsigma.vocabulary import FOOLING
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 CPU = torch.device("cpu")
+FGSM = {"dataset": "digits", "model": "mlp", "attack": "fgsm"}
 BUDGETS = [0, 0.05, 0.1]
 STRENGTHS = {
     ("none", None): [None],
@@ -176,13 +169,43 @@ def is_empty(figure):
     return not figure.axes and "no cells" in figure.get_suptitle()
 
 
+# --- The figures, as functions of what they are drawn from
+
+
+def drawn_from(scope, name, table):
+    """The function that draws a figure, as one of the rows of a table."""
+    function = load(FIGURES[scope][name].implementation)
+
+    def draw_figure(rows, filter_="", *, norms=None):
+        cell = {**FGSM, "filter": filter_}
+        return function(FigureData(cell, {"norms": norms or {"fgsm": "linf"}}, {}, {table: rows}))
+
+    return draw_figure
+
+
+accuracy_by_budget = drawn_from("attack", "accuracy", "cells")
+success_by_budget = drawn_from("attack", "success", "cells")
+blind_and_aware = drawn_from("attack", "threats", "cells")
+minimum_budgets = drawn_from("attack", "smallest", "fallen")
+draw_spectrum = drawn_from("attack", "spectrum", "spectrum")
+accuracy_by_strength = drawn_from("filter", "accuracy", "cells")
+accuracy_by_attack = drawn_from("model", "attacks", "cells")
+worst_case_by_strength = drawn_from("model", "worst_case", "worst_case")
+
+
+def loss_by_step(probes):
+    """The figure of what a probe found."""
+    function = load(FIGURES["attack"]["convergence"].implementation)
+    return function(SimpleNamespace(probes=probes, title="pgd on mlp, digits"))
+
+
 # --- Over seeds
 
 
 def test_a_single_seed_has_its_rate_and_its_wilson_interval():
     cells = chosen()
     unfiltered = cells[cells["filter"] == "none"]
-    found = over_seeds(unfiltered, "accuracy", "budget")
+    found = condense_seeds(unfiltered, "accuracy", "budget")
     assert found.index.tolist() == BUDGETS
     assert found["rate"].tolist() == unfiltered["accuracy"].tolist()
     assert found["low"].tolist() == unfiltered["accuracy_low"].tolist()
@@ -200,7 +223,7 @@ def test_several_seeds_have_their_mean_and_their_range_and_each_other_s_doubts()
             "in_doubt": [False, True, False, False, False, False],
         }
     )
-    found = over_seeds(cells, "attack_success", "budget")
+    found = condense_seeds(cells, "attack_success", "budget")
     assert found.index.tolist() == [0, 0.1]
     assert found["rate"].tolist() == pytest.approx([0.1, 0.4])
     assert found["low"].tolist() == [0.0, 0.2]
@@ -235,9 +258,9 @@ def bands(axes):
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_a_line_has_a_band_over_several_seeds_and_bars_if_there_is_one(seeds, budgets):
     cells = chosen(seeds, strengths={("none", None): [None]}, budgets=budgets)
-    found = over_seeds(cells, "accuracy", "budget")
+    found = condense_seeds(cells, "accuracy", "budget")
     axes = Figure().subplots()
-    line(axes, found, color="black", marker="o")
+    draw_line(axes, found, color="black", marker="o")
     expected = list(zip(budgets, found["low"], found["high"], strict=True))
     # A band of a single point would not be seen.
     shown, not_shown = bands(axes), bars(axes)
@@ -248,9 +271,9 @@ def test_a_line_has_a_band_over_several_seeds_and_bars_if_there_is_one(seeds, bu
 
 
 def test_the_band_of_a_line_in_steps_goes_in_steps():
-    found = over_seeds(chosen((0, 1), strengths=BARE), "accuracy", "budget")
+    found = condense_seeds(chosen((0, 1), strengths=BARE), "accuracy", "budget")
     axes = Figure().subplots()
-    line(axes, found, color="black", drawstyle="steps-post")
+    draw_line(axes, found, color="black", drawstyle="steps-post")
     (band,) = axes.collections
     (path,) = band.get_paths()
     # Just before the next budget it still reaches as high as at the last.
@@ -262,14 +285,14 @@ SEEDED = {
     "accuracy by budget": (accuracy_by_budget, chosen, 1),
     "accuracy by strength": (lambda cells: accuracy_by_strength(cells, "gaussian"), chosen, 3),
     "success": (success_by_budget, chosen, 5 + 3 + 2),
-    "attacks": (accuracy_of_attacks, lambda seeds: chosen(seeds, strengths=BARE), 1),
+    "attacks": (accuracy_by_attack, lambda seeds: chosen(seeds, strengths=BARE), 1),
     "threats": (blind_and_aware, both, 2 + 2),
     "worst": (
-        lambda cells: worst_case_by_strength(cells, "linf"),
+        worst_case_by_strength,
         lambda seeds: as_worst_case(both(seeds)),
         2 * 3 + 2 * 3,
     ),
-    "fallen": (fallen_by_budget, lambda seeds: as_fallen(chosen(seeds)), 5 + 3 + 2),
+    "fallen": (minimum_budgets, lambda seeds: as_fallen(chosen(seeds)), 5 + 3 + 2),
 }
 
 
@@ -368,7 +391,7 @@ def test_accuracy_of_attacks_is_a_panel_a_norm_and_a_line_an_attack():
             chosen(strengths=BARE, attack="pgd_l2", start=500, norm="l2", budgets=[0, 1, 2]),
         ]
     )
-    figure = accuracy_of_attacks(cells)
+    figure = accuracy_by_attack(cells)
     linf, l2 = panels(figure)
     assert drawn(linf) == {
         name: (BUDGETS, rates(cells, "accuracy", attack=name)) for name in ("fgsm", "pgd")
@@ -504,7 +527,7 @@ def test_an_attack_that_meets_filters_blindly_only_has_no_aware_line():
 
 def test_the_worst_case_is_drawn_blind_and_aware_side_by_side():
     worst = as_worst_case(both())
-    figure = worst_case_by_strength(worst, "linf")
+    figure = worst_case_by_strength(worst)
     found = panels(figure)
     names = ["gaussian", "lowpass", "band"]
     assert [axes.get_title() for axes in found] == [
@@ -528,7 +551,7 @@ def test_the_worst_case_is_drawn_blind_and_aware_side_by_side():
 def test_a_worst_case_of_one_threat_has_its_legend_all_the_same(present):
     cells = both()
     cells = cells[(cells["filter"] == "none") | (cells["threat"] == present)]
-    found = panels(worst_case_by_strength(as_worst_case(cells), "linf"))
+    found = panels(worst_case_by_strength(as_worst_case(cells)))
     for axes in found:
         assert len(drawn(axes)) == (3 if axes.get_title().endswith(present) else 0)
     for blind, axes in zip(found[::2], found[1::2], strict=True):
@@ -541,7 +564,7 @@ def test_the_share_of_the_fallen_is_a_panel_a_filter_of_what_its_strongest_attac
     fallen = as_fallen(both())
     band = fallen["filter"] == "band"
     fallen = fallen[~band | (fallen["threat"] == "blind")]
-    figure = fallen_by_budget(fallen)
+    figure = minimum_budgets(fallen)
     found = panels(figure)
     assert [axes.get_title() for axes in found] == [
         "gaussian, aware",
@@ -568,10 +591,8 @@ def test_the_share_of_the_fallen_is_a_panel_a_filter_of_what_its_strongest_attac
         pytest.param(lambda cells: accuracy_by_strength(cells, "band"), id="accuracy by strength"),
         pytest.param(success_by_budget, id="success"),
         pytest.param(blind_and_aware, id="threats"),
-        pytest.param(lambda cells: fallen_by_budget(as_fallen(cells)), id="fallen"),
-        pytest.param(
-            lambda cells: worst_case_by_strength(as_worst_case(cells), "linf"), id="worst"
-        ),
+        pytest.param(lambda cells: minimum_budgets(as_fallen(cells)), id="fallen"),
+        pytest.param(lambda cells: worst_case_by_strength(as_worst_case(cells)), id="worst"),
     ],
 )
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
@@ -595,9 +616,9 @@ def test_one_budget_and_one_strength_are_enough_for_every_figure(draw, seeds):
             id="accuracy by strength",
         ),
         pytest.param(blind_and_aware, chosen(strengths=BARE), id="threats"),
-        pytest.param(fallen_by_budget, as_fallen(chosen(strengths=BARE)), id="fallen"),
+        pytest.param(minimum_budgets, as_fallen(chosen(strengths=BARE)), id="fallen"),
         pytest.param(
-            lambda cells: worst_case_by_strength(cells, "linf"),
+            worst_case_by_strength,
             as_worst_case(chosen(strengths=BARE)),
             id="worst",
         ),
@@ -628,7 +649,7 @@ DRAWN = {
         "budget",
     ),
     "attacks": (
-        accuracy_of_attacks,
+        accuracy_by_attack,
         lambda: chosen(strengths=BARE),
         {"filter": "none"},
         "accuracy",
@@ -642,14 +663,14 @@ DRAWN = {
         "strength",
     ),
     "worst": (
-        lambda cells: worst_case_by_strength(cells, "linf"),
+        worst_case_by_strength,
         lambda: as_worst_case(both()),
         {"filter": "band", "threat": "aware"},
         "accuracy",
         "strength",
     ),
     "fallen": (
-        fallen_by_budget,
+        minimum_budgets,
         lambda: as_fallen(chosen()),
         {"filter": "gaussian", "strength": 0.5},
         "fallen",
@@ -711,7 +732,7 @@ def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
     for i in range(n - 1):
         assert lightness[i + 1] < lightness[i]
         assert looks[i]["marker"] != looks[i + 1]["marker"]
-        assert looks[i]["dashes"] != looks[i + 1]["dashes"]
+        assert looks[i].get("dashes") != looks[i + 1].get("dashes")
 
 
 @pytest.mark.parametrize(
@@ -989,7 +1010,7 @@ def test_the_gallery_asks_the_detectors_about_the_images_before_the_filter(
     tmp_path, trained, clean_file, checkpoint, attacked, make_job
 ):
     median = {"implementation": "epsigma.filters.median:Median", "parameters": {"size": 3}}
-    path, threshold = str(tmp_path / "gallery.safetensors"), str(tmp_path / "threshold.json")
+    path, threshold = str(tmp_path / "gaussian.safetensors"), str(tmp_path / "threshold.json")
     detector = {
         "detector": "squeezing",
         "implementation": "epsigma.detectors.squeezing:Squeezing",
@@ -1021,15 +1042,10 @@ def test_the_gallery_asks_the_detectors_about_the_images_before_the_filter(
     expected = [[False, rejected, rejected] for rejected in (scores > scores.mean()).tolist()]
     assert found.tolist() == expected
     table().to_csv(tmp_path / "cells.csv", index=False)
-    draw_filters(
-        make_job({"norm": "linf", "filters": ["gaussian"]}, **FGSM),
-        cells=str(tmp_path / "cells.csv"),
-        checks=checks_file(tmp_path),
-        images=[path],
-        accuracy=[str(tmp_path / "accuracy.svg")],
-        gallery=[str(tmp_path / "gallery.svg")],
-    )
-    assert (tmp_path / "gallery.svg").read_text(encoding="utf-8").count("rejected") == 2
+    job = make_job(draw_settings(figures_of("filter")), **FGSM)
+    draw(job, figures=[str(tmp_path / "gaussian/gallery.svg")], galleries=[path])
+    drawn_gallery = (tmp_path / "gaussian/gallery.svg").read_text(encoding="utf-8")
+    assert drawn_gallery.count("rejected") == 2
 
 
 # --- Spectra
@@ -1132,7 +1148,7 @@ def test_the_stage_writes_spectra_and_responses(spectrum):
 
 
 def test_the_figure_of_spectra_has_a_panel_a_filter_below_them(spectrum):
-    figure = draw_spectrum(pd.read_csv(spectrum, keep_default_na=False), "a title")
+    figure = draw_spectrum(pd.read_csv(spectrum, keep_default_na=False))
     top, *below = panels(figure)
     # A perturbation of nothing has no place on a logarithmic axis.
     assert list(drawn(top)) == ["clean images", "perturbation, ε = 0.5"]
@@ -1151,7 +1167,7 @@ def test_of_many_perturbations_the_weakest_a_middle_and_the_strongest_are_drawn(
         [("images", "", "", 0, 1.0), *rows, ("filter", "band", "cutoff~0.1", 0, 1.0)],
         columns=["curve", "name", "level", "frequency", "amplitude"],
     )
-    top = panels(draw_spectrum(curves, ""))[0]
+    top = panels(draw_spectrum(curves))[0]
     assert list(drawn(top))[1:] == [f"perturbation, ε = {eps}" for eps in ("0.1", "0.5", "0.9")]
 
 
@@ -1201,14 +1217,14 @@ def test_fooling_images_have_spectra_of_their_own_and_no_perturbation(
     assert set(curves[curves["curve"] == "fooling"]["level"]) == {"confidence~0.9"}
     expected = radial_spectrum(images)[1].tolist()
     assert amplitudes(curves, "fooling") == pytest.approx(expected, rel=1e-5)
-    top, *_ = panels(draw_spectrum(curves, ""))
+    top, *_ = panels(draw_spectrum(curves))
     assert list(drawn(top)) == ["clean images", "fooling images, confidence = 0.9"]
 
 
 def test_spectra_of_an_attack_that_changes_nothing_are_those_of_the_images(spectrum):
     curves = read_table(str(spectrum))
     curves = curves[curves["level"] != "eps~0.5"]
-    top, *_ = panels(draw_spectrum(curves, ""))
+    top, *_ = panels(draw_spectrum(curves))
     assert list(drawn(top)) == ["clean images"]
 
 
@@ -1228,7 +1244,7 @@ def test_convergence_is_a_line_of_losses_for_each_thing_that_is_attacked():
         {key: value for key, value in effort().items() if key not in ("losses", "steps")},
         effort(losses=[], steps=[]),
     ]
-    figure = loss_by_step(efforts, "pgd on mlp, digits")
+    figure = loss_by_step(efforts)
     (axes,) = panels(figure)
     assert drawn(axes) == {
         "the bare model: 50.0% → 62.5%": ([1, 2, 3], [0.25, 0.5, 0.75]),
@@ -1241,7 +1257,7 @@ def test_convergence_is_a_line_of_losses_for_each_thing_that_is_attacked():
 
 @pytest.mark.parametrize("efforts", [[], [{"cell": {}}]], ids=["noise", "not traced"])
 def test_an_attack_whose_loss_is_not_followed_says_so(efforts):
-    figure = loss_by_step(efforts, "a title")
+    figure = loss_by_step(efforts)
     assert figure.axes == []
     assert "no loss that is followed" in figure.get_suptitle()
 
@@ -1249,7 +1265,7 @@ def test_an_attack_whose_loss_is_not_followed_says_so(efforts):
 @pytest.mark.parametrize(("count", "has_legend"), [(LEGEND, True), (LEGEND + 1, False)])
 def test_a_legend_of_too_many_lines_is_left_out(count, has_legend):
     efforts = [effort("aware", "gaussian", f"sigma~{i + 1}") for i in range(count)]
-    (axes,) = panels(loss_by_step(efforts, ""))
+    (axes,) = panels(loss_by_step(efforts))
     assert len(axes.lines) == count
     assert (axes.get_legend() is not None) == has_legend
 
@@ -1305,7 +1321,7 @@ def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest
         "fooling": True,
         "filters": filters(1),
     }
-    written = str(tmp_path / "gallery.safetensors")
+    written = str(tmp_path / "gaussian.safetensors")
     make_gallery(
         make_job(settings),
         test=str(clean_file),
@@ -1322,17 +1338,9 @@ def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest
     smooth = Gaussian(sigma=1)(sets[1][[0, 2, 4]])
     torch.testing.assert_close(found["images"][:, 1], smooth)
     assert torch.equal(found["predictions"][:, 1], trained.model(smooth).argmax(1))
-
-    table(attack="fooling").to_csv(tmp_path / "cells.csv", index=False)
-    draw_filters(
-        make_job({"norm": None, "filters": ["gaussian"]}, **{**FGSM, "attack": "fooling"}),
-        cells=str(tmp_path / "cells.csv"),
-        checks=checks_file(tmp_path),
-        images=[written],
-        accuracy=[str(tmp_path / "accuracy.svg")],
-        gallery=[str(tmp_path / "gallery.svg")],
-    )
-    drawn_gallery = (tmp_path / "gallery.svg").read_text(encoding="utf-8")
+    job = make_job(draw_settings(figures_of("filter"), family=FOOLING), **FGSM)
+    draw(job, figures=[str(tmp_path / "gaussian/gallery.svg")], galleries=[written])
+    drawn_gallery = (tmp_path / "gaussian/gallery.svg").read_text(encoding="utf-8")
     assert drawn_gallery.count("made for") == 3
 
 
@@ -1372,18 +1380,18 @@ def test_the_gallery_of_rows_shows_the_image_that_the_row_is_of(
 # --- Drawing into files
 
 
-FIGURES = {
+DRAWN_TWICE = {
     "accuracy": lambda: accuracy_by_strength(chosen(), "lowpass"),
     "gallery": lambda: gallery(2),
     "threats": lambda: blind_and_aware(both((0, 1))),
 }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", DRAWN_TWICE)
 def test_a_figure_drawn_twice_is_the_same_bytes(tmp_path, name):
     for folder in ("one", "two"):
         with style.theme():
-            _save(FIGURES[name](), str(tmp_path / folder / "figure.svg"))
+            save_figure(DRAWN_TWICE[name](), tmp_path / folder / "figure.svg")
     for suffix in (".svg", ".png"):
         one, two = (tmp_path / folder / f"figure{suffix}" for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
@@ -1406,16 +1414,18 @@ def checks_file(tmp_path, *failures):
     return str(path)
 
 
-FGSM = {"dataset": "digits", "model": "mlp", "attack": "fgsm"}
+def rows_of(tmp_path, *failures, norms=None, **cell):
+    """The rows of `cells.csv` that a figure is drawn from."""
+    files = {"cells": str(tmp_path / "cells.csv"), "checks": checks_file(tmp_path, *failures)}
+    return FigureData({**FGSM, **cell}, {"norms": norms or {}}, files).rates("cells")
 
 
-def test_the_rows_of_a_figure_are_those_of_its_data_set_model_and_attack(tmp_path, make_job):
+def test_the_rows_of_a_figure_are_those_of_its_data_set_model_and_attack(tmp_path):
     other = table(attack="other")
     mine = pd.concat([table().assign(seed=5), table(threat="aware").assign(seed=5)])
     everything = pd.concat([other, mine, mine.assign(model="wide"), mine.assign(dataset="mnist")])
     everything.to_csv(tmp_path / "cells.csv", index=False)
-    job = make_job({"norm": "l2"}, **FGSM)
-    found = select(str(tmp_path / "cells.csv"), checks_file(tmp_path), job)
+    found = rows_of(tmp_path, norms={"fgsm": "l2"})
     assert len(found) == len(mine)
     assert set(found["seed"]) == {5}
     assert set(found["attack"]) == {"fgsm"}
@@ -1425,28 +1435,37 @@ def test_the_rows_of_a_figure_are_those_of_its_data_set_model_and_attack(tmp_pat
     assert not found["in_doubt"].any()
 
 
-def test_the_rows_of_a_figure_say_what_a_failed_check_concerns(tmp_path, make_job):
+def test_the_rows_of_a_figure_say_what_a_failed_check_concerns(tmp_path):
     pd.concat([table((0, 1)), table(attack="other")]).to_csv(tmp_path / "cells.csv", index=False)
     failures = (
         {**FGSM, "seed": 1, "filter": "gaussian", "strength": "sigma~1.5"},
         {"dataset": "digits", "filter": "band"},
         {"model": "mlp", "attack": "other"},
     )
-    checks = checks_file(tmp_path, *failures)
-    found = select(str(tmp_path / "cells.csv"), checks, make_job({}, **FGSM))
+    found = rows_of(tmp_path, *failures)
     expected = (found["filter"] == "band") | ((found["seed"] == 1) & (found["strength"] == 1.5))
     assert found["in_doubt"].tolist() == expected.tolist()
 
 
 # Names that a configuration may give, and that a reader of CSV may take for something else.
 @pytest.mark.parametrize("name", ["null", "nan", "true", "inf"])
-def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, make_job, name):
+def test_a_name_is_a_name_whatever_it_looks_like(tmp_path, name):
     table().assign(model=name).to_csv(tmp_path / "cells.csv", index=False)
-    job = make_job({}, **{**FGSM, "model": name})
-    checks = checks_file(tmp_path, {"model": name})
-    found = select(str(tmp_path / "cells.csv"), checks, job)
+    found = rows_of(tmp_path, {"model": name}, model=name)
     assert len(found) == len(table())
     assert found["in_doubt"].all()
+
+
+def test_a_table_is_read_when_it_is_asked_for_and_once(tmp_path):
+    table().to_csv(tmp_path / "cells.csv", index=False)
+    # What no figure asks for need not even be there.
+    files = {"cells": str(tmp_path / "cells.csv"), "fallen": str(tmp_path / "none.csv")}
+    data = FigureData(FGSM, {"norms": {}}, {**files, "checks": checks_file(tmp_path)})
+    found = data.rates("cells")
+    (tmp_path / "cells.csv").unlink()
+    # The figures of every filter share what has been read.
+    for name in ("gaussian", "lowpass"):
+        assert replace(data, cell={**FGSM, "filter": name}).rates("cells") is found
 
 
 @pytest.fixture
@@ -1464,7 +1483,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
         "fooling": False,
         "filters": filters(0.5, 1),
     }
-    images = str(tmp_path / "gallery.safetensors")
+    images = str(tmp_path / "gaussian.safetensors")
     make_gallery(
         make_job(settings),
         test=str(clean_file),
@@ -1473,13 +1492,13 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
         gallery=images,
     )
     tables = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "fallen", "worst_case")}
-    efforts = tmp_path / "efforts.json"
-    write_json(efforts, EFFORT)
+    probe = tmp_path / "probe.json"
+    write_json(probe, EFFORT)
     return {
         **tables,
-        "images": [images],
-        "curves": str(spectrum),
-        "efforts": [str(efforts)],
+        "galleries": [images],
+        "spectrum": str(spectrum),
+        "probes": [str(probe)],
     }
 
 
@@ -1492,46 +1511,41 @@ EFFORT = {
     "steps": [1, 2, 3],
     "losses": [0.25, 0.5, 0.75],
 }
-OF_ATTACK = ("accuracy", "success", "spectrum", "threats", "smallest", "convergence")
-OF_MODEL = ("attacks", "worst")
+NORMS = {"fgsm": "linf", "pgd": "linf", "pgd_l2": "l2"}
+MODEL = {"dataset": "digits", "model": "mlp"}
+READ = {
+    "attack": ("cells", "fallen", "spectrum", "probes"),
+    "filter": ("cells", "galleries"),
+    "model": ("cells", "worst_case"),
+}
+FOLDERS = {"attack": "", "filter": "gaussian/", "model": ""}
 
 
-def draw_all(files, out, make_job, checks):
-    """Run the stages that draw."""
-    job = make_job({"norm": "linf", "filters": ["gaussian"]}, **FGSM)
-    draw_attack(
-        job,
-        **{name: files[name] for name in ("cells", "fallen", "curves", "efforts")},
-        checks=checks,
-        **{name: str(out / f"{name}.svg") for name in OF_ATTACK},
-    )
-    draw_filters(
-        job,
-        cells=files["cells"],
-        checks=checks,
-        images=files["images"],
-        accuracy=[str(out / "gaussian" / "accuracy.svg")],
-        gallery=[str(out / "gaussian" / "gallery.svg")],
-    )
-    norms = {"fgsm": "linf", "pgd": "linf", "pgd_l2": "l2"}
-    draw_model(
-        make_job({"norms": norms}, dataset="digits", model="mlp"),
-        **{name: files[name] for name in ("cells", "worst_case")},
-        checks=checks,
-        **{name: str(out / f"{name}.svg") for name in OF_MODEL},
-    )
+def draw_all(files, out, make_job, checks, norms=NORMS, scopes=tuple(READ)):
+    """Run the stage for each scope."""
+    for scope in scopes:
+        cell = MODEL if scope == "model" else FGSM
+        draw(
+            make_job(draw_settings(figures_of(scope), norms=norms, family="single_step"), **cell),
+            figures=[str(out / f"{FOLDERS[scope]}{name}.svg") for name in figures_of(scope)],
+            checks=checks,
+            **{name: files[name] for name in READ[scope]},
+        )
 
 
 def test_the_stages_draw_their_figures_as_svg_and_png(tmp_path, files, make_job):
     out = tmp_path / "figures"
     draw_all(files, out, make_job, checks_file(tmp_path))
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
-    names = (*OF_ATTACK, *OF_MODEL, "gaussian/accuracy", "gaussian/gallery")
+    names = (
+        *("accuracy", "success", "spectrum", "threats", "smallest", "convergence"),
+        *("attacks", "worst_case", "gaussian/accuracy", "gaussian/gallery"),
+    )
     assert found == sorted(f"{name}{suffix}" for name in names for suffix in (".png", ".svg"))
     gallery_svg = (out / "gaussian" / "gallery.svg").read_text(encoding="utf-8")
     assert "fgsm on mlp, digits, gaussian: test image 5" in gallery_svg
     # Of the norm that most attacks have.
-    worst = (out / "worst.svg").read_text(encoding="utf-8")
+    worst = (out / "worst_case.svg").read_text(encoding="utf-8")
     assert "worst case over the ℓ∞ attacks" in worst
 
 
@@ -1542,20 +1556,20 @@ def test_the_stages_draw_their_figures_as_svg_and_png(tmp_path, files, make_job)
             {"attack": "fgsm", "threat": "blind", "filter": "none"},
             {
                 *("accuracy", "success", "threats", "smallest"),
-                *("gaussian/accuracy", "attacks", "worst"),
+                *("gaussian/accuracy", "attacks", "worst_case"),
             },
         ),
         (
             {"attack": "fgsm", "threat": "aware", "filter": "gaussian"},
-            {"threats", "smallest", "worst"},
+            {"threats", "smallest", "worst_case"},
         ),
         (
             {"attack": "fgsm", "threat": "blind", "filter": "lowpass"},
-            {"success", "threats", "worst"},
+            {"success", "threats", "worst_case"},
         ),
         # Of another norm than the figure of worst cases, and of another attack.
         ({"attack": "pgd_l2", "threat": "aware", "filter": "gaussian"}, set()),
-        ({"attack": "pgd", "threat": "aware", "filter": "gaussian"}, {"worst"}),
+        ({"attack": "pgd", "threat": "aware", "filter": "gaussian"}, {"worst_case"}),
         ({"dataset": "mnist"}, set()),
     ],
 )
@@ -1565,10 +1579,10 @@ def test_the_figures_that_a_failed_check_concerns_say_so(
     said = {}
 
     def save(figure, svg):
-        name = str(Path(svg).relative_to(tmp_path).with_suffix(""))
+        name = str(svg.relative_to(tmp_path).with_suffix(""))
         said[name] = "in doubt" in note(figure)
 
-    monkeypatch.setattr("epsigma.stages.draw._save", save)
+    monkeypatch.setattr("epsigma.stages.draw.save_figure", save)
     draw_all(files, tmp_path, make_job, checks_file(tmp_path, failure))
     assert {name for name, is_said in said.items() if is_said} == doubted
 
@@ -1577,12 +1591,8 @@ def test_a_model_that_nothing_bounded_attacks_has_figures_that_say_so(tmp_path, 
     cells = table(attack="fgsm")
     cells.to_csv(tmp_path / "cells.csv", index=False)
     as_worst_case(cells.assign(norm="linf"))[:0].to_csv(tmp_path / "worst_case.csv", index=False)
-    draw_model(
-        make_job({"norms": {"fgsm": None}}, dataset="digits", model="mlp"),
-        cells=str(tmp_path / "cells.csv"),
-        worst_case=str(tmp_path / "worst_case.csv"),
-        checks=checks_file(tmp_path),
-        **{name: str(tmp_path / f"{name}.svg") for name in OF_MODEL},
-    )
-    for name in OF_MODEL:
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "worst_case")}
+    norms = {"fgsm": None}
+    draw_all(files, tmp_path, make_job, checks_file(tmp_path), norms=norms, scopes=["model"])
+    for name in figures_of("model"):
         assert "no cells" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")

@@ -240,7 +240,28 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ),
         ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
         ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
-        ("figures/curves.py", "figsize=(6.4, 4)", "figsize=(6, 4)", {**DRAWINGS, "gate": 1}),
+        # What all figures share; and one of an attack, of a filter, of a model. A card shows one.
+        ("figures/rates.py", "alpha=0.2", "alpha=0.3", {**DRAWINGS, "gate": 1}),
+        (
+            "figures/budgets.py",
+            "figsize=(5.2, 3.4)",
+            "figsize=(5, 3.4)",
+            {"draw_attack": 1, "card": 1, "gate": 1},
+        ),
+        (
+            "figures/strengths.py",
+            "figsize=(6.4, 4)",
+            "figsize=(6, 4)",
+            {"draw_filters": 1, "gate": 1},
+        ),
+        (
+            "figures/worst_case.py",
+            "figsize=(10.4,",
+            "figsize=(10,",
+            {"draw_model": 1, "gate": 1},
+        ),
+        # A label in the registry is in the report only.
+        ("registry/figures.py", "smallest budgets", "minimum budgets", {}),
     ],
 )
 def test_an_edited_function_redoes_its_stage_and_what_follows(

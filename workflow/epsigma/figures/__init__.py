@@ -1,1 +1,1 @@
-"""The figures: functions from tables to matplotlib figures. They read and write no files."""
+"""The figures: functions from what a job has read to matplotlib figures. They write no files."""

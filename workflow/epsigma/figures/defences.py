@@ -1,4 +1,4 @@
-"""The figure that settles it: what each defence keeps, against what it costs."""
+"""What each defence keeps, against what it costs."""
 
 from itertools import cycle
 
@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
-from epsigma.vocabulary import NO_FILTER
+from epsigma.figures.data import FigureData
+from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
-# Under which column of `defences.csv` an attacker is, and what he knows.
+# Columns of `defences.csv`, and what the attacker of each knows.
 ATTACKERS = {
-    "blind": "blind: knows the undefended model",
-    "aware": "aware: knows the defence",
+    BLIND: "blind: knows the undefended model",
+    AWARE: "aware: knows the defence",
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d", "8")
 COST = "microseconds_1000"
@@ -23,20 +24,14 @@ COST = "microseconds_1000"
 TICKS = (1, 1.5, 2, 3, 5, 7)
 
 
-def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
+def accuracy_against_cost(data: FigureData) -> Figure:
     """Draw the accuracy under the worst of all attacks against the time an image takes.
 
-    A row a budget at which filters are attacked by who knows them (all, if none is), one attacker
-    on the left and the other on the right; a colour a model, a marker a filter. Of a filter's
-    strengths the one is shown that keeps most from an aware attacker.
-
-    Args:
-        defences: rows of `defences.csv`, of one data set and norm.
+    In the norm of most rows. A row a budget at which aware attackers meet filters (all, if there is
+    none), one attacker on the left and the other on the right; a colour a model, a marker a filter.
+    Of a filter's strengths the one is shown that keeps most from an aware attacker.
     """
-    shown = best_strengths(defences)
-    # Where no filter meets an attacker who knows it, there is nothing to set side by side.
-    settled = shown[(shown["filter"] != NO_FILTER) & shown["aware"].notna()]["budget"]
-    shown = shown[shown["budget"].isin(settled)] if len(settled) else shown
+    shown = _choose_rows(data.table("defences"))
     budgets = sorted(shown["budget"].unique())
     if not budgets:
         return style.nothing()
@@ -50,12 +45,7 @@ def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
         here = shown[shown["budget"] == budget]
         level = style.level_label(here["budget_name"].iloc[0], budget)
         for axes, (attacker, title) in zip(row, ATTACKERS.items(), strict=True):
-            _points(axes, here.dropna(subset=[attacker, COST]), attacker, colours, markers)
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            style.percent(axes, "worst-case accuracy")
+            _draw_points(axes, here.dropna(subset=[attacker, COST]), attacker, colours, markers)
             axes.set_title(f"{level}, {title}", fontsize="medium")
     for axes in grid[-1]:
         axes.set_xlabel("µs an image on one core, in batches of 1,000")
@@ -65,8 +55,8 @@ def accuracy_against_cost(defences: pd.DataFrame) -> Figure:
         for name, marker in markers.items()
     ]
     style.legend_of(figure, [{**look, "linestyle": ""} for look in looks])
-    first = shown.iloc[0]
-    figure.suptitle(f"{first['dataset']}: what a defence keeps ({style.NORMS[first['norm']]})")
+    norm = style.NORMS[shown["norm"].iloc[0]]
+    figure.suptitle(f"{data.cell['dataset']}: what a defence keeps ({norm})")
     return figure
 
 
@@ -85,19 +75,30 @@ def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
         means[f"{attacker}_low"] = groups[attacker if several else f"{attacker}_low"].min()
         means[f"{attacker}_high"] = groups[attacker if several else f"{attacker}_high"].max()
     table = pd.DataFrame(means).reset_index()
-    known = table["aware"].fillna(table["blind"])
-    rank = known.groupby([table[name] for name in keys[:-1]], dropna=False, sort=False)
-    return table[known == rank.transform("max")].drop_duplicates(keys[:-1])
+    accuracy = table[AWARE].fillna(table[BLIND])
+    best = accuracy.groupby([table[name] for name in keys[:-1]], dropna=False, sort=False)
+    return table[accuracy == best.transform("max")].drop_duplicates(keys[:-1])
 
 
-def _points(
+def _choose_rows(defences: pd.DataFrame) -> pd.DataFrame:
+    """Choose the norm of most rows, a strength a filter, and budgets that compare attackers."""
+    if defences.empty:
+        return defences
+    shown = best_strengths(defences[defences["norm"] == defences["norm"].mode().iloc[0]])
+    # Where no filter meets an attacker who knows it, there is nothing to set side by side.
+    compared = shown[(shown["filter"] != NO_FILTER) & shown[AWARE].notna()]["budget"]
+    return shown[shown["budget"].isin(compared)] if len(compared) else shown
+
+
+def _draw_points(
     axes: Axes,
-    here: pd.DataFrame,
+    defences: pd.DataFrame,
     attacker: str,
     colours: dict[str, object],
     markers: dict[str, str],
 ) -> None:
-    for _, row in here.iterrows():
+    """Draw a point a defence, over a logarithmic cost."""
+    for _, row in defences.iterrows():
         rate = row[attacker]
         below, above = rate - row[f"{attacker}_low"], row[f"{attacker}_high"] - rate
         axes.errorbar(
@@ -112,3 +113,8 @@ def _points(
             elinewidth=0.8,
             capsize=1.5,
         )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    style.percent(axes, "worst-case accuracy")

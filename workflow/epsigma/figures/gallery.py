@@ -1,17 +1,38 @@
-"""One image through a filter at every strength: the paper's figure 2."""
+"""Images through a filter at every strength: the paper's figure 2."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from safetensors import safe_open
 
 from epsigma.cell import Level
 from epsigma.figures import style
+from epsigma.figures.data import FigureData
+from epsigma.vocabulary import FIXED
 
 # Images a row; more strengths go on below.
 COLUMNS = 10
+
+
+def images_by_strength(data: FigureData) -> Figure:
+    """Draw the gallery of a filter: an image, clean and attacked, or an attack's fooling images."""
+    with safe_open(data.files["galleries"][data.cell["filter"]], framework="np") as file:
+        metadata = file.metadata()
+        names = ("images", "predictions", "probabilities", "rejected")
+        shown = [file.get_tensor(name) for name in names]
+        index, labels = file.get_tensor("index"), file.get_tensor("label")
+    about: dict[str, Any] = {
+        "budget": metadata["budget"],
+        "strengths": json.loads(metadata["strengths"]),
+        "title": f"{data.title}, {data.cell['filter']}",
+    }
+    if data.is_fooling:
+        return draw_fooling(*shown, targets=labels, **about)
+    return draw_gallery(*shown, label=int(labels[0]), index=int(index[0]), **about)
 
 
 def draw_gallery(
@@ -40,7 +61,7 @@ def draw_gallery(
         strengths: of the K filters, as paths spell them.
         title: over all.
     """
-    low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
+    low, high = _grey_scale(images)
     differences = images[1] - images[0]
     # On its own scale, around mid-grey; in colour, each channel by itself.
     reach = float(np.abs(differences).max()) or 1.0
@@ -53,24 +74,23 @@ def draw_gallery(
     grid = figure.subplots(3 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
-    rows = ("clean", f"attacked,\n{named(budget)}")
     for k in range(count):
         column = grid[3 * (k // columns) :, k % columns]
         for row in range(2):
-            show(column[row], images[row, k], low, high)
-            turned_away = bool(rejected[row, k])
+            _show_image(column[row], images[row, k], low, high)
+            is_rejected = bool(rejected[row, k])
             # What is attacked ought to be rejected, what is clean ought not.
-            right = row == 1 if turned_away else predictions[row, k] == label
-            said = answer(predictions[row, k], probabilities[row, k], rejected=turned_away)
+            right = row == 1 if is_rejected else predictions[row, k] == label
+            answer = _name_answer(predictions[row, k], probabilities[row, k], is_rejected)
             column[row].set_xlabel(
-                f"{said} {'✓' if right else '✗'}", fontweight="normal" if right else "bold"
+                f"{answer} {'✓' if right else '✗'}", fontweight="normal" if right else "bold"
             )
-        show(column[2], differences[k], -reach, reach)
+        _show_image(column[2], differences[k], -reach, reach)
         column[2].set_xlabel(f"ℓ∞ {np.abs(differences[k]).max():.2g}")
-        column[0].set_title(named(strengths[k]), fontsize="medium")
-        if k % columns == 0:
-            for axes, name in zip(column, (*rows, "difference"), strict=False):
-                axes.set_ylabel(name)
+        column[0].set_title(_name_level(strengths[k]), fontsize="medium")
+    rows = ("clean", f"attacked,\n{_name_level(budget)}", "difference")
+    for axes, name in zip(grid[:, 0], rows * bands, strict=True):
+        axes.set_ylabel(name)
     figure.suptitle(f"{title}: test image {index}, a {label}")
     figure.supxlabel(
         f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}\n"
@@ -80,12 +100,57 @@ def draw_gallery(
     return figure
 
 
-def answer(prediction: int, probability: float, *, rejected: bool) -> str:
-    """Say what is made of an image."""
-    return f"{prediction} ({probability:.0%})" + (",\nrejected" if rejected else "")
+def draw_fooling(
+    images: NDArray[np.float32],
+    predictions: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    rejected: NDArray[np.bool_],
+    *,
+    targets: NDArray[np.int64],
+    budget: str,
+    strengths: Sequence[str],
+    title: str,
+) -> Figure:
+    """Draw a fooling image of each class (rows) through a filter at each strength (columns).
+
+    Args:
+        images: (R, K, C, H, W), of one channel or three.
+        predictions: (R, K), the predicted classes.
+        probabilities: (R, K), their softmax probabilities, in [0, 1].
+        rejected: (R, K), whether detectors reject the image.
+        targets: (R,), the classes that the images were made for.
+        budget: the confidence asked for, as paths spell it.
+        strengths: of the K filters, as paths spell them.
+        title: over all.
+    """
+    low, high = _grey_scale(images)
+    rows, columns = images.shape[:2]
+    figure = Figure(layout="constrained", figsize=(max(1.15 * columns + 0.6, 6.0), 1.4 * rows + 1))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    confidence = Level.parse(budget).value or 0.0
+    accepted = (predictions == targets[:, None]) & (probabilities >= confidence) & ~rejected
+    for row, target in enumerate(targets):
+        for k, axes in enumerate(grid[row]):
+            _show_image(axes, images[row, k], low, high)
+            answer = _name_answer(predictions[row, k], probabilities[row, k], rejected[row, k])
+            axes.set_xlabel(answer, fontweight="bold" if accepted[row, k] else "normal")
+        grid[row, 0].set_ylabel(f"made for {target}")
+    for axes, strength in zip(grid[0], strengths, strict=True):
+        axes.set_title(_name_level(strength), fontsize="medium")
+    figure.suptitle(title)
+    figure.supxlabel(
+        f"predicted class (softmax probability);\nbold: accepted at {_name_level(budget)} or more",
+        fontsize="medium",
+    )
+    return figure
 
 
-def show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None:
+def _grey_scale(images: NDArray[np.float32]) -> tuple[float, float]:
+    """Find what is black and what is white: 0 and 1, or what lies beyond."""
+    return min(0.0, float(images.min())), max(1.0, float(images.max()))
+
+
+def _show_image(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None:
     """Draw an image (C, H, W), of one channel or three, from `low` (black) to `high` (white)."""
     if len(image) == 1:
         axes.imshow(image[0], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -99,7 +164,9 @@ def show(axes: Any, image: NDArray[np.float32], low: float, high: float) -> None
         spine.set_visible(False)
 
 
-def named(level: str) -> str:
-    """Say what a level is, as figures do; of a filter without one, that there is none."""
-    parsed = Level.parse(level)
-    return "no filter" if parsed.name is None else style.level_label(parsed.name, parsed.value)
+def _name_answer(prediction: int, probability: float, is_rejected: bool) -> str:
+    return f"{prediction} ({probability:.0%})" + (",\nrejected" if is_rejected else "")
+
+
+def _name_level(level: str) -> str:
+    return "no filter" if level == FIXED else style.spelled_label(level)

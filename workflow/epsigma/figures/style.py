@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from epsigma.cell import spell
+from epsigma.cell import Level, spell
+from epsigma.vocabulary import FIXED
 
 AXES = {
     "eps": "ε, radius of the {norm} ball (pixel range is 0 to 1)",
@@ -27,9 +28,11 @@ AXES = {
     "kappa": "κ, logit margin asked for",
     "confidence": "softmax probability asked for",
     "passes": "passes through the autoencoder",
-    "fixed": "(the filter has no strength)",
+    FIXED: "(the filter has no strength)",
 }
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
+# Panels a row.
+COLUMNS = 2
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
 COUNTS = ("bits", "quality", "size")
@@ -61,11 +64,11 @@ def sequence(n: int) -> list[dict[str, Any]]:
     """Style n ordered lines: from light to dark in cividis, with markers and dashes of their own.
 
     Order shows in lightness, so it survives grey print and colour-blindness; neighbours differ in
-    marker and dash.
+    marker and dash. A line that is solid has no `dashes`.
     """
     colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n != 1 else [1.0])
     return [
-        {"color": colour, "marker": marker, "dashes": dashes}
+        {"color": colour, "marker": marker, **({"dashes": dashes} if dashes else {})}
         for colour, marker, dashes in zip(colours, cycle(_MARKERS), cycle(_DASHES), strict=False)
     ]
 
@@ -85,7 +88,7 @@ def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
     name = cells["strength_name"].iloc[0]
     axes.set_xlabel(axis_label(name))
     only = cells["strength"].unique()
-    if name == "fixed":
+    if name == FIXED:
         axes.set_xticks([])
     elif len(only) == 1:
         axes.set_xticks(only)
@@ -103,13 +106,8 @@ def budget_label(cells: pd.DataFrame) -> str:
     return axis_label(first["budget_name"], first["norm"])
 
 
-def accuracy_label(cells: pd.DataFrame) -> str:
-    """Say what the accuracy of an attack's cells is: fooling images have no class to be right of.
-
-    Args:
-        cells: rows with `budget_name`, of one attack.
-    """
-    is_fooling = cells["budget_name"].iloc[0] == "confidence"
+def accuracy_label(is_fooling: bool) -> str:
+    """Say what the accuracy under an attack is: fooling images have no class to be right of."""
     return "fooling images not accepted" if is_fooling else "accuracy"
 
 
@@ -146,9 +144,26 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
 
 def level_label(name: str | None, value: float | None) -> str:
     """Say `ε = 0.1`, for a legend."""
-    if name in (None, "fixed") or value is None:
-        return "fixed"
+    if name in (None, FIXED) or value is None:
+        return FIXED
     return f"{SYMBOLS.get(name, name)} = {spell(value)}"
+
+
+def spelled_label(level: str) -> str:
+    """Say `ε = 0.1`, for a legend, of a level as paths spell it."""
+    parsed = Level.parse(level)
+    return level_label(parsed.name, parsed.value)
+
+
+def panels(count: int, *, margin: float = 0.6) -> tuple[Figure, list[Axes]]:
+    """Make a figure with so many panels, in rows of `COLUMNS`, and `margin` inches for a title."""
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    figure = Figure(layout="constrained", figsize=(5.2 * columns, 3.2 * rows + margin))
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return figure, grid[:count]
 
 
 def percent(axes: Axes, label: str) -> None:

@@ -18,22 +18,15 @@ from epsigma.tables.cells import COLUMNS
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import NO_FILTER
 
-# Columns of `cells.csv` and `distortion.csv` on a card.
+# Columns of `cells.csv`, `distortion.csv` and `fooling.csv` on a card.
 CELLS = ("seed", "budget", *COLUMNS[COLUMNS.index("n") : COLUMNS.index("linf_max")])
 DISTORTION = (
-    "seed",
-    "budget",
-    "n",
-    "success",
-    "success_low",
-    "success_high",
-    "l2",
-    "l2_all",
-    "l2_best",
-    "l2_worst",
-    "changed",
-    "changed_all",
+    *("seed", "budget", "n", "success", "success_low", "success_high"),
+    *("l2", "l2_all", "l2_best", "l2_worst", "changed", "changed_all"),
 )
+FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
+# What a probe may lack.
+PROBED = ("effort", "tried", "errors", "sizes", "lost_gradients")
 
 
 def make_card(
@@ -44,7 +37,7 @@ def make_card(
     fooling: str,
     checks: str,
     convergence: str,
-    efforts: Sequence[str],
+    probes: Sequence[str],
     card: str,
 ) -> None:
     """Write an attack's card: hyper-parameters, results, convergence, verdicts and versions.
@@ -58,74 +51,67 @@ def make_card(
         fooling: `fooling.csv`.
         checks: `checks.csv`.
         convergence: SVG of the loss, to be shown on the card.
-        efforts: JSON files of `epsigma.stages.probe.probe_attack`.
+        probes: JSON files of the attack, of `epsigma.stages.probe`.
         card: HTML to write, that needs no other file.
     """
     with job.logged():
-        block, descriptions = job.settings["block"], job.settings["descriptions"]
-        verdicts = _mine(read_table(checks), job)
-        unusual = verdicts[verdicts["verdict"] != PASS]
-        scored = _mine(read_table(cells), job)
-        bare = scored[scored["filter"] == NO_FILTER]
-        aimed = _mine(read_table(distortion), job)
-        aimed = aimed[aimed["filter"] == NO_FILTER]
-        fooled = _mine(read_table(fooling), job)
-        fooled = fooled[fooled["filter"] == NO_FILTER]
         svg = Path(convergence).read_text(encoding="utf-8")
-        text = render(
+        page = render(
             "card.html.j2",
             cell=job.cell,
-            about=inspect.getdoc(load(job.settings["implementation"])) or "",
-            implementation=job.settings["implementation"],
-            parameters=[
-                (name, json.dumps(value, ensure_ascii=False), descriptions.get(name, ""))
-                for name, value in block.items()
-                if name not in ("kind", "name")
-            ],
-            kind=block["kind"],
-            bare=_rows(bare, CELLS),
-            aimed=_rows(aimed, DISTORTION),
-            fooled=_rows(
-                fooled, ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
-            ),
-            efforts=[_effort(read_json(path)) for path in efforts],
+            **_describe_attack(job),
+            unfiltered=_select_rows(cells, job, CELLS),
+            targeted=_select_rows(distortion, job, DISTORTION),
+            fooling=_select_rows(fooling, job, FOOLING),
+            probes=[dict.fromkeys(PROBED) | read_json(path) for path in probes],
             # The prologue of a file of its own has no place within a page.
             figure=svg[svg.index("<svg") :],
-            counts=verdicts["verdict"].value_counts().to_dict(),
-            verdicts=[
-                (row["verdict"], name_verdict(row), row["sentence"])
-                for _, row in unusual.iterrows()
-            ],
+            **_list_verdicts(checks, job),
             versions=versions(),
             code=job.code,
         )
-        write_text(card, text)
+        write_text(card, page)
 
 
-def _mine(table: pd.DataFrame, job: Job) -> pd.DataFrame:
+def _describe_attack(job: Job) -> dict[str, Any]:
+    """Say what the attack is, and list its hyper-parameters with their descriptions."""
+    block, descriptions = job.settings["block"], job.settings["descriptions"]
+    return {
+        "kind": block["kind"],
+        "implementation": job.settings["implementation"],
+        "definition": inspect.getdoc(load(job.settings["implementation"])) or "",
+        "parameters": [
+            (name, json.dumps(value, ensure_ascii=False), descriptions.get(name, ""))
+            for name, value in block.items()
+            if name not in ("kind", "name")
+        ],
+    }
+
+
+def _read_rows(path: str, job: Job) -> pd.DataFrame:
+    """Read the rows of a table that are about the attack."""
+    table = read_table(path)
     for name in ("dataset", "model", "attack"):
         table = table[table[name] == job.cell[name]]
     return table
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, Any]:
+def _select_rows(path: str, job: Job, columns: Sequence[str]) -> dict[str, Any]:
+    """Select columns of the attack's rows without a filter."""
+    rows = _read_rows(path, job)
+    rows = rows[rows["filter"] == NO_FILTER]
     # Column by column: as one array, whole numbers would become floating-point ones.
-    return {
-        "columns": columns,
-        "rows": list(zip(*(table[name].tolist() for name in columns), strict=True)),
-    }
+    values = zip(*(rows[name].tolist() for name in columns), strict=True)
+    return {"columns": columns, "rows": list(values)}
 
 
-def _effort(found: dict[str, Any]) -> dict[str, Any]:
-    cell = found["cell"]
-    level = "" if cell["filter"] == NO_FILTER else f" {cell['strength']}"
+def _list_verdicts(checks: str, job: Job) -> dict[str, Any]:
+    """Count the verdicts on the attack, and list those that are no pass."""
+    verdicts = _read_rows(checks, job)
+    unusual = verdicts[verdicts["verdict"] != PASS]
     return {
-        "attacked": f"seed {cell['seed']}, {cell['filter']}{level}, {cell['threat']}",
-        "budget": found["budget"],
-        "n": found["n"],
-        "effort": found.get("effort"),
-        "tried": found.get("tried"),
-        "errors": found.get("errors"),
-        "sizes": found.get("sizes"),
-        "lost_gradients": found.get("lost_gradients"),
+        "counts": verdicts["verdict"].value_counts().to_dict(),
+        "verdicts": [
+            (row["verdict"], name_verdict(row), row["sentence"]) for _, row in unusual.iterrows()
+        ],
     }

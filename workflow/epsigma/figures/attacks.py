@@ -1,0 +1,30 @@
+"""All attacks on a model, side by side."""
+
+from matplotlib.figure import Figure
+
+from epsigma.figures import style
+from epsigma.figures.data import FigureData
+from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.vocabulary import NO_FILTER
+
+
+def accuracy_by_attack(data: FigureData) -> Figure:
+    """Draw the unfiltered model's accuracy over the budget, a line an attack, a panel a norm."""
+    cells = data.rates("cells")
+    # What nothing bounds has no curve over a budget.
+    cells = cells[(cells["filter"] == NO_FILTER) & cells["norm"].notna()]
+    if cells.empty:
+        return style.nothing()
+    norms = list(cells["norm"].unique())
+    figure = Figure(layout="constrained", figsize=(5.6 * len(norms), 3.6))
+    for axes, norm in zip(figure.subplots(1, len(norms), squeeze=False).flat, norms, strict=True):
+        bounded = cells[cells["norm"] == norm]
+        names = list(bounded["attack"].unique())
+        for name, look in zip(names, style.sequence(len(names)), strict=True):
+            rates = condense_seeds(bounded[bounded["attack"] == name], "accuracy", "budget")
+            draw_line(axes, rates, label=name, **look)
+        axes.set_xlabel(style.axis_label(bounded["budget_name"].iloc[0], norm))
+        style.percent(axes, "accuracy")
+        style.legend_right(axes)
+    figure.suptitle(f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter")
+    return figure

@@ -1,0 +1,48 @@
+"""Accuracy over a filter's strength: the paper's figure 3."""
+
+from matplotlib.figure import Figure
+
+from epsigma.figures import style
+from epsigma.figures.data import FigureData
+from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.vocabulary import BLIND, NO_FILTER
+
+
+def accuracy_by_strength(data: FigureData) -> Figure:
+    """Draw accuracy over a filter's strength, one line a budget (the paper's figure 3).
+
+    Against a blind attacker. The unfiltered accuracy stands apart, on the left.
+    """
+    cells = data.rates("cells")
+    cells = cells[cells["threat"] == BLIND]
+    filtered = cells[cells["filter"] == data.cell["filter"]]
+    if filtered.empty:
+        return style.nothing()
+    figure = Figure(layout="constrained", figsize=(6.4, 4))
+    axes = figure.subplots()
+    unfiltered = condense_seeds(cells[cells["filter"] == NO_FILTER], "accuracy", "budget")
+    strengths = sorted(filtered["strength"].unique())
+    apart = style.apart_from(strengths)
+    budgets = sorted(cells["budget"].unique())
+    for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
+        at = filtered[filtered["budget"] == budget]
+        if at.empty:
+            continue
+        rates = condense_seeds(at, "accuracy", "strength")
+        label = style.level_label(cells["budget_name"].iloc[0], budget)
+        draw_line(axes, rates, label=label, **look)
+        none = unfiltered.loc[[budget]].set_axis([apart])
+        draw_line(axes, none, color=look["color"], marker=look["marker"])
+        axes.plot(
+            [apart, rates.index[0]],
+            [none["rate"].iloc[0], rates["rate"].iloc[0]],
+            color=look["color"],
+            linewidth=0.5,
+            linestyle=":",
+        )
+    style.label_strength(axes, filtered)
+    style.label_apart(axes, strengths)
+    style.percent(axes, style.accuracy_label(data.is_fooling))
+    style.legend_right(axes)
+    axes.set_title(f"{data.title}: accuracy through {data.cell['filter']} ({BLIND} attacker)")
+    return figure

@@ -1,0 +1,77 @@
+"""The registry of figures: of what each is, and where it is drawn.
+
+A figure is a function from an `epsigma.figures.data.FigureData` to a matplotlib `Figure`. One job
+draws the figures of a scope: all those of an attack on a model, for example. A figure lies under
+`results/figures/`, in the folder of what it is of, and has its entry's name; its caption is
+`workflow/report/{scope}_{name}.rst`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure.
+
+    Args:
+        implementation: the function that draws it, as `package.module:function`. It is imported
+            only by the job that draws.
+        label: what it shows, for the report.
+        filter: the filters that it shows, for the report: `all` or `none`.
+        detectors: of a model's figure, whether it is drawn only for a model with detectors.
+    """
+
+    implementation: str
+    label: str
+    filter: str = "all"
+    detectors: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module of the implementation."""
+        return self.implementation.partition(":")[0]
+
+
+# By scope and name. The scopes: an attack on a model; a filter against an attack; a model; a data
+# set, if the cost of the defences is measured.
+FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
+    "attack": {
+        "accuracy": FigureKind(
+            "epsigma.figures.budgets:accuracy_by_budget", "accuracy over budget", filter="none"
+        ),
+        "success": FigureKind(
+            "epsigma.figures.budgets:success_by_budget", "attack success over budget"
+        ),
+        "spectrum": FigureKind(
+            "epsigma.figures.spectrum:spectra_and_responses", "spectra and responses"
+        ),
+        "threats": FigureKind("epsigma.figures.threats:blind_and_aware", "blind against aware"),
+        "smallest": FigureKind("epsigma.figures.budgets:minimum_budgets", "smallest budgets"),
+        "convergence": FigureKind("epsigma.figures.convergence:loss_by_step", "convergence"),
+    },
+    "filter": {
+        "accuracy": FigureKind(
+            "epsigma.figures.strengths:accuracy_by_strength", "accuracy over strength"
+        ),
+        "gallery": FigureKind("epsigma.figures.gallery:images_by_strength", "gallery"),
+    },
+    "model": {
+        "attacks": FigureKind(
+            "epsigma.figures.attacks:accuracy_by_attack", "accuracy over budget", filter="none"
+        ),
+        "worst_case": FigureKind(
+            "epsigma.figures.worst_case:worst_case_by_strength", "worst case over strength"
+        ),
+        "detectors": FigureKind(
+            "epsigma.figures.detectors:operating_characteristics",
+            "ROC of the detectors",
+            detectors=True,
+        ),
+    },
+    "dataset": {
+        "defences": FigureKind(
+            "epsigma.figures.defences:accuracy_against_cost", "accuracy against cost"
+        ),
+    },
+}
