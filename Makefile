@@ -52,14 +52,14 @@ test-slurm: .venv-slurm/stamp ## run the tests on a real SLURM, installed with a
 lint: .venv/test.stamp ## check style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 format: .venv/test.stamp ## bring the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/snakefmt Snakefile workflow/Snakefile workflow/rules
 
 docs: .venv/run.stamp ## write the tables and the figure of README.md and docs/ from docs/tables/
 	$(BIN)/python docs/tables.py

@@ -1,10 +1,11 @@
 import pytest
 import torch
 from epsigma.attacks.craft import NORMS, make_set, rows_of
-from epsigma.configuration import attack_settings, validate
 from epsigma.filters.gaussian import Gaussian
+from epsigma.plan.settings import attack_settings
 from epsigma.stages.attack import attack
 from epsigma.storage.images import ImageSet, measure, read_image_set
+from epsigma.study import validate
 
 CPU = torch.device("cpu")
 CLASSES = 10

@@ -14,21 +14,12 @@ from typing import Any
 import pytest
 import yaml
 from epsigma import plan as grid
-from epsigma.configuration import (
-    LONGEST,
-    REGISTRIES,
-    RESERVED,
-    ConfigurationError,
-    block_levels,
-    check_keys,
-    expand,
-    settings,
-    typed,
-    validate,
-)
 from epsigma.kinds import Kind
+from epsigma.plan.settings import block_levels, settings
+from epsigma.registry import REGISTRIES
 from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
+from epsigma.study import LONGEST, RESERVED, ConfigurationError, check_keys, expand, typed, validate
 from epsigma.vocabulary import NO_FILTER
 from hypothesis import assume, given
 from hypothesis import strategies as st

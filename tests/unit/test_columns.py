@@ -1,12 +1,15 @@
-"""How cells are cut into jobs."""
+"""How cells become columns: which rules make them, and which cells a job has."""
 
 from itertools import product
 
 import pytest
 import yaml
-from epsigma.configuration import block_levels, validate
-from epsigma.plan.columns import cut
+from epsigma.plan.columns import STAGES, STAGES_OF_FOOLING, cells_of_job, list_twins
 from epsigma.plan.grid import cells
+from epsigma.plan.outputs import fill
+from epsigma.plan.paths import CLEAN_LEDGER, METRICS
+from epsigma.plan.settings import block_levels
+from epsigma.study import validate
 
 STUDY = """
 datasets: [{kind: digits}]
@@ -14,84 +17,88 @@ models: [{kind: mlp}]
 attacks:
   - {kind: fgsm, eps: [0.1, 0]}
   - {kind: jsma, gamma: [0.2]}
+  - {kind: fooling, confidence: [0.5, 0.9]}
 filters:
   - {kind: gaussian, sigma: [1, 0.5]}
   - {kind: median, size: [3]}
 columns: %s
 """
-METRICS = "{dataset}/{model}/seed~{seed}/{threat}/{attack}/{budget}/{filter}/{strength}.json"
-SET = "{dataset}/{model}/seed~{seed}/{attack}/{budget}.safetensors"
-CLEAN = "{dataset}/{model}/seed~{seed}/clean/{filter}/{strength}.parquet"
-HAS = {METRICS: {"budgets": True, "strengths": True}, SET: {"budgets": True}}
-HAS[CLEAN] = {"strengths": True}
 
 
 def study(columns):
     return validate(yaml.safe_load(STUDY % columns))
 
 
-def jobs(columns, pattern):
-    """What the jobs write that make all cells of a study: a list a job, by rule."""
-    made = {}
-    for cell in cells(study(columns)):
-        for column in cut(study(columns), "stage", **HAS[pattern]):
-            if column.constraints.items() <= cell.wildcards.items():
-                swept = {name for member in column.members for name in member}
-                fixed = {k: v for k, v in cell.wildcards.items() if k not in swept}
-                made[column.rule, tuple(sorted(fixed.items()))] = [
-                    path.format(**fixed) for path in column.over(pattern)
-                ]
-    return made
+def twins(columns, stage):
+    return {twin.rule: twin for twin in list_twins(study(columns)) if twin.stage == stage}
 
 
-def test_a_cell_a_job_is_one_rule_with_all_wildcards():
-    (column,) = cut(study("none"), "stage", budgets=True, strengths=True)
-    assert (column.rule, column.constraints, column.members) == ("stage", {}, ({},))
-    assert column.over(METRICS) == [METRICS]
-    assert column.cells({"seed": "0"}) == [{"seed": "0"}]
+def test_a_study_without_columns_has_no_twins_and_a_job_its_own_cell_only():
+    assert list_twins(study("none")) == []
+    wildcards = {"attack": "fgsm", "budget": "eps~0", "filter": "gaussian", "strength": "sigma~1"}
+    assert cells_of_job(study("none"), wildcards) == [wildcards]
 
 
-@pytest.mark.parametrize("pattern", [METRICS, SET, CLEAN])
-@pytest.mark.parametrize("columns", ["none", "filter", "attack"])
-def test_every_file_is_made_by_one_job_whatever_the_cut(columns, pattern):
-    written = [path for paths in jobs(columns, pattern).values() for path in set(paths)]
-    # A set is of many cells: the same job makes it for all of them.
-    found = {}
-    for (rule, wildcards), paths in jobs(columns, pattern).items():
-        known = {k: v for k, v in wildcards if f"{{{k}}}" in pattern}
-        for path in paths:
-            found.setdefault(path, set()).add((rule, tuple(known.items())))
-    assert all(len(makers) == 1 for makers in found.values())
-    assert set(written) == {pattern.format(**cell.wildcards) for cell in cells(study("none"))}
+@pytest.mark.parametrize(
+    ("stages", "pattern"),
+    [(("evaluate", "evaluate_fooling"), METRICS), (("evaluate_clean",), CLEAN_LEDGER)],
+)
+@pytest.mark.parametrize("columns", ["filter", "attack"])
+def test_every_file_is_made_by_one_twin(columns, stages, pattern):
+    makers = {}
+    for twin in [twin for stage in stages for twin in twins(columns, stage).values()]:
+        for path in fill(twin, pattern):
+            for cell in cells(study(columns)):
+                told = {key: rule.split("|") for key, rule in twin.constraints.items()}
+                found = cell.wildcards
+                filled = all(found[key] in names for key, names in told.items())
+                if filled and path.format(**found) == pattern.format(**found):
+                    makers.setdefault(path.format(**found), set()).add(twin.rule)
+    assert all(len(rules) == 1 for rules in makers.values())
+    assert set(makers) == {pattern.format(**cell.wildcards) for cell in cells(study("none"))}
 
 
 def test_a_column_is_a_filter_at_all_its_strengths_or_all_budgets_of_an_attack_too():
-    by_filter = {column.rule: column for column in cut(study("filter"), "s", strengths=True)}
-    assert list(by_filter) == ["s_gaussian", "s_median", "s_none"]
-    assert by_filter["s_gaussian"].members == ({"strength": "sigma~0.5"}, {"strength": "sigma~1"})
-    assert by_filter["s_none"].members == ({"strength": "fixed"},)
-    assert cut(study("filter"), "s", budgets=True)[0].members == ({},)
-    both = {c.rule: c for c in cut(study("attack"), "s", budgets=True, strengths=True)}
+    by_filter = twins("filter", "evaluate")
+    assert list(by_filter) == ["evaluate_gaussian", "evaluate_median", "evaluate_none"]
+    gaussian = by_filter["evaluate_gaussian"]
+    assert gaussian.members == ({"strength": "sigma~0.5"}, {"strength": "sigma~1"})
+    assert gaussian.constraints == {"attack": "fgsm|jsma", "filter": "gaussian"}
+    assert by_filter["evaluate_none"].members == ({"strength": "fixed"},)
+    # What has no filter has no columns over one.
+    assert twins("filter", "attack") == {}
+    both = twins("attack", "evaluate")
     assert list(both) == [
-        f"s_{attack}_{filter_}"
+        f"evaluate_{attack}_{filter_}"
         for attack, filter_ in product(("fgsm", "jsma"), ("gaussian", "median", "none"))
     ]
-    assert both["s_fgsm_gaussian"].constraints == {"attack": "fgsm", "filter": "gaussian"}
-    assert [tuple(member.values()) for member in both["s_fgsm_gaussian"].members] == [
+    column = both["evaluate_fgsm_gaussian"]
+    assert column.constraints == {"attack": "fgsm", "filter": "gaussian"}
+    assert [tuple(member.values()) for member in column.members] == [
         *product(
             block_levels(study("none"), "attacks", "fgsm"),
             block_levels(study("none"), "filters", "gaussian"),
         )
     ]
+    # The convergence of an attack is looked at at one budget.
+    assert twins("attack", "probe_attack")["probe_attack_gaussian"].members == gaussian.members
 
 
-def test_a_job_reads_each_file_of_its_cells_once_in_their_order():
-    columns = {c.rule: c for c in cut(study("attack"), "s", budgets=True, strengths=True)}
-    read = columns["s_fgsm_gaussian"].each(lambda cell: cell["budget"] + cell["seed"])
-    assert read({"seed": "0"}) == ["eps~00", "eps~0.10"]
-    written = columns["s_fgsm_gaussian"].over("{seed}/{budget}/{strength}")
-    made = columns["s_fgsm_gaussian"].cells({"seed": "0"})
-    # The same order: a job tells by it which file is which cell's.
-    assert [path.format(seed=0) for path in written] == [
-        "{seed}/{budget}/{strength}".format(**cell) for cell in made
+def test_fooling_images_have_columns_of_their_own():
+    made = {twin.stage: twin for twin in list_twins(study("attack"))}
+    assert set(made) == {*STAGES, *STAGES_OF_FOOLING}
+    assert list(twins("attack", "fool")) == ["fool_fooling"]
+
+
+def test_a_job_s_cells_are_in_the_order_of_its_files():
+    column = twins("attack", "evaluate")["evaluate_fgsm_gaussian"]
+    wildcards = {"seed": "0", "attack": "fgsm", "filter": "gaussian"}
+    made = cells_of_job(study("attack"), wildcards)
+    pattern = "{seed}/{budget}/{strength}"
+    assert [path.format(seed=0) for path in fill(column, pattern)] == [
+        pattern.format(**cell) for cell in made
     ]
+    assert len(made) == 4
+    # A probe of an attack has no budget in its path, whatever the column.
+    (probe,) = cells_of_job(study("none"), {**wildcards, "strength": "sigma~1"}, ["strength"])
+    assert probe == {**wildcards, "strength": "sigma~1"}

@@ -9,33 +9,18 @@ import pytest
 import yaml
 from epsigma import plan as grid
 from epsigma.attacks.pgd import ascend
-from epsigma.configuration import (
-    GENERAL,
-    REGISTRIES,
-    SCHEMA,
-    ConfigurationError,
-    at_level,
-    attack_kind,
-    attack_modules,
-    attack_settings,
-    block,
-    block_levels,
-    block_schema,
-    expand,
-    filter_kind,
-    general_keys,
-    model_modules,
-    of_cell,
-    own_data,
-    settings,
-    validate,
-)
 from epsigma.kinds import FilterKind
 from epsigma.loading import load
+from epsigma.plan.modules import attack_modules, model_modules
+from epsigma.plan.settings import at_cell, at_level, attack_settings, block_levels, settings
+from epsigma.registry import REGISTRIES
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.datasets import DATASETS
 from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
+from epsigma.study import ConfigurationError, Study, expand, validate
+from epsigma.study.blocks import Attack, Autoencoder, Dataset, Detector, Filter, Model
+from epsigma.study.references import find_attack_kind
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,7 +93,7 @@ TRAINING = {
 
 
 def test_defaults_are_filled_in_at_every_depth():
-    assert validate(configured()) == {
+    assert validate(configured()).dump() == {
         "datasets": [{"kind": "digits", "name": "digits", "split_seed": 0}],
         "models": [
             {
@@ -176,12 +161,12 @@ def test_defaults_are_filled_in_at_every_depth():
 
 def test_a_part_of_training_leaves_the_rest_at_its_defaults():
     text = "models: [{kind: mlp, training: {epochs: 2}}]"
-    training = validate(configured(text))["models"][0]["training"]
+    training = validate(configured(text)).dump()["models"][0]["training"]
     assert training == {**TRAINING, "epochs": 2}
 
 
 def test_defaults_are_filled_in_for_autoencoders_detectors_and_parts_of_others():
-    study = validate(configured(RICH))
+    study = validate(configured(RICH)).dump()
     assert study["models"][1]["training"] == {
         **TRAINING,
         "kind": "adversarial",
@@ -243,7 +228,7 @@ def test_the_configuration_given_is_not_modified(text):
 @pytest.mark.parametrize("text", ["", RICH], ids=["plain", "rich"])
 def test_a_checked_configuration_is_checked_to_itself(text):
     checked = validate(configured(text))
-    assert validate(checked) == checked
+    assert validate(checked).dump() == checked.dump()
     # With the models of a sweep apart, it is what cells are made of.
     assert list(grid.cells(expand(checked)))
 
@@ -767,30 +752,24 @@ def test_the_configurations_of_the_repository_are_accepted(path):
     assert list(grid.cells(checked))
 
 
-def described(schema, at="config"):
-    """List (path, schema) of every key in a schema."""
-    for key, inner in schema.get("properties", {}).items():
-        yield f"{at}.{key}", inner
-        yield from described(inner, f"{at}.{key}")
-    for part in schema.get("allOf", ()):
-        yield from described(part, at)
-    if "items" in schema:
-        yield from described(schema["items"], f"{at}[]")
-    for name, inner in schema.get("$defs", {}).items():
-        yield from described(inner, f"{at}/{name}")
-
-
-def test_every_key_of_the_schema_is_described():
-    keys = dict(described(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))))
-    assert {"config.seeds", "config.models[].training.epochs", "config/block.kind"} <= set(keys)
-    assert [at for at, schema in keys.items() if not schema.get("description", "").strip()] == []
+def test_every_key_of_a_study_is_described():
+    schema = Study.model_json_schema()
+    found = {"study": schema["properties"]}
+    found |= {name: about.get("properties", {}) for name, about in schema["$defs"].items()}
+    assert "epochs" in found["Training"]
+    assert [
+        f"{name}.{key}"
+        for name, keys in found.items()
+        for key, about in keys.items()
+        if not about.get("description", "").strip()
+    ] == []
 
 
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_every_hyper_parameter_is_described(section, name):
     for schema in (
         *ALL[section][name].parameters.values(),
-        *block_schema(ALL[section][name])["properties"].values(),
+        *ALL[section][name].block.model_json_schema()["properties"].values(),
     ):
         assert schema["description"].strip()
 
@@ -836,7 +815,7 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_the_swept_hyper_parameter_has_no_default_and_is_a_list_in_the_configuration(section, name):
     kind = ALL[section][name]
-    schema = block_schema(kind)
+    schema = kind.block.model_json_schema()
     for parameter in kind.parameters:
         swept = parameter == kind.swept
         # Or it is a list of filters, which is one value.
@@ -866,11 +845,11 @@ def test_the_swept_hyper_parameter_has_no_default_and_is_a_list_in_the_configura
             "cutoff~0.2",
             "epsigma.filters.frequency:BandPass",
             {
-                "width": 0.1,
                 "shape": "ideal",
                 "order": 2,
                 "dc": "keep",
                 "post": "none",
+                "width": 0.1,
                 "cutoff": 0.2,
             },
         ),
@@ -897,10 +876,10 @@ def test_the_level_is_left_open_until_it_is_known(section, name, level, type_):
     assert swept not in left_open["parameters"]
     assert repr(at_level(left_open, level)) == repr(settings(study, section, name, level))
     key = section.removesuffix("s")
-    told = of_cell({"model": {}, key: left_open}, {"budget": level, "strength": level})
+    told = at_cell({"model": {}, key: left_open}, {"budget": level, "strength": level})
     assert told == {"model": {}, key: settings(study, section, name, level)}
     # What is filled in stays as it is, whatever the cell.
-    assert of_cell(told, {"budget": "eps~0.3", "strength": "cutoff~0.3"}) == told
+    assert at_cell(told, {"budget": "eps~0.3", "strength": "cutoff~0.3"}) == told
 
 
 def test_the_order_of_keys_in_a_block_does_not_change_its_settings():
@@ -930,10 +909,10 @@ def test_settings_of_what_is_not_configured_are_refused(section, name, level, sa
 
 def test_a_block_is_found_by_its_name_and_the_filter_none_is_always_there():
     study = validate(configured())
-    assert block(study, "filters", "band")["kind"] == "bandpass"
-    assert block(study, "filters", "none") == {"kind": "none", "name": "none"}
+    assert study.find("filters", "band")["kind"] == "bandpass"
+    assert study.find("filters", "none").kind == study.find("filters", "none").name == "none"
     with pytest.raises(ValueError, match="no 'none' among the attacks"):
-        block(study, "attacks", "none")
+        study.find("attacks", "none")
 
 
 @pytest.mark.parametrize(
@@ -981,7 +960,7 @@ def test_an_attack_is_asked_under_every_threat_that_its_kind_allows(kind):
           - {{kind: fgsm, name: white, eps: [0.1]}}
           - {{kind: {kind}, {ATTACKS[kind].swept}: [0.1]{own}}}
         """
-    attack = block(validate(configured(text)), "attacks", kind)
+    attack = validate(configured(text)).find("attacks", kind)
     blind_only = kind == "transfer" or kind.endswith("noise")
     assert attack["threats"] == ["blind"] + ["aware"] * (not blind_only)
 
@@ -990,7 +969,7 @@ def test_an_attack_is_asked_under_every_threat_that_its_kind_allows(kind):
 def undeclared(monkeypatch):
     """A kind of filter of which nobody has said how to differentiate through it."""
     gaussian = FILTERS["gaussian"]
-    kind = FilterKind(gaussian.implementation, "sigma", gaussian.parameters)
+    kind = FilterKind(gaussian.implementation, gaussian.hyperparameters, "sigma")
     monkeypatch.setitem(FILTERS, "riddle", kind)
 
 
@@ -1112,7 +1091,7 @@ def test_a_transfer_from_the_only_model_there_is_onto_itself_is_refused():
 @pytest.mark.parametrize("source", ["source_model: wide", "source_seed: 1", "source_seed: 7"])
 def test_a_transfer_from_another_model_or_seed_is_accepted(source):
     study = validate(configured(TRANSFER % ("fgsm", source)))
-    moved = block(study, "attacks", "moved")
+    moved = study.find("attacks", "moved")
     assert moved["threats"] == ["blind"]
     key, value = source.split(": ")
     assert {"source_model": None, "source_seed": None} | {
@@ -1152,7 +1131,10 @@ def test_the_source_of_a_transfer_does_not_change_how_it_is_made():
 
 def test_a_transfer_has_the_norm_and_the_modules_of_what_it_takes_over():
     study = validate(configured(TRANSFER % ("fgsm", "source_model: wide")))
-    kinds = {name: attack_kind(study, name) for name in ("fgsm", "pgd_l2", "moved", "twice")}
+    kinds = {
+        name: find_attack_kind(study, study.find("attacks", name))
+        for name in ("fgsm", "pgd_l2", "moved", "twice")
+    }
     assert {name: kind.norm for name, kind in kinds.items()} == {
         "fgsm": "linf",
         "pgd_l2": "l2",
@@ -1167,8 +1149,8 @@ def test_a_transfer_has_the_norm_and_the_modules_of_what_it_takes_over():
 
 def test_the_kind_of_a_filter_is_found_by_its_name():
     study = validate(configured())
-    assert filter_kind(study, "band") is FILTERS["bandpass"]
-    assert filter_kind(study, "none") is FILTERS["none"]
+    assert study.find("filters", "band").entry is FILTERS["bandpass"]
+    assert study.find("filters", "none").entry is FILTERS["none"]
 
 
 @pytest.mark.parametrize(
@@ -1205,7 +1187,7 @@ def own(tmp_path, monkeypatch):
 def test_a_factory_and_weights_that_are_there_are_accepted_and_not_imported(own):
     text = f"models: [{{kind: factory, name: mine, factory: '{own}:make', checkpoint: w.pt}}]"
     study = validate(configured(text))
-    model = block(study, "models", "mine")
+    model = study.find("models", "mine")
     assert (model["checkpoint"], model["parameters"]) == ("w.pt", {})
     assert settings(study, "models", "mine") == {
         "implementation": "epsigma.models.factory:make",
@@ -1365,7 +1347,7 @@ def test_settings_of_an_attack_say_what_it_attacks_apart_from_its_hyper_paramete
     found = attack_settings(study, "mine", level)
     about = ("implementation", "parameters", "random")
     assert {key: value for key, value in found.items() if key not in about} == rows
-    kind = attack_kind(study, "mine")
+    kind = find_attack_kind(study, study.find("attacks", "mine"))
     assert set(found["parameters"]) == set(kind.parameters) - set(without)
     assert found["parameters"][kind.swept] == grid.Level.parse(level).value
 
@@ -1376,6 +1358,14 @@ def test_how_many_examples_are_attacked_changes_no_cell():
     assert one == other
 
 
+BLOCKS = {
+    "datasets": Dataset,
+    "models": Model,
+    "attacks": Attack,
+    "filters": Filter,
+    "autoencoders": Autoencoder,
+    "detectors": Detector,
+}
 GENERAL_KEYS = {
     "datasets": {"kind", "name"},
     "models": {"kind", "name", "training", "checkpoint", "defends"},
@@ -1388,14 +1378,13 @@ GENERAL_KEYS = {
 
 @pytest.mark.parametrize("section", [name for name in REGISTRIES if name != "datasets"])
 def test_the_keys_of_every_block_are_described_whatever_its_kind(section):
-    keys = general_keys(section)
-    assert set(keys) == set(GENERAL[section]) == GENERAL_KEYS[section]
-    assert all(schema["description"].strip() for schema in keys.values())
+    keys = BLOCKS[section].model_fields
+    assert set(keys) == GENERAL_KEYS[section]
+    assert all(about.description.strip() for about in keys.values())
 
 
 @pytest.mark.parametrize("section", REGISTRIES)
 def test_no_kind_has_a_hyper_parameter_that_is_a_key_of_every_block(section):
-    assert set(GENERAL[section]) == GENERAL_KEYS[section]
     for kind in REGISTRIES[section].values():
         assert not set(kind.parameters) & GENERAL_KEYS[section]
 
@@ -1456,17 +1445,28 @@ def test_what_an_implementation_refuses_its_schema_rejects(name, parameter, valu
 
 
 OWN_KINDS = """
-from epsigma.kinds import AttackKind, DatasetKind, FilterKind
+from typing import Literal
 
-PUSH = AttackKind("mine.push:push", swept="eps", parameters={"eps": {"type": "number"}}, norm="l2")
-AIM = AttackKind(
-    "mine.push:aim",
-    parameters={"targets": {"description": "which", "enum": ["all"], "default": "all"}},
-    targeted=True,
-)
+from epsigma.kinds import AttackKind, DatasetKind, FilterKind, Hyperparameters
+
+
+class Push(Hyperparameters):
+    eps: float
+
+
+class Aim(Hyperparameters):
+    targets: Literal["all"] = "all"
+
+
+class Shelf(Hyperparameters):
+    path: str
+
+
+PUSH = AttackKind("mine.push:push", Push, swept="eps", norm="l2")
+AIM = AttackKind("mine.push:aim", Aim, targeted=True)
 _HIDDEN = PUSH
 SOFT = FilterKind("mine.soft:soft", gradient="exact")
-SHELF = DatasetKind("mine.shelf:shelf", parameters={"path": {"type": "string"}}, source="path")
+SHELF = DatasetKind("mine.shelf:shelf", Shelf, source="path")
 NUMBER = 5
 """
 
@@ -1489,7 +1489,7 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
     filters: [{{kind: "{kinds}:SOFT"}}]
     """
     study = validate(configured(text))
-    assert validate(study) == study
+    assert validate(study).dump() == study.dump()
     # The entry's name, in small letters, is the block's.
     assert [block["name"] for block in study["attacks"]] == ["push", "aimed"]
     assert attack_settings(study, "push", "eps~2") == {
@@ -1501,10 +1501,10 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
         "parameters": {},
         "targets": "all",
     }
-    assert attack_kind(study, "push").norm == "l2"
+    assert find_attack_kind(study, study.find("attacks", "push")).norm == "l2"
     assert attack_modules(study, "push") == ["mine.push"]
-    assert filter_kind(study, "soft").gradient == "exact"
-    assert own_data(study, "shelf") == "here.npz"
+    assert study.find("filters", "soft").entry.gradient == "exact"
+    assert study.find("datasets", "shelf").own_source == "here.npz"
     found = {(cell.attack, str(cell.budget), cell.filter) for cell in grid.cells(study)}
     assert found == {
         (attack, budget, name)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from epsigma import plan as grid
 from epsigma.cell import FIXED_LEVEL, Cell, Level, cell_seed, spell
-from epsigma.configuration import expand, validate
-from epsigma.plan.grid import cells, levels, source_of
+from epsigma.plan.grid import cells
+from epsigma.study import expand, validate
+from epsigma.study.references import source_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +76,6 @@ def test_a_level_without_anything_to_sweep_is_fixed():
     assert str(FIXED_LEVEL) == "fixed"
     assert Level.parse("fixed") == FIXED_LEVEL
     assert FIXED_LEVEL.parameters == {}
-    assert levels({}, None) == [FIXED_LEVEL]
 
 
 def test_a_level_is_the_hyper_parameter_it_names():
@@ -267,10 +267,11 @@ def test_a_model_whose_training_is_swept_is_one_for_each_value(models, expected)
     assert all(re.fullmatch(grid.MODEL, model) for model in expected)
     # Each as if it had been written out.
     assert [model["training"].get("temperature") for model in made["models"]] == [None, 20, 0.5]
-    assert made["models"][2] == {
-        **checked["models"][1],
+    before = checked.dump()["models"][1]
+    assert made.dump()["models"][2] == {
+        **before,
         "name": "taught/temperature~0.5",
-        "training": {**checked["models"][1]["training"], "temperature": 0.5},
+        "training": {**before["training"], "temperature": 0.5},
     }
     assert checked["models"][1]["training"]["temperature"] == [20, 0.5]
 
@@ -305,19 +306,24 @@ def test_a_transfer_onto_its_own_source_is_left_out(source, expected):
 
 
 @pytest.mark.parametrize(
-    ("attack", "source"),
+    ("given", "source"),
     [
-        ({"kind": "fgsm"}, ("mlp", 3)),
-        ({"kind": "transfer", "source_model": "wide", "source_seed": None}, ("wide", 3)),
-        ({"kind": "transfer", "source_model": None, "source_seed": 1}, ("mlp", 1)),
+        (None, ("mlp", 3)),
+        ({"source_model": "wide", "source_seed": None}, ("wide", 3)),
+        ({"source_model": None, "source_seed": 1}, ("mlp", 1)),
         # No value is none, 0 is one.
-        ({"kind": "transfer", "source_model": None, "source_seed": 0}, ("mlp", 0)),
-        ({"kind": "transfer", "source_model": "wide", "source_seed": 1}, ("wide", 1)),
+        ({"source_model": None, "source_seed": 0}, ("mlp", 0)),
+        ({"source_model": "wide", "source_seed": 1}, ("wide", 1)),
     ],
     ids=str,
 )
-def test_a_set_is_made_on_the_model_that_is_attacked_unless_it_is_a_transfer(attack, source):
-    assert source_of(attack, "mlp", 3) == source
+def test_a_set_is_made_on_the_model_that_is_attacked_unless_it_is_a_transfer(given, source):
+    attacks = [{"kind": "fgsm", "eps": [0.1]}]
+    if given is not None:
+        attacks.append({"kind": "transfer", "attack": "fgsm", "eps": [0.1], **given})
+    models = [{"kind": "mlp"}, {"kind": "mlp", "name": "wide"}]
+    study = validate({**STUDY, "models": models, "seeds": [3], "attacks": attacks})
+    assert source_of(study.attacks[-1], "mlp", 3) == source
 
 
 def test_a_cell_names_the_wildcards_of_its_paths():
@@ -349,7 +355,9 @@ def test_no_two_cells_share_a_seed_and_torch_takes_each():
 
 
 DAG_MODULES = [
-    "epsigma.configuration",
+    "epsigma.study",
+    "epsigma.plan.plan",
+    "epsigma.engine",
     "epsigma.cell",
     "epsigma.kinds",
     "epsigma.storage.digest",
@@ -362,14 +370,15 @@ DAG_MODULES = [
 DAG = f"""
 import yaml
 from pathlib import Path
-from epsigma import configuration, plan as grid
+from epsigma import registry, study as configuration, plan as grid
+from epsigma.plan.plan import Plan
 from epsigma.storage import digest, provenance
 config = Path({str(ROOT / "config" / "paper.yaml")!r})
 study = configuration.validate(yaml.safe_load(config.read_text()))
 assert list(grid.cells(study))
-for section in configuration.REGISTRIES:
+for section in registry.REGISTRIES:
     for block in study[section]:
-        settings = configuration.settings(study, section, block["name"])
+        settings = grid.settings(study, section, block["name"])
         digest.code_digest(settings["implementation"].partition(":")[0])
 digest.code_digest("epsigma.stages.train", "epsigma.stages.draw")
 provenance.record({{}}, {{}}, "")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from epsigma.configuration import ConfigurationError, own_data, validate
 from epsigma.datasets.file import file
 from epsigma.datasets.folder import folder
 from epsigma.storage.source import fingerprint, locate
+from epsigma.study import ConfigurationError, validate
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -541,7 +541,7 @@ def test_a_faulty_block_is_refused_before_any_job(dataset, said):
 )
 def test_a_data_set_of_one_s_own_says_where_it_lies(dataset, path):
     validated = validate(study(name="own", **dataset))
-    assert own_data(validated, "own") == path
+    assert validated.find("datasets", "own").own_source == path
 
 
 def test_the_module_that_snakemake_asks_reads_no_images(tmp_path):

@@ -2,10 +2,10 @@ import math
 
 import pandas as pd
 import pytest
-from epsigma.configuration import expand, model_label, validate
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.models import MODELS
 from epsigma.stages.collect import set_beside_published
+from epsigma.study import expand, validate
 from epsigma.tables.reading import read_table
 from epsigma.tables.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard
 from epsigma.vocabulary import AWARE, BLIND
@@ -167,7 +167,7 @@ def labelled(kind, **block):
         "filters": [{"kind": "gaussian", "sigma": [1]}],
     }
     made = expand(validate(study))
-    return model_label(made, made["models"][0]["name"])
+    return made.find("models", made["models"][0]["name"]).label
 
 
 def test_a_model_is_labelled_by_its_kind_and_by_how_it_is_trained():

@@ -3,12 +3,12 @@ import inspect
 import pytest
 import torch
 from epsigma.attacks.pgd import ascend
-from epsigma.configuration import REGISTRIES
 from epsigma.detectors.detector import Detector
 from epsigma.filters.filter import Filter
 from epsigma.filters.surrogate import GRADIENTS
 from epsigma.kinds import Kind
 from epsigma.loading import load
+from epsigma.registry import REGISTRIES
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.autoencoders import AUTOENCODERS
 from epsigma.registry.detectors import DETECTORS

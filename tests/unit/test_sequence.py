@@ -3,16 +3,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from epsigma.configuration import (
-    attack_kind,
-    expand,
-    filter_gradient,
-    filter_modules,
-    is_random,
-    needs,
-    settings,
-    validate,
-)
 from epsigma.defence import Expectation, build_target, defended
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.build import build_filter
@@ -24,9 +14,13 @@ from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.reformer import Reformer
 from epsigma.filters.sequence import Sequence
 from epsigma.filters.surrogate import Bpda, attackable
+from epsigma.plan.modules import filter_modules
+from epsigma.plan.settings import find_parts, settings
 from epsigma.stages.probe import DRAWS, conformance
 from epsigma.storage import digest as provenance
 from epsigma.storage.digest import code_digest
+from epsigma.study import expand, validate
+from epsigma.study.references import find_attack_kind
 from torch import nn
 
 KINDS = {
@@ -321,7 +315,7 @@ def test_what_is_made_of_the_settings_is_the_sequence(study):
 
 def test_an_autoencoder_of_a_part_is_found(study):
     made = settings(study, "filters", "reformed", "bits~3")
-    (found,) = needs(made)
+    (found,) = find_parts(made)
     assert found == {
         "autoencoder": "ae",
         "implementation": "epsigma.autoencoders.convolutional:Convolutional",
@@ -335,8 +329,8 @@ def test_an_autoencoder_of_a_part_is_found(study):
     [("gaussian", "bpda", True), ("reformed", "bpda", False), ("alone", "exact", False)],
 )
 def test_a_sequence_is_bpda_or_random_if_a_part_is(study, name, gradient, random):
-    assert filter_gradient(study, name) == gradient
-    assert is_random(study, name) is random
+    assert study.find("filters", name).gradient == gradient
+    assert study.find("filters", name).is_random is random
 
 
 def test_the_modules_are_those_of_the_parts_and_of_their_autoencoders(study):
@@ -351,7 +345,7 @@ def test_the_modules_are_those_of_the_parts_and_of_their_autoencoders(study):
         f"{filters}.reformer",
         "epsigma.autoencoders.convolutional",
     ]
-    assert attack_kind(study, "fgsm").queries_model
+    assert find_attack_kind(study, study.find("attacks", "fgsm")).queries_model
 
 
 def test_the_digest_changes_with_a_part_s_module(study, monkeypatch):

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from epsigma.configuration import validate
 from epsigma.stages.collect import collect, write_configuration
 from epsigma.storage.files import write_json
+from epsigma.study import validate
 from epsigma.tables.cells import tabulate_cells
 from epsigma.tables.reading import read_table
 from hypothesis import given

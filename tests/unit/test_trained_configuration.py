@@ -3,25 +3,19 @@ import re
 
 import pytest
 import yaml
-from epsigma import configuration
 from epsigma import plan as grid
-from epsigma.configuration import (
-    ConfigurationError,
-    block,
-    detector_modules,
+from epsigma.kinds import FilterKind, TrainingKind
+from epsigma.plan.modules import detector_modules, training_modules
+from epsigma.plan.settings import (
     detector_settings,
-    expand,
-    has_teacher,
-    located,
-    needs,
+    find_parts,
+    locate_parts,
     settings,
-    training_modules,
     training_settings,
-    validate,
-    watching,
 )
-from epsigma.kinds import TrainingKind
+from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
+from epsigma.study import ConfigurationError, expand, validate
 
 STUDY = """
 datasets: [{kind: digits}]
@@ -70,16 +64,21 @@ def trained(**training):
     return lambda study: study["models"][1].update(training=training)
 
 
+def written(study, section, name):
+    """A block as plain values."""
+    return next(block for block in study.dump()[section] if block["name"] == name)
+
+
 # --- What is valid
 
 
 def test_the_study_of_this_file_is_valid_and_validating_it_again_changes_nothing():
     once = validate(configured())
-    assert validate(copy.deepcopy(once)) == once
+    assert validate(once).dump() == once.dump()
 
 
 def test_defaults_of_a_kind_of_training_are_filled_in(study):
-    assert block(study, "models", "adv")["training"] == {
+    assert written(study, "models", "adv")["training"] == {
         "kind": "adversarial",
         "method": "fast",
         "eps": 0.2,
@@ -93,11 +92,11 @@ def test_defaults_of_a_kind_of_training_are_filled_in(study):
         "schedule": "constant",
         "validation": 0.1,
     }
-    assert block(study, "models", "mlp")["training"]["kind"] == "standard"
+    assert study.find("models", "mlp")["training"]["kind"] == "standard"
 
 
 def test_defaults_of_autoencoders_and_detectors_are_filled_in(study):
-    assert block(study, "autoencoders", "ae") == {
+    assert written(study, "autoencoders", "ae") == {
         "kind": "convolutional",
         "name": "ae",
         "training": {
@@ -110,14 +109,14 @@ def test_defaults_of_autoencoders_and_detectors_are_filled_in(study):
         "channels": 3,
         "pool": "average",
     }
-    assert block(study, "detectors", "rec") == {
+    assert written(study, "detectors", "rec") == {
         "kind": "reconstruction",
         "name": "rec",
         "false_positive_rate": 0.001,
         "autoencoder": "ae",
         "p": 1,
     }
-    inner = block(study, "detectors", "squeezing")["filters"]
+    inner = written(study, "detectors", "squeezing")["filters"]
     assert inner == [
         {"kind": "bitdepth", "bits": 1},
         {"kind": "reformer", "autoencoder": "ae", "passes": 1},
@@ -125,7 +124,7 @@ def test_defaults_of_autoencoders_and_detectors_are_filled_in(study):
 
 
 def test_what_comes_then_has_the_defaults_of_its_kind(study):
-    assert block(study, "filters", "gaussian")["then"] == [
+    assert written(study, "filters", "gaussian")["then"] == [
         {"kind": "median", "size": 3, "border": "reflect"}
     ]
 
@@ -176,7 +175,7 @@ def test_the_names_of_a_sweep_are_paths_that_the_rules_match(temperature, name):
     models = expand(validate(configured(change)))["models"]
     assert models[2]["name"] == name
     assert re.fullmatch(grid.MODEL, name)
-    assert has_teacher({"models": models}, name)
+    assert models[2].has_teacher
 
 
 @pytest.mark.parametrize(
@@ -239,7 +238,7 @@ def test_a_training_s_settings_are_general_ones_and_the_objective(study):
     ],
 )
 def test_only_what_is_distilled_has_a_teacher(study, name, teacher, module):
-    assert has_teacher(study, name) is teacher
+    assert study.find("models", name).has_teacher is teacher
     assert training_modules(study, name) == [f"epsigma.training.{module}"]
 
 
@@ -249,7 +248,7 @@ def test_weights_from_a_file_have_no_teacher(tmp_path):
     found = expand(
         validate(configured(lambda study: study["models"][2].update(checkpoint=str(weights))))
     )
-    assert not has_teacher(found, "distilled/temperature~20")
+    assert not found.find("models", "distilled/temperature~20").has_teacher
 
 
 AE = {
@@ -299,7 +298,7 @@ def test_the_modules_of_a_detector_are_those_of_its_parts_too(study, name, modul
     [("magnet", ["rec"]), ("watched", ["rec", "squeezing"]), ("gaussian", []), ("none", [])],
 )
 def test_a_filter_is_watched_by_the_detectors_that_it_names(study, name, detectors):
-    assert watching(study, name) == detectors
+    assert list(study.find("filters", name).detectors) == detectors
 
 
 def test_what_is_trained_apart_is_found_at_any_depth_the_inner_first(study):
@@ -307,9 +306,9 @@ def test_what_is_trained_apart_is_found_at_any_depth_the_inner_first(study):
         "filter": settings(study, "filters", "magnet"),
         "detectors": [detector_settings(study, name) for name in ("rec", "squeezing")],
     }
-    found = [one.get("detector") or one["autoencoder"] for one in needs(told)]
+    found = [one.get("detector") or one["autoencoder"] for one in find_parts(told)]
     assert found == ["ae", "ae", "rec", "ae", "squeezing"]
-    assert list(needs(settings(study, "filters", "gaussian"))) == []
+    assert list(find_parts(settings(study, "filters", "gaussian"))) == []
 
 
 def test_what_is_found_is_located_and_nothing_is_changed(study):
@@ -319,13 +318,13 @@ def test_what_is_found_is_located_and_nothing_is_changed(study):
     def path_of(found):
         return f"/{found.get('detector') or found['autoencoder']}"
 
-    (made,) = located(told, path_of)["detectors"]
+    (made,) = locate_parts(told, path_of)["detectors"]
     assert made["threshold"] == "/rec"
     assert made["parameters"]["autoencoder"]["checkpoint"] == "/ae"
     assert told == before
     # Where it is told already, it stays.
     made["threshold"] = "/elsewhere"
-    assert located(made, path_of)["threshold"] == "/elsewhere"
+    assert locate_parts(made, path_of)["threshold"] == "/elsewhere"
 
 
 # --- Faults
@@ -362,8 +361,8 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
             id="no module of the user's own",
         ),
         pytest.param(
-            trained(kind="epsigma.filters:FILTERS"),
-            r"is no entry of a registry: epsigma.filters:FILTERS is .*, which is no TrainingKind",
+            trained(kind="epsigma.registry.filters:FILTERS"),
+            r"is no entry of a registry: epsigma.registry.filters:FILTERS is .*, which is no TrainingKind",
             id="an entry of another sort",
         ),
         pytest.param(
@@ -603,9 +602,7 @@ def test_one_fault_is_told_of_once():
 
 
 def test_an_aware_attacker_of_a_part_that_nobody_has_said_how_to_attack_is_refused(monkeypatch):
-    monkeypatch.setitem(
-        configuration.FILTERS, "silent", type(configuration.FILTERS["none"])("nowhere:Silent")
-    )
+    monkeypatch.setitem(FILTERS, "silent", FilterKind("nowhere:Silent"))
     change = first_filter(then=[{"kind": "silent"}])
     (said,) = faults(change)
     assert said.startswith(
@@ -621,9 +618,11 @@ def test_an_aware_attacker_of_a_part_that_nobody_has_said_how_to_attack_is_refus
 
 def test_a_training_of_the_user_s_own_is_found_and_its_sweep_expands(monkeypatch, tmp_path):
     (tmp_path / "own_training.py").write_text(
-        "from epsigma.kinds import TrainingKind\n"
-        "MIXED = TrainingKind('own_code:Mixed', swept='alpha', parameters={\n"
-        "    'alpha': {'description': 'share', 'type': 'number'}})\n"
+        "from epsigma.kinds import FilterKind, TrainingKind\n"
+        "from epsigma.kinds import Hyperparameters\n"
+        "class Mixed(Hyperparameters):\n"
+        "    alpha: float\n"
+        "MIXED = TrainingKind('own_code:Mixed', Mixed, swept='alpha')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     kind = "own_training:MIXED"

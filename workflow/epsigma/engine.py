@@ -40,7 +40,8 @@ def prepare_process() -> None:
     # how many cores there are.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
-    # Cells wait less for the scheduler, which computes in the same interpreter: a tenth off a sweep.
+    # Cells wait less for the scheduler, which computes in the same interpreter: a tenth off a
+    # sweep.
     sys.setswitchinterval(0.0005)
     # The DAG's objects live to the end: to look for garbage among them less often takes a sixth
     # off a no-op of 10,000 cells.

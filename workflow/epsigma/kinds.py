@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
+    WrapValidator,
     create_model,
     field_validator,
 )
@@ -37,6 +37,8 @@ class Strict(BaseModel):
     def _keep_as_written(cls, value: Any, handler: Callable[[Any], Any]) -> Any:
         """Keep 1 where 1.0 means the same: it is spelled in paths and tables."""
         made = handler(value)
+        if isinstance(value, bool) and not isinstance(made, bool):
+            raise PydanticCustomError("literal_error", "a truth value is no number")
         return value if made == value else made
 
     def __getitem__(self, key: str) -> Any:
@@ -69,8 +71,13 @@ class Configured(Strict, Generic[K]):
         return cast(K, self._entry)
 
     @property
+    def own(self) -> Hyperparameters:
+        """The hyper-parameters, checked, defaults filled in."""
+        return self._own
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
-        """The hyper-parameters by name, defaults filled in."""
+        """The hyper-parameters by name, as plain values."""
         return {name: getattr(self._own, name) for name in type(self._own).model_fields}
 
     @property
@@ -102,15 +109,16 @@ class Part(Configured["FilterKind"]):
     """A filter within another block: its hyper-parameters are values, none of them a list."""
 
 
-def check_distinct(values: list[Any]) -> list[Any]:
-    """Refuse a list that holds a value twice; 1 and 1.0 are one value, 1 and true are two."""
+def _check_distinct(values: Any, handler: Callable[[Any], Any]) -> Any:
+    """Refuse a list that holds a value twice, as it was written; 1 and true are two values."""
+    made = handler(values)
     told = [(isinstance(value, bool), value) for value in values]
     if any(value in told[:index] for index, value in enumerate(told)):
         raise PydanticCustomError("said", "{shown} holds a value twice; remove the duplicate")
-    return values
+    return made
 
 
-DISTINCT = AfterValidator(check_distinct)
+DISTINCT = WrapValidator(_check_distinct)
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ class Kind:
         if self.swept is None:
             return self.hyperparameters
         about = self.hyperparameters.model_fields[self.swept]
-        value: Any = Annotated[(about.annotation, *about.metadata)]
+        value: Any = Annotated[(about.annotation, Field(), *about.metadata)]
         listed: Any = Annotated[list[value], DISTINCT]
         about_list = Field(min_length=1, description=f"swept: {about.description}")
         changed: dict[str, Any] = {self.swept: (listed, about_list)}

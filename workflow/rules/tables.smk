@@ -39,9 +39,7 @@ rule tabulate:
             for name, table in TABLES.items()
             if table.label
         ],
-        others=[
-            f"results/tables/{name}.csv" for name, table in TABLES.items() if not table.label
-        ],
+        others=[f"results/tables/{name}.csv" for name, table in TABLES.items() if not table.label],
     log:
         "logs/tables/tables.log",
     params:

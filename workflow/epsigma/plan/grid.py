@@ -37,5 +37,5 @@ def filters_of(study: Study, threat: str, attack: Attack) -> Iterator[Filter]:
         yield NONE
     for block in study.filters:
         is_met = attack.filters is None or block.name in attack.filters
-        if is_met and threat in (attack.threats or ()) and threat in (block.threats or ()):
+        if is_met and threat in attack.threats and threat in block.threats:
             yield block

@@ -8,7 +8,7 @@ from epsigma.plan.outputs import Outputs
 from epsigma.plan.recipes import Recipes
 from epsigma.plan.resources import Resources
 from epsigma.plan.targets import Targets
-from epsigma.study.schema import Study
+from epsigma.study.schema import Study, expand
 
 
 class Plan:
@@ -20,7 +20,7 @@ class Plan:
 
     def __init__(self, configured: Study) -> None:
         self.configured = configured
-        self.study = configured.expand()
+        self.study = expand(configured)
         self.cells = list(cells(self.study))
         self.recipes = Recipes(self.study, self.cells)
         self.inputs = Inputs(self.study, self.recipes)

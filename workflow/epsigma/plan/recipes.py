@@ -1,6 +1,6 @@
 """Recipes of what looks at cells: probes, galleries, spectra, tables, checks, figures and costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from epsigma.cell import Cell

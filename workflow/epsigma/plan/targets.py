@@ -12,7 +12,7 @@ from epsigma.plan.inputs import is_scored_raw
 from epsigma.plan.settings import block_levels
 from epsigma.study.blocks import NONE, Filter
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER, is_white_box
+from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, is_white_box
 
 
 def digest_of(files: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ Imports neither torch nor numpy.
 
 from epsigma.study.faults import LONGEST, ConfigurationError
 from epsigma.study.reading import RESERVED, check_keys, typed, validate
-from epsigma.study.schema import Study
+from epsigma.study.schema import Study, expand
 
 __all__ = [
     "LONGEST",
@@ -13,6 +13,7 @@ __all__ = [
     "ConfigurationError",
     "Study",
     "check_keys",
+    "expand",
     "typed",
     "validate",
 ]

@@ -109,8 +109,8 @@ class Model(Block[Kind]):
 class _Attacked(Block[K]):
     """What a cell is made of, if its attack and its filter both list the threat."""
 
-    threats: Threats | None = Field(
-        None,
+    threats: Threats = Field(
+        [],
         description="what the attacker may know of the filter: nothing (`blind`) or everything "
         "(`aware`). A cell is made if its attack and its filter both list the threat; left out, "
         "all that the kind allows",

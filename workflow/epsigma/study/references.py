@@ -9,7 +9,7 @@ from epsigma.kinds import AttackKind, Part
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
-from epsigma.study.schema import Study
+from epsigma.study.schema import Study, expand
 from epsigma.vocabulary import AWARE, FOOLING, TRANSFER
 
 
@@ -62,7 +62,7 @@ def _check_examples(study: Study) -> Iterator[str]:
 
 def _check_gradients(study: Study) -> Iterator[str]:
     """Refuse an aware attacker where nobody has said how it differentiates through the filter."""
-    if not any(AWARE in (attack.threats or ()) for attack in study.attacks):
+    if not any(AWARE in attack.threats for attack in study.attacks):
         return
     for index, block in enumerate(study.filters):
         parts = [block, *block.then]
@@ -70,7 +70,7 @@ def _check_gradients(study: Study) -> Iterator[str]:
             if detector.name in block.detectors:
                 parts += _squeezers(detector)
         unknown = [part.kind for part in parts if part.entry.gradient is None]
-        if AWARE in (block.threats or ()) and unknown:
+        if AWARE in block.threats and unknown:
             yield (
                 f"filters[{index}] ({block.name}).threats: the kind {unknown[0]!r} is "
                 "declared neither differentiable nor handled, so no aware attack can be made; say "
@@ -85,7 +85,7 @@ def _squeezers(detector: Detector) -> list[Part]:
 
 def _check_transfers(study: Study) -> Iterator[str]:
     """A transfer takes over another attack of the study, from another model or seed."""
-    models = study.expand().names("models")
+    models = expand(study).names("models")
     sources = [
         attack.name
         for attack in study.attacks
@@ -169,7 +169,7 @@ def _check_fixed_sources(study: Study) -> Iterator[str]:
 
 
 def _check_defended(study: Study) -> Iterator[str]:
-    trained = study.expand().names("models")
+    trained = expand(study).names("models")
     for index, model in enumerate(study.models):
         # Of a sweep one has to be named.
         others = [name for name in trained if name.partition("/")[0] != model.name]
@@ -182,7 +182,7 @@ def _check_defended(study: Study) -> Iterator[str]:
 
 def _check_named(study: Study) -> Iterator[str]:
     """Models, filters and detectors that attacks and filters name are there."""
-    models = list(dict.fromkeys([*study.names("models"), *study.expand().names("models")]))
+    models = list(dict.fromkeys([*study.names("models"), *expand(study).names("models")]))
     filters, detectors = study.names("filters"), study.names("detectors")
     blocks: list[tuple[str, Attack | Filter]] = [
         *((f"attacks[{index}] ({one.name})", one) for index, one in enumerate(study.attacks)),

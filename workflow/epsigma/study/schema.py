@@ -98,25 +98,6 @@ class Study(Strict):
             f"there is no {name!r} among the {section} of the configuration: {allowed}"
         )
 
-    def expand(self) -> "Study":
-        """Make of each model whose training is swept one for each level, `name/temperature~20`."""
-        models = []
-        for model in self.models:
-            how = model.training
-            for level in how.levels:
-                if how.entry.swept is None:
-                    models.append(model)
-                    continue
-                own = how._own.model_copy(update=level.parameters)
-                training = how.with_hyperparameters(how.entry, own)
-                name = f"{model.name}/{level}"
-                models.append(
-                    model.with_hyperparameters(
-                        model.entry, model._own, name=name, training=training
-                    )
-                )
-        return self.model_copy(update={"models": models})
-
     def dump(self) -> dict[str, Any]:
         """Write it as plain values, defaults included, keys in the order of what was given."""
         return cast(dict[str, Any], _dump(self, self._given))
@@ -138,3 +119,19 @@ def _dump(value: Any, given: Any) -> Any:
     else:
         order = [*(key for key in known if key in keys), *keys]
     return {key: _dump(value[key], known.get(key)) for key in dict.fromkeys(order)}
+
+
+def expand(study: Study) -> Study:
+    """Make of each model whose training is swept one for each level, `name/temperature~20`."""
+    models = []
+    for model in study.models:
+        how = model.training
+        if how.entry.swept is None:
+            models.append(model)
+            continue
+        for level in how.levels:
+            own = how.own.model_copy(update=level.parameters)
+            training = how.with_hyperparameters(how.entry, own)
+            changed = {"name": f"{model.name}/{level}", "training": training}
+            models.append(model.with_hyperparameters(model.entry, model.own, **changed))
+    return study.model_copy(update={"models": models})

@@ -34,7 +34,7 @@ class Published:
         setting: in the source's words.
         why: why ours differs, or may.
         model: what models it is compared with: kinds and, where they are not trained on the images
-            as they are, how (`epsigma.configuration.model_label`).
+            as they are, how (`epsigma.study.blocks.Model.label`).
         attack: kind of the attack; None on clean images.
         budget: of the attack.
         parameters: what else must be so in the attack's block.
