@@ -5,7 +5,7 @@ import pytest
 from epsigma.configuration import expand, model_label, validate
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.models import MODELS
-from epsigma.stages.collect import set_beside_published
+from epsigma.stages.reference import set_beside_published
 from epsigma.tables.reading import read_table
 from epsigma.tables.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard
 from epsigma.vocabulary import AWARE, BLIND
