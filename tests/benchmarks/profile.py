@@ -27,7 +27,7 @@ ACTIVITIES = {
     "writing": r"write_\w+ \(epsigma|whole \(epsigma|save_file|savefig|to_csv|save_checkpoint",
     "training": r"stages/train\.py",
     "figures": r"matplotlib|seaborn|stages/(draw|gallery|spectrum|card)\.py|epsigma/figures",
-    "tables and checks": r"stages/(collect|statistics|check)\.py|epsigma/(checks|reference)",
+    "tables and checks": r"stages/(collect|tabulate|reference|check)\.py|epsigma/(checks|tables)",
     "arithmetic": r"stages/(attack|filter|evaluate|probe|cell\w*|column\w*)\.py"
     r"|epsigma/(attacks|filters|models)/",
     "provenance, configuration": r"epsigma/(provenance|configuration|grid|kinds)",

@@ -5,17 +5,20 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.checks import CHECKS, attacks, detectors, filters, models
+from epsigma import checks
+from epsigma.checks import CHECKS, attacks, detectors, filters, models, run_checks
+from epsigma.checks.evidence import Evidence, curves
 from epsigma.checks.verdict import (
     SUBJECT,
     VERDICTS,
-    Evidence,
     Verdict,
     concerns,
     name_verdict,
-    spelled,
+    spell_strength,
+    tabulate_verdicts,
 )
-from epsigma.stages.check import check, gate, tabulate_verdicts, verdicts
+from epsigma.stages.check import check
+from epsigma.stages.gate import gate
 from epsigma.storage.files import write_json
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import AWARE, BLIND
@@ -91,7 +94,7 @@ def pair(place, against, only_this=300, only_other=100, largest_change=5.0):
 
 
 def comparisons(threat, attack, name, budget):
-    """What a cell is compared with, by what `epsigma.stages.statistics` would say."""
+    """What a cell is compared with, by what `epsigma.tables.paired` would say."""
     family = ATTACKS[attack][0]
     if name != "none":
         yield "none", {}
@@ -143,9 +146,33 @@ def sound():
     ]
     model = {"dataset": "digits", "model": "mlp", "seed": 0}
     return Evidence(
-        pd.DataFrame([cell(*place) for place in places]),
-        pd.DataFrame(paired),
-        pd.DataFrame(worst_case).drop(columns="attack").astype({"gradient_free_only": "Int64"}),
+        {
+            "cells": pd.DataFrame([cell(*place) for place in places]),
+            "paired": pd.DataFrame(paired),
+            "worst_case": pd.DataFrame(worst_case)
+            .drop(columns="attack")
+            .astype({"gradient_free_only": "Int64"}),
+            "detection": pd.DataFrame(
+                [
+                    {**where(*place), "n": N, "detected": 0.5}
+                    for place in places
+                    if place[2] in DETECTORS
+                ]
+            ),
+            "detectors": pd.DataFrame(
+                [
+                    {
+                        **where(*place),
+                        "detector": detector,
+                        "n_clean": N,
+                        "false_positive": 0.012,
+                        "false_positive_low": 0.007,
+                    }
+                    for place in places
+                    for detector in DETECTORS.get(place[2], ())
+                ]
+            ),
+        },
         {
             name: {
                 "family": family,
@@ -165,7 +192,8 @@ def sound():
             }
             for name, (gradient, random, _) in FILTERS.items()
         },
-        [
+        {detector: RATE for some in DETECTORS.values() for detector in some},
+        model_probes=[
             {
                 "cell": model,
                 "n": N,
@@ -177,7 +205,7 @@ def sound():
                 "batch_error": 1e-6,
             }
         ],
-        [
+        filter_probes=[
             {
                 "cell": {"dataset": "digits", "filter": name, "strength": strength},
                 "changed": 0.0 if name in ("none", "watched") else 0.5,
@@ -190,7 +218,7 @@ def sound():
             }
             for name, strength in STRENGTHS.items()
         ],
-        [
+        attack_probes=[
             {
                 "cell": {
                     **model,
@@ -201,33 +229,12 @@ def sound():
                 },
                 "n": N,
                 "chance": 0.1,
-                **effort,
+                **found,
             }
-            for attack, effort in EFFORTS.items()
+            for attack, found in PROBED.items()
             for threat, name in curves_of(attack)
             if threat == AWARE or name == "none"
         ],
-        detection=pd.DataFrame(
-            [
-                {**where(*place), "n": N, "detected": 0.5}
-                for place in places
-                if place[2] in DETECTORS
-            ]
-        ),
-        detectors=pd.DataFrame(
-            [
-                {
-                    **where(*place),
-                    "detector": detector,
-                    "n_clean": N,
-                    "false_positive": 0.012,
-                    "false_positive_low": 0.007,
-                }
-                for place in places
-                for detector in DETECTORS.get(place[2], ())
-            ]
-        ),
-        rates={detector: RATE for some in DETECTORS.values() for detector in some},
     )
 
 
@@ -239,17 +246,29 @@ TRIED = {
     "sizes": [1.0, 0.99],
 }
 LOSSES = {"steps": list(range(1, 21)), "losses": [0, 3, 5, 6, *[7.0] * 16]}
-EFFORTS = {
+
+
+def unbounded(accuracy):
+    """What an attack without bounds leaves right."""
+    return {"unbounded_accuracy": accuracy, "n_unbounded": round(N * accuracy)}
+
+
+def half_range(accuracy):
+    """What an attack at half of the range leaves right."""
+    return {"half_accuracy": accuracy, "n_half": round(N * accuracy)}
+
+
+PROBED = {
     "fgsm": {"lost_gradients": 0.005},
     "pgd": {
-        "unbounded_accuracy": 0.005,
-        "half_accuracy": 0.1,
+        **unbounded(0.005),
+        **half_range(0.1),
         "lost_gradients": 0.0,
         **TRIED,
         **LOSSES,
     },
-    "carlini_wagner": {"unbounded_accuracy": 0.0, **TRIED, **LOSSES},
-    "pgd_l2": {"unbounded_accuracy": 0.0, "lost_gradients": 0.0, **TRIED},
+    "carlini_wagner": {**unbounded(0.0), **TRIED, **LOSSES},
+    "pgd_l2": {**unbounded(0.0), "lost_gradients": 0.0, **TRIED},
     "square": {**TRIED, "effort": "queries"},
 }
 
@@ -280,13 +299,18 @@ def in_facts(part, changes, **cell):
     return plant
 
 
+def with_tables(evidence, **tables):
+    """Put other tables in the place of some."""
+    return replace(evidence, tables={**evidence.tables, **tables})
+
+
 def in_table(part, changes, **conditions):
     """Change columns of the rows that are under such conditions."""
 
     def plant(evidence):
-        table = getattr(evidence, part).copy()
+        table = evidence.tables[part].copy()
         table.loc[rows(table, **conditions), list(changes)] = list(changes.values())
-        return replace(evidence, **{part: table})
+        return with_tables(evidence, **{part: table})
 
     return plant
 
@@ -305,10 +329,10 @@ def never_aware(name):
     def plant(evidence):
         kept = {}
         for part in ("cells", "paired", "worst_case"):
-            table = getattr(evidence, part)
+            table = evidence.tables[part]
             kept[part] = table[~rows(table, filter=name, threat=AWARE)]
-        efforts = [found for found in evidence.efforts if found["cell"]["filter"] != name]
-        return replace(evidence, **kept, efforts=efforts)
+        probes = [found for found in evidence.attack_probes if found["cell"]["filter"] != name]
+        return replace(with_tables(evidence, **kept), attack_probes=probes)
 
     return plant
 
@@ -317,8 +341,8 @@ def without(part, **conditions):
     """Forget rows of a table."""
 
     def plant(evidence):
-        table = getattr(evidence, part)
-        return replace(evidence, **{part: table[~rows(table, **conditions)]})
+        table = evidence.tables[part]
+        return with_tables(evidence, **{part: table[~rows(table, **conditions)]})
 
     return plant
 
@@ -339,92 +363,92 @@ FAULTS = [
     # The model.
     (
         "softmax instead of logits",
-        in_facts("models", {"probability_like": 1.0}),
+        in_facts("model_probes", {"probability_like": 1.0}),
         ("logits", "fail"),
         {"model": "mlp", "seed": 0},
     ),
     (
         "a module in training mode",
-        in_facts("models", {"training_modules": 1}),
+        in_facts("model_probes", {"training_modules": 1}),
         ("eval_mode", "fail"),
         {"model": "mlp"},
     ),
     (
         "other logits when asked again",
-        in_facts("models", {"repeat_error": 0.1}),
+        in_facts("model_probes", {"repeat_error": 0.1}),
         ("deterministic", "fail"),
         {"model": "mlp"},
     ),
     (
         "other logits in another batch",
-        in_facts("models", {"batch_error": 0.1}),
+        in_facts("model_probes", {"batch_error": 0.1}),
         ("deterministic", "fail"),
         {"model": "mlp"},
     ),
     (
         "shuffled labels",
-        in_facts("models", {"n_correct": 125}),
+        in_facts("model_probes", {"n_correct": 125}),
         ("above_chance", "fail"),
         {"model": "mlp"},
     ),
     (
         "lost gradients",
-        in_facts("efforts", {"lost_gradients": 0.3}, attack="fgsm", **BARE),
+        in_facts("attack_probes", {"lost_gradients": 0.3}, attack="fgsm", **BARE),
         ("gradients", "warn"),
         {"attack": "fgsm", **BARE, "strength": "fixed"},
     ),
     (
         "gradients lost in a filter",
-        in_facts("efforts", {"lost_gradients": 1.0}, attack="pgd", **KNOWN),
+        in_facts("attack_probes", {"lost_gradients": 1.0}, attack="pgd", **KNOWN),
         ("gradients", "warn"),
         {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
     # The filters.
     (
         "a filter that is not its formula",
-        in_facts("conformance", {"formula_error": 1e-3}, filter="gaussian"),
+        in_facts("filter_probes", {"formula_error": 1e-3}, filter="gaussian"),
         ("formula", "fail"),
         {"dataset": "digits", "filter": "gaussian", "strength": "sigma~1"},
     ),
     (
         "noise with a mean",
-        in_facts("conformance", {"formula_error": 0.04}, filter="noise"),
+        in_facts("filter_probes", {"formula_error": 0.04}, filter="noise"),
         ("formula", "fail"),
         {"filter": "noise"},
     ),
     (
         "noise of another deviation",
-        in_facts("conformance", {"measured_deviation": 0.12}, filter="noise"),
+        in_facts("filter_probes", {"measured_deviation": 0.12}, filter="noise"),
         ("deviation", "fail"),
         {"filter": "noise", "strength": "std~1"},
     ),
     (
         "another frequency response",
-        in_facts("conformance", {"response_error": 1e-3}, filter="gaussian"),
+        in_facts("filter_probes", {"response_error": 1e-3}, filter="gaussian"),
         ("response", "fail"),
         {"filter": "gaussian"},
     ),
     (
         "a filter that does nothing",
-        in_facts("conformance", {"changed": 0.0}, filter="median"),
+        in_facts("filter_probes", {"changed": 0.0}, filter="median"),
         ("changes_pixels", "fail"),
         {"filter": "median"},
     ),
     (
         "no filter that does something",
-        in_facts("conformance", {"changed": 1e-7}, filter="none"),
+        in_facts("filter_probes", {"changed": 1e-7}, filter="none"),
         ("changes_pixels", "fail"),
         {"filter": "none", "strength": "fixed"},
     ),
     (
         "a filter for its detectors alone that does something",
-        in_facts("conformance", {"changed": 1e-7}, filter="watched"),
+        in_facts("filter_probes", {"changed": 1e-7}, filter="watched"),
         ("changes_pixels", "fail"),
         {"filter": "watched", "strength": "fixed"},
     ),
     (
         "a filter that stops something of everything",
-        in_facts("conformance", {"all_pass_error": 1e-3}, filter="gaussian"),
+        in_facts("filter_probes", {"all_pass_error": 1e-3}, filter="gaussian"),
         ("all_pass", "fail"),
         {"filter": "gaussian"},
     ),
@@ -477,7 +501,7 @@ FAULTS = [
     ),
     (
         "a detector behind which an attack without bounds still leaves much",
-        in_facts("efforts", {"unbounded_accuracy": 0.2}, attack="pgd", **WATCHED),
+        in_facts("attack_probes", unbounded(0.2), attack="pgd", **WATCHED),
         ("unbounded", "warn"),
         {"attack": "pgd", **WATCHED, "strength": "fixed"},
     ),
@@ -580,31 +604,31 @@ FAULTS = [
     ),
     (
         "something right that could be anything",
-        in_facts("efforts", {"unbounded_accuracy": 0.05}, attack="pgd_l2", **BARE),
+        in_facts("attack_probes", unbounded(0.05), attack="pgd_l2", **BARE),
         ("unbounded", "fail"),
         {"attack": "pgd_l2", **BARE},
     ),
     (
         "more right than chance that could be grey",
-        in_facts("efforts", {"half_accuracy": 0.15}, attack="pgd", **KNOWN),
+        in_facts("attack_probes", half_range(0.15), attack="pgd", **KNOWN),
         ("half_range", "fail"),
         {"attack": "pgd", **KNOWN},
     ),
     (
         "an attack that has not converged",
-        in_facts("efforts", {"errors": [0.7, 0.75]}, attack="square", **BARE),
+        in_facts("attack_probes", {"errors": [0.7, 0.75]}, attack="square", **BARE),
         ("converged", "warn"),
         {"attack": "square", **BARE, "strength": "fixed"},
     ),
     (
         "a search whose perturbations still get smaller",
-        in_facts("efforts", {"sizes": [1.0, 0.9]}, attack="carlini_wagner", **BARE),
+        in_facts("attack_probes", {"sizes": [1.0, 0.9]}, attack="carlini_wagner", **BARE),
         ("converged_size", "warn"),
         {"attack": "carlini_wagner", **BARE},
     ),
     (
         "a search that does not fool everything",
-        in_facts("efforts", {"unbounded_accuracy": 0.05}, attack="carlini_wagner", **BARE),
+        in_facts("attack_probes", unbounded(0.05), attack="carlini_wagner", **BARE),
         ("unbounded", "fail"),
         {"attack": "carlini_wagner", **BARE},
     ),
@@ -616,13 +640,13 @@ FAULTS = [
     ),
     (
         "a loss that still rises",
-        in_facts("efforts", {"losses": list(range(20))}, attack="pgd", **BARE),
+        in_facts("attack_probes", {"losses": list(range(20))}, attack="pgd", **BARE),
         ("levelled", "warn"),
         {"attack": "pgd", **BARE},
     ),
     (
         "an attack that does worse for longer",
-        in_facts("efforts", {"errors": [0.7, 0.65]}, attack="pgd", **BARE),
+        in_facts("attack_probes", {"errors": [0.7, 0.65]}, attack="pgd", **BARE),
         ("converged", "warn"),
         {"attack": "pgd", **BARE},
     ),
@@ -636,11 +660,11 @@ FAULTS = [
 
 
 def complaints(evidence):
-    return [verdict for verdict in verdicts(evidence) if verdict.verdict != "pass"]
+    return [verdict for verdict in run_checks(evidence) if verdict.verdict != "pass"]
 
 
 def test_nothing_is_wrong_with_a_sound_study_and_every_check_says_so():
-    found = verdicts(sound())
+    found = run_checks(sound())
     assert {verdict.verdict for verdict in found} == {"pass"}
     # Each of the verdicts that a planted fault turns is there.
     planted = {check for _, _, (check, _), _ in FAULTS}
@@ -687,11 +711,11 @@ def test_every_public_function_of_the_checks_is_registered_once():
             in_table("cells", {"outside_max": 5e-7}, attack="pgd"), id="rounding of the range"
         ),
         pytest.param(
-            in_facts("models", {"probability_like": 0.9}), id="most logits look like softmax"
+            in_facts("model_probes", {"probability_like": 0.9}), id="most logits look like softmax"
         ),
-        pytest.param(in_facts("models", {"n_correct": 140}), id="a poor model"),
+        pytest.param(in_facts("model_probes", {"n_correct": 140}), id="a poor model"),
         pytest.param(
-            in_facts("efforts", {"half_accuracy": 0.115}, attack="pgd", **BARE),
+            in_facts("attack_probes", half_range(0.115), attack="pgd", **BARE),
             id="chance, as far as these examples tell",
         ),
         pytest.param(
@@ -700,7 +724,7 @@ def test_every_public_function_of_the_checks_is_registered_once():
         ),
         pytest.param(missed(0.005, **KNOWN), id="few examples that only a search fools"),
         pytest.param(
-            in_facts("efforts", {"half_accuracy": 1.0}, attack="pgd", **WATCHED),
+            in_facts("attack_probes", half_range(1.0), attack="pgd", **WATCHED),
             id="grey images that a detector rejects",
         ),
         pytest.param(
@@ -724,13 +748,13 @@ def only(attack, **about):
     """A study of one attack, of which more or something else is known."""
     evidence = sound()
     known = {**evidence.attacks, attack: {**evidence.attacks[attack], **about}}
-    return replace(
-        evidence,
-        attacks=known,
-        cells=evidence.cells[evidence.cells["attack"] == attack],
-        paired=evidence.paired[evidence.paired["attack"] == attack],
-        efforts=[found for found in evidence.efforts if found["cell"]["attack"] == attack],
-    )
+    kept = {
+        name: table[table["attack"] == attack]
+        for name, table in evidence.tables.items()
+        if name in ("cells", "paired")
+    }
+    probes = [found for found in evidence.attack_probes if found["cell"]["attack"] == attack]
+    return replace(with_tables(evidence, **kept), attacks=known, attack_probes=probes)
 
 
 @pytest.mark.parametrize(
@@ -803,7 +827,7 @@ def test_only_what_climbs_in_a_ball_must_gain_by_a_larger_one(about, expected):
     ],
 )
 def test_a_loss_has_levelled_off_if_little_of_its_rise_is_in_the_last_tenth(losses, share, verdict):
-    plant = in_facts("efforts", {"losses": losses}, attack="pgd", **BARE)
+    plant = in_facts("attack_probes", {"losses": losses}, attack="pgd", **BARE)
     evidence = plant(only("pgd"))
     (found,) = [one for one in attacks.levelled(evidence) if one.subject["threat"] == BLIND]
     assert found.figure == pytest.approx(share)
@@ -816,7 +840,7 @@ def test_a_loss_has_levelled_off_if_little_of_its_rise_is_in_the_last_tenth(loss
     ids=str,
 )
 def test_a_loss_that_starts_over_or_is_not_climbed_need_not_level_off(about):
-    plant = in_facts("efforts", {"losses": [0, 1, 2]}, attack="pgd")
+    plant = in_facts("attack_probes", {"losses": [0, 1, 2]}, attack="pgd")
     assert list(attacks.levelled(plant(only("pgd")))) != []
     assert list(attacks.levelled(plant(only("pgd", **about)))) == []
 
@@ -838,7 +862,7 @@ def test_a_loss_that_starts_over_or_is_not_climbed_need_not_level_off(about):
 def test_only_of_what_shortens_the_length_is_asked_whether_it_got_shorter(
     minimises, sizes, verdicts_found
 ):
-    plant = in_facts("efforts", {"sizes": sizes}, attack="carlini_wagner", **BARE)
+    plant = in_facts("attack_probes", {"sizes": sizes}, attack="carlini_wagner", **BARE)
     evidence = plant(only("carlini_wagner", minimises=minimises))
     found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
     assert [one.verdict for one in found if one.check == "converged_size"] == verdicts_found
@@ -871,7 +895,7 @@ def test_only_a_single_step_through_an_autoencoder_may_do_worse_than_who_does_no
 def test_a_gain_of_a_point_is_a_point_however_its_bounds_are_rounded(once):
     for gained, expected in ((0.01, "pass"), (0.0101, "warn")):
         errors = [once, round(once + gained, 4)]
-        evidence = in_facts("efforts", {"errors": errors}, attack="pgd", **BARE)(only("pgd"))
+        evidence = in_facts("attack_probes", {"errors": errors}, attack="pgd", **BARE)(only("pgd"))
         found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
         assert [one.verdict for one in found] == [expected]
 
@@ -892,15 +916,16 @@ def test_no_fault_is_found_where_chance_alone_decides():
     generator = np.random.default_rng(0)
     evidence = sound()
     fair = []
-    for row in evidence.paired.to_dict("records"):
+    for row in evidence.tables["paired"].to_dict("records"):
         if row["against"] in PAIRED:
             discordant = int(generator.integers(1, 400))
             more = int(generator.binomial(discordant, 0.5))
             row = pair(row, row["against"], more, discordant - more, row["largest_change"])
         fair.append(row)
-    evidence = replace(evidence, paired=pd.DataFrame(fair))
+    paired = pd.DataFrame(fair)
+    evidence = with_tables(evidence, paired=paired)
     # Some are further from 0 than 95 % would be.
-    unlikely = (evidence.paired["difference"] < 0) & (evidence.paired["p_value"] < 0.05)
+    unlikely = (paired["difference"] < 0) & (paired["p_value"] < 0.05)
     assert unlikely.any()
     assert complaints(evidence) == []
 
@@ -910,26 +935,24 @@ def test_of_more_budgets_one_must_be_less_likely_by_chance(budgets, found):
     # 9 against 31: p = 0.0007, below 0.001 but not below half of it.
     curve = {"against": "smaller_budget", "attack": "pgd", **BARE}
     evidence = in_pairs({"only_this": 9, "only_other": 31}, budget=0.2, **curve)(sound())
-    table = evidence.paired
+    table = evidence.tables["paired"]
     table = table[~rows(table, **curve) | table["budget"].isin(budgets)]
-    assert [verdict.check for verdict in complaints(replace(evidence, paired=table))] == found
+    assert [verdict.check for verdict in complaints(with_tables(evidence, paired=table))] == found
 
 
 def test_each_seed_is_judged_by_itself():
     evidence = sound()
     both = {
-        part: pd.concat(
-            [getattr(evidence, part), getattr(evidence, part).assign(seed=3)], ignore_index=True
-        )
-        for part in ("cells", "paired", "worst_case", "detection", "detectors")
+        name: pd.concat([table, table.assign(seed=3)], ignore_index=True)
+        for name, table in evidence.tables.items()
     }
     plant = in_pairs(BELOW, against="blind", budget=0.1, attack="pgd", seed=3, **KNOWN)
-    (verdict,) = complaints(plant(replace(evidence, **both)))
+    (verdict,) = complaints(plant(with_tables(evidence, **both)))
     assert verdict.subject["seed"] == 3
 
 
 def test_a_random_filter_is_not_held_to_the_clean_images_example_by_example():
-    found = [verdict.subject for verdict in verdicts(sound()) if verdict.check == "clean_at_zero"]
+    found = [verdict.subject for verdict in run_checks(sound()) if verdict.check == "clean_at_zero"]
     assert {subject["filter"] for subject in found} == {"none", "gaussian", "median", "watched"}
 
 
@@ -946,7 +969,7 @@ def test_the_sentence_of_a_weaker_attacker_says_by_how_much_where_and_how_often(
 def test_the_sentence_of_an_attacked_filter_says_how():
     found = {
         verdict.subject["filter"]: verdict.sentence
-        for verdict in verdicts(sound())
+        for verdict in run_checks(sound())
         if verdict.check == "attacked_aware"
     }
     assert found == {
@@ -955,6 +978,32 @@ def test_the_sentence_of_an_attacked_filter_says_how():
         "noise": "6 attacks know the filter through EOT.",
         "watched": "6 attacks know the filter.",
     }
+
+
+# --- A check that is added
+
+
+def never_all(evidence):
+    """Something is left of each class, however strong the attack."""
+    for subject, curve in curves(evidence.tables["classes"]):
+        least = float(curve["accuracy"].min())
+        yield Verdict("never_all", subject, "pass" if least > 0 else "fail", least, 0, "Least.")
+
+
+def test_a_check_is_a_function_of_the_evidence_and_an_entry(tmp_path, make_job, monkeypatch):
+    """It may read every table that is made of ledgers, whatever other checks read."""
+    monkeypatch.setattr(checks, "CHECKS", (*CHECKS, never_all))
+    table = pd.DataFrame([{**where(BLIND, "pgd", "none", 0.1), "label": 3, "accuracy": 0.0}])
+    found = stage(with_tables(sound(), classes=table), tmp_path, make_job)
+    assert found["check"].tolist()[0] == "never_all"
+    assert found.loc[0, ["verdict", "attack", "filter", "strength"]].tolist() == [
+        *("fail", "pgd", "none", "fixed")
+    ]
+    assert set(found["verdict"][1:]) == {"pass"}
+
+
+def test_a_verdict_is_of_a_cell_but_for_its_budget():
+    assert SUBJECT == ("dataset", "model", "seed", "threat", "attack", "filter", "strength")
 
 
 # --- The table
@@ -985,11 +1034,11 @@ def test_failures_come_first_and_what_is_judged_alike_keeps_its_order():
 
 def stage(evidence, tmp_path, make_job):
     """Write down what is known of a study, let the stage judge it, and read what it says."""
-    inputs = {}
-    for name in ("cells", "paired", "worst_case", "detection", "detectors"):
-        inputs[name] = str(tmp_path / f"{name}.csv")
-        getattr(evidence, name).to_csv(inputs[name], index=False)
-    for name in ("models", "conformance", "efforts"):
+    inputs = {"tables": []}
+    for name, table in evidence.tables.items():
+        inputs["tables"].append(str(tmp_path / f"{name}.csv"))
+        table.to_csv(inputs["tables"][-1], index=False)
+    for name in ("model_probes", "filter_probes", "attack_probes"):
         inputs[name] = []
         for index, facts in enumerate(getattr(evidence, name)):
             # A probe writes its job's cell: wildcards, all of them text.
@@ -1006,9 +1055,9 @@ def stage(evidence, tmp_path, make_job):
 def test_the_stage_judges_what_the_files_say(tmp_path, make_job):
     evidence = sound()
     for plant in (
-        in_facts("models", {"probability_like": 1.0}),
+        in_facts("model_probes", {"probability_like": 1.0}),
         in_pairs(BELOW, against="blind", budget=0.2, attack="pgd", **KNOWN),
-        in_facts("efforts", {"errors": [0.7, 0.75]}, attack="square", **BARE),
+        in_facts("attack_probes", {"errors": [0.7, 0.75]}, attack="square", **BARE),
     ):
         evidence = plant(evidence)
     table = stage(evidence, tmp_path, make_job)
@@ -1016,11 +1065,11 @@ def test_the_stage_judges_what_the_files_say(tmp_path, make_job):
     assert table["check"].tolist()[:3] == ["logits", "aware", "converged"]
     assert table["verdict"].tolist()[:3] == ["fail", "fail", "warn"]
     assert set(table["verdict"][3:]) == {"pass"}
-    assert len(table) == len(verdicts(evidence))
+    assert len(table) == len(run_checks(evidence))
     # Without a seed, empty; with one, the number that the tables have.
     assert set(table[table["check"] == "formula"]["seed"].isna()) == {True}
     assert set(table[table["check"] == "logits"]["seed"]) == {0}
-    assert concerns(evidence.cells, table).all()
+    assert concerns(evidence.tables["cells"], table).all()
 
 
 # --- The gate
@@ -1176,4 +1225,4 @@ def test_worst_cases_are_in_doubt_if_an_attack_is_that_they_are_over(subject, do
     ],
 )
 def test_strengths_are_spelled_as_paths_spell_them(name, value, text):
-    assert spelled(name, value) == text
+    assert spell_strength(name, value) == text

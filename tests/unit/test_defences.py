@@ -3,7 +3,8 @@ import math
 import pandas as pd
 import pytest
 from epsigma.stages.cost import COLUMNS
-from epsigma.stages.defences import set_beside_cost, table_of_defences
+from epsigma.stages.defences import set_beside_cost
+from epsigma.tables.defences import tabulate_defences
 from epsigma.tables.reading import read_table
 
 DEFENCES = [
@@ -78,7 +79,7 @@ def cost(defences=DEFENCES):
 
 
 def test_each_row_has_its_clean_accuracy_and_its_cost():
-    table = table_of_defences(robust(), clean(), cost())
+    table = tabulate_defences(robust(), clean(), cost())
     assert len(table) == len(DEFENCES) * 2
     for at, (model, name, _, strength) in enumerate(DEFENCES):
         mine = table[(table["model"] == model) & (table["filter"] == name)]
@@ -90,7 +91,7 @@ def test_each_row_has_its_clean_accuracy_and_its_cost():
 
 
 def test_a_budget_of_0_attacks_nothing_and_is_left_out():
-    table = table_of_defences(robust(), clean(), cost())
+    table = tabulate_defences(robust(), clean(), cost())
     assert set(table["budget"]) == {0.1, 0.2}
     assert table["aware"].tolist() == robust()[robust()["budget"] > 0]["aware"].tolist()
 
@@ -98,7 +99,7 @@ def test_a_budget_of_0_attacks_nothing_and_is_left_out():
 def test_each_seed_has_its_own_clean_accuracy_and_the_first_one_s_cost():
     unharmed = clean((0, 1))
     unharmed.loc[unharmed["seed"] == 1, "accuracy"] = 0.5
-    table = table_of_defences(robust((0, 1)), unharmed, cost())
+    table = tabulate_defences(robust((0, 1)), unharmed, cost())
     assert len(table) == 2 * len(DEFENCES) * 2
     assert (table.loc[table["seed"] == 1, "clean"] == 0.5).all()
     assert (table.loc[table["seed"] == 0, "clean"] > 0.9).all()
@@ -106,7 +107,7 @@ def test_each_seed_has_its_own_clean_accuracy_and_the_first_one_s_cost():
 
 
 def test_what_is_kept_comes_first_and_what_it_costs_last():
-    table = table_of_defences(robust(), clean(), cost())
+    table = tabulate_defences(robust(), clean(), cost())
     assert list(table)[:13] == [
         *("dataset", "model", "filter", "strength_name", "strength", "seed", "norm"),
         *("budget_name", "budget", "clean_n", "clean", "clean_low", "clean_high"),
@@ -117,7 +118,7 @@ def test_what_is_kept_comes_first_and_what_it_costs_last():
 
 
 def test_a_defence_without_a_cost_is_not_lost():
-    table = table_of_defences(robust(), clean(), cost(DEFENCES[:2]))
+    table = tabulate_defences(robust(), clean(), cost(DEFENCES[:2]))
     assert len(table) == len(DEFENCES) * 2
     lost = table[table["model"] == "adv"]
     assert lost["microseconds_1000"].isna().all()
@@ -156,12 +157,12 @@ def test_the_stage_puts_the_costs_of_all_data_sets_into_one_table(tmp_path, make
 
 
 def test_where_nothing_is_attacked_the_table_is_empty():
-    table = table_of_defences(robust()[robust()["budget"] == 0], clean(), cost())
+    table = tabulate_defences(robust()[robust()["budget"] == 0], clean(), cost())
     assert table.empty
     assert {"clean", "aware", "microseconds_1000"} <= set(table)
 
 
 @pytest.mark.parametrize("rate", ["clean", "clean_low", "clean_high"])
 def test_the_interval_of_the_clean_accuracy_is_there(rate):
-    table = table_of_defences(robust(), clean(), cost())
+    table = tabulate_defences(robust(), clean(), cost())
     assert not any(math.isnan(value) for value in table[rate])

@@ -5,25 +5,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from epsigma.cell import FIXED_LEVEL, Cell, Level
 from epsigma.checks.detectors import LOUD, false_positives, scored_apart
-from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.verdict import FAIL, PASS, WARN
 from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.stages.evaluate import evaluate, evaluate_clean, judge, summarise
-from epsigma.stages.statistics import (
-    Attack,
-    Place,
-    Scored,
-    characteristics,
-    compare_cells,
-    detections,
-    robust_accuracy,
-)
 from epsigma.storage.files import read_json, write_json
 from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
 from epsigma.storage.ledgers import read_ledger
 from epsigma.tables.cells import tabulate_cells
-from epsigma.tables.detection import OUTCOMES, RATES, area, detectors_of, outcomes, roc, successes
+from epsigma.tables.detection import OUTCOMES, count_outcomes, tabulate_detection
+from epsigma.tables.detectors import (
+    RATES,
+    detectors_of,
+    find_successes,
+    roc,
+    tabulate_detectors,
+    tabulate_roc,
+)
+from epsigma.tables.intervals import delong
+from epsigma.tables.paired import compare_cells
+from epsigma.tables.robust import score_defences
+from epsigma.tables.scores import Attack, Scored, Scores, defence_of
 from epsigma.vocabulary import AWARE, BLIND
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +94,7 @@ def judged(rejected, right, bare, clean=None, scores=None):
     ],
 )
 def test_outcomes_of_hand_made_ledgers(rejected, right, bare, expected):
-    found = outcomes(judged(rejected, right, bare))
+    found = count_outcomes(judged(rejected, right, bare))
     assert found.pop("n") == len(right)
     assert found == {f"n_{name}": expected.get(name, 0) for name in OUTCOMES}
 
@@ -100,7 +105,7 @@ FLAGS = st.tuples(*[st.booleans()] * 3)
 @given(st.lists(FLAGS, min_size=1, max_size=50))
 def test_detected_corrected_unharmed_and_through_add_up_to_all(flags):
     columns = ("".join("01"[one] for one in column) for column in zip(*flags, strict=True))
-    found = outcomes(judged(*columns))
+    found = count_outcomes(judged(*columns))
     parts = ("detected", "corrected", "unharmed", "through")
     assert sum(found[f"n_{part}"] for part in parts) == found["n"] == len(flags)
     # Who is stopped is stopped by one of both.
@@ -111,18 +116,18 @@ def test_detected_corrected_unharmed_and_through_add_up_to_all(flags):
 def test_of_images_that_the_attack_left_alone_those_that_are_rejected_are_not_kept():
     columns = judged("11110000", "11001100", "10101010")
     columns["linf"][:] = 0
-    found = outcomes(columns)
+    found = count_outcomes(columns)
     assert found["n_detected"] == 4
     assert (found["n_detector_alone"], found["n_filter_alone"], found["n_both"]) == (2, 4, 2)
     # One of them rejected, and attacked after all.
     columns["linf"][3] = 0.1
-    found = outcomes(columns)
+    found = count_outcomes(columns)
     assert (found["n_detector_alone"], found["n_both"]) == (3, 3)
 
 
 def test_a_detector_is_for_what_fools_the_classifier_alone():
     columns = judged("0000", "1010", "0101", clean="1100")
-    assert successes(columns).tolist() == [True, False, False, False]
+    assert find_successes(columns).tolist() == [True, False, False, False]
     assert detectors_of(columns) == ["one"]
 
 
@@ -186,7 +191,7 @@ def test_a_curve_rises_and_ends_where_all_is_rejected(clean, attacked):
 
 @pytest.mark.parametrize(("clean", "attacked"), CASES)
 def test_the_area_is_scikit_learn_s_with_ties_counted_half(clean, attacked):
-    middle, low, high = area(clean, attacked, 0.95)
+    middle, low, high = delong(clean, attacked, 0.95)
     assert middle == pytest.approx(roc_auc_score(*sklearn_s(clean, attacked)), abs=1e-9)
     assert 0 <= low <= middle <= high <= 1
 
@@ -200,36 +205,56 @@ def test_the_area_of_a_hand_computed_case_with_delong_s_interval():
     variance = wins.var(ddof=1) / 4 + losses.var(ddof=1) / 3
     half = 1.959963984540054 * math.sqrt(variance)
     expected = 9.5 / 12, 9.5 / 12 - half, min(1, 9.5 / 12 + half)
-    assert area(clean, attacked, 0.95) == pytest.approx(expected)
+    assert delong(clean, attacked, 0.95) == pytest.approx(expected)
 
 
 def test_the_interval_of_the_area_narrows_with_the_images_and_widens_with_the_confidence():
-    widths = [np.subtract(*area(scores(n), scores(n, 1, 1), 0.95)[:0:-1]) for n in (30, 300, 3000)]
+    widths = [
+        np.subtract(*delong(scores(n), scores(n, 1, 1), 0.95)[:0:-1]) for n in (30, 300, 3000)
+    ]
     assert widths[0] > 2 * widths[1] > 4 * widths[2] > 0
-    narrow = np.subtract(*area(scores(30), scores(30, 1, 1), 0.5)[:0:-1])
+    narrow = np.subtract(*delong(scores(30), scores(30, 1, 1), 0.5)[:0:-1])
     assert narrow < widths[0]
 
 
 def test_the_interval_of_the_area_contains_the_truth_as_often_as_it_says():
     # Of normal scores one apart: Φ(1 / √2).
     truth = 0.5 * (1 + math.erf(0.5))
-    bounds = [area(scores(80, 0, 2 * i), scores(60, 1, 2 * i + 1), 0.95) for i in range(600)]
+    bounds = [delong(scores(80, 0, 2 * i), scores(60, 1, 2 * i + 1), 0.95) for i in range(600)]
     inside = [low <= truth <= high for _, low, high in bounds]
     assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 5), (5, 0), (0, 0)])
 def test_of_no_images_there_is_no_area(n, m):
-    assert all(math.isnan(value) for value in area(scores(n), scores(m), 0.95))
+    assert all(math.isnan(value) for value in delong(scores(n), scores(m), 0.95))
 
 
 def test_of_one_image_there_is_an_area():
-    assert area(scores(1), scores(1, 50), 0.95)[0] == 1
+    assert delong(scores(1), scores(1, 50), 0.95)[0] == 1
 
 
 # --- The tables
 
-CELL = Place(AWARE, "pgd", "eps~0.1", "magnet", "fixed")
+CELL = Cell("digits", "mlp", 0, AWARE, "pgd", Level("eps", 0.1), "magnet", FIXED_LEVEL)
+
+
+def of_ledgers(ledgers, clean=None):
+    """A study of cells with detectors; clean images have one ledger."""
+    return Scores(
+        ledgers,
+        {},
+        {"pgd": Attack("iterative", "linf")},
+        {"magnet"},
+        ledgers=ledgers,
+        clean_ledgers={defence_of(cell): clean for cell in ledgers},
+    )
+
+
+def characteristics(ledgers, clean=None):
+    """How well detectors do, and their curves."""
+    scores = of_ledgers(ledgers, clean)
+    return tabulate_detectors(scores), tabulate_roc(scores)
 
 
 def test_the_table_of_detection_has_the_shares_of_its_outcomes():
@@ -237,7 +262,7 @@ def test_the_table_of_detection_has_the_shares_of_its_outcomes():
         CELL: judged("1100", "1010", "0101"),
         replace(CELL, threat=BLIND): judged(*["1"] * 3),
     }
-    table = detections(ledgers)
+    table = tabulate_detection(of_ledgers(ledgers))
     assert table["threat"].tolist() == [AWARE, BLIND]
     assert table["n"].tolist() == [4, 1]
     shares = table[["detected", "corrected", "unharmed", "through"]]
@@ -249,10 +274,10 @@ def test_the_table_of_detection_has_the_shares_of_its_outcomes():
 
 
 def test_without_detectors_the_tables_are_empty_and_have_their_columns():
-    table = detections({})
+    table = tabulate_detection(of_ledgers({}))
     assert table.empty
     assert {"threat", "filter", "n", "detected", "through_low", "both_high"} <= set(table)
-    areas, points = characteristics({}, {})
+    areas, points = characteristics({})
     assert areas.empty
     assert points.empty
     assert {"detector", "n_clean", "false_positive", "true_positive_low", "area"} <= set(areas)
@@ -265,7 +290,7 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
         "110011", "000000", "000010", clean="111101", scores=[0.9, 0.8, 0.1, 0.4, 1.0, 0.7]
     )
     clean = judged("1000", "1111", "1111", scores=[0.6, 0.3, 0.2, 0.1])
-    areas, points = characteristics({CELL: attacked}, {("magnet", "fixed"): clean})
+    areas, points = characteristics({CELL: attacked}, clean)
     (row,) = areas.to_dict("records")
     assert (row["n_clean"], row["n_false_positive"], row["false_positive"]) == (4, 1, 0.25)
     # Rows 0 to 3 and 5; 4 is right without the detector, and was wrong when clean.
@@ -274,7 +299,7 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
     theirs = np.array([0.9, 0.8, 0.1, 0.4, 0.7], np.float32)
     ours = np.array([0.6, 0.3, 0.2, 0.1], np.float32)
     assert (row["area"], row["area_low"], row["area_high"]) == pytest.approx(
-        area(ours, theirs, 0.95)
+        delong(ours, theirs, 0.95)
     )
     assert points["detector"].unique().tolist() == ["one"]
     curve = points[["false_positive_rate", "true_positive_rate"]].to_numpy().T
@@ -283,7 +308,7 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
 
 def test_where_nothing_fools_the_classifier_there_is_no_curve_but_false_positives():
     attacked, clean = judged("10", "11", "11"), judged("10", "11", "11")
-    areas, points = characteristics({CELL: attacked}, {("magnet", "fixed"): clean})
+    areas, points = characteristics({CELL: attacked}, clean)
     assert points.empty
     (row,) = areas.to_dict("records")
     assert (row["n_attacked"], row["false_positive"]) == (0, 0.5)
@@ -313,11 +338,16 @@ def scored(fooled, rounded=None, index=None):
 
 
 def at(threat, attack, name="none", budget="eps~0.1"):
-    return Place(threat, attack, budget, name, "fixed")
+    level = Level.parse(budget)
+    return Cell("digits", "mlp", 0, threat, attack, level, name, FIXED_LEVEL)
+
+
+def defences(grid, defends=None):
+    return score_defences(Scores(grid, {}, ATTACKS, defends={"mlp": defends}))
 
 
 def robust(grid, defends=None, **where):
-    table = robust_accuracy(grid, ATTACKS, defends)
+    table = defences(grid, defends)
     for name, value in where.items():
         table = table[table[name] == value]
     (row,) = table.to_dict("records")
@@ -330,6 +360,7 @@ def test_the_undefended_model_is_attacked_by_those_who_know_it_whatever_they_are
     # Example by example: two of four are fooled by one of both.
     for rate in ("aware", "blind"):
         assert (row[rate], row[f"{rate}_attacks"], row[f"{rate}_n"]) == (0.5, 2, 4)
+        assert row[f"{rate}_n_correct"] == 2
         assert row[f"{rate}_low"] < 0.5 < row[f"{rate}_high"]
 
 
@@ -378,7 +409,7 @@ def test_norms_and_budgets_are_kept_apart_and_what_bounds_nothing_is_left_out():
         at(BLIND, "pgd_l2"): scored("00"),
         at(BLIND, "carlini_wagner"): scored("11"),
     }
-    table = robust_accuracy(grid, ATTACKS, None)
+    table = defences(grid)
     found = {(row["norm"], row["budget"]): row["aware"] for row in table.to_dict("records")}
     assert found == {("linf", 0.1): 0.5, ("linf", 0.2): 0, ("l2", 0.1): 1}
 
@@ -427,8 +458,8 @@ def test_a_budget_of_0_is_not_compared_with_another_where_detectors_look_on():
         budgets = ("eps~0", "eps~0.1", "eps~0.2")
         grid = {at(AWARE, "pgd", "magnet", budget): scored("10") for budget in budgets}
         grid |= {at(BLIND, "pgd", "none", budget): scored("10") for budget in budgets}
-        clean = {(name, "fixed"): scored("00") for name in ("magnet", "none")}
-        table = compare_cells(grid, clean, ATTACKS, watched)
+        clean = {defence_of(cell): scored("00") for cell in grid}
+        table = compare_cells(Scores(grid, clean, ATTACKS, watched))
         rows = table[(table["against"] == "smaller_budget") & (table["filter"] == "magnet")]
         return rows["other"].tolist()
 
@@ -640,17 +671,12 @@ def evidence(**changed):
         }
         for name, rate in (("one", 0.01), ("two", 0.02))
     ]
-    sound = Evidence(
-        pd.DataFrame(),
-        pd.DataFrame(),
-        pd.DataFrame(),
+    return Evidence(
+        {"detection": pd.DataFrame([where]), "detectors": pd.DataFrame(rows), **changed},
         {},
         {"magnet": {"detectors": ["one", "two"]}, "gaussian": {"detectors": []}},
-        detection=pd.DataFrame([where]),
-        detectors=pd.DataFrame(rows),
-        rates={"one": 0.01, "two": 0.01},
+        {"one": 0.01, "two": 0.01},
     )
-    return replace(sound, **changed)
 
 
 def test_where_detected_and_corrected_are_counted_apart_the_check_passes():
@@ -664,12 +690,14 @@ def test_where_detected_and_corrected_are_counted_apart_the_check_passes():
     [
         pytest.param({"detection": pd.DataFrame()}, id="not counted"),
         pytest.param({"detectors": pd.DataFrame()}, id="no ROC at all"),
-        pytest.param({"detectors": evidence().detectors.iloc[:1]}, id="no ROC of one"),
+        pytest.param({"detectors": evidence().tables["detectors"].iloc[:1]}, id="no ROC of one"),
         pytest.param(
-            {"detection": evidence().detection.assign(filter="other")}, id="of another filter"
+            {"detection": evidence().tables["detection"].assign(filter="other")},
+            id="of another filter",
         ),
         pytest.param(
-            {"detectors": evidence().detectors.assign(filter="other")}, id="ROC of another filter"
+            {"detectors": evidence().tables["detectors"].assign(filter="other")},
+            id="ROC of another filter",
         ),
     ],
 )
@@ -683,8 +711,8 @@ def test_a_detector_that_rejects_far_more_than_was_asked_is_warned_of():
     assert found["one"].verdict == PASS
     assert found["two"].verdict == PASS
     loud = evidence()
-    loud.detectors["false_positive"] = [0.01, 0.03]
-    loud.detectors["false_positive_low"] = [0.005, LOUD * 0.01 + 0.001]
+    loud.tables["detectors"]["false_positive"] = [0.01, 0.03]
+    loud.tables["detectors"]["false_positive_low"] = [0.005, LOUD * 0.01 + 0.001]
     found = {verdict.sentence.split()[0]: verdict for verdict in false_positives(loud)}
     assert found["one"].verdict == PASS
     assert found["two"].verdict == WARN
@@ -699,9 +727,8 @@ def test_a_detector_that_rejects_far_more_than_was_asked_is_warned_of():
 
 
 def test_without_detectors_the_checks_have_nothing_to_say():
-    nothing = evidence(
+    nothing = replace(
+        evidence(detection=pd.DataFrame(), detectors=pd.DataFrame()),
         filters={"gaussian": {"detectors": []}},
-        detection=pd.DataFrame(),
-        detectors=pd.DataFrame(),
     )
     assert [*scored_apart(nothing), *false_positives(nothing)] == []

@@ -2,7 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from epsigma.tables.distortion import acceptance, distortion
+from epsigma.tables.distortion import measure_distortion
+from epsigma.tables.fooling import count_accepted
 
 
 def ledger(index, l2, reached=None, correct=None, correct_clean=None):
@@ -23,17 +24,17 @@ def ledger(index, l2, reached=None, correct=None, correct_clean=None):
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        # Two examples, three classes each: the cheapest and the dearest of each.
+        # Two examples, three classes each: the easiest and the hardest of each.
         (
             ledger([0, 0, 0, 4, 4, 4], [1, 2, 6, 3, 4, 8], reached=[1] * 6),
             {"n": 6, "n_reached": 6, "n_worst": 2, "": 4, "_all": 4, "_best": 2, "_worst": 7},
         ),
-        # What was not reached cost nothing, and its example has no dearest class.
+        # What was not reached cost nothing, and its example has no hardest class.
         (
             ledger([0, 0, 4, 4], [1, 9, 3, 5], reached=[1, 0, 1, 1]),
             {"n": 4, "n_reached": 3, "n_worst": 1, "": 3, "_all": 4.5, "_best": 2, "_worst": 5},
         ),
-        # An example of which no class was reached has no cheapest one either.
+        # An example of which no class was reached has no easiest one either.
         (
             ledger([0, 0, 4, 4], [7, 9, 3, 5], reached=[0, 0, 1, 1]),
             {"n": 4, "n_reached": 2, "n_worst": 1, "": 4, "_all": 6, "_best": 3, "_worst": 5},
@@ -51,7 +52,7 @@ def ledger(index, l2, reached=None, correct=None, correct_clean=None):
     ],
 )
 def test_what_an_attack_costs_is_a_mean_over_what_it_reaches(columns, expected):
-    found = distortion(columns)
+    found = measure_distortion(columns)
     for name, value in expected.items():
         if name.startswith("n"):
             assert found[name] == value
@@ -68,7 +69,7 @@ def test_what_an_attack_costs_is_a_mean_over_what_it_reaches(columns, expected):
     ],
 )
 def test_a_mean_over_nothing_is_no_number(columns, empty):
-    found = distortion(columns)
+    found = measure_distortion(columns)
     assert (found["n_reached"], found["n_worst"]) == (0, 0)
     assert {of for of in ("", "_all", "_best", "_worst") if math.isnan(found[f"l2{of}"])} == empty
 
@@ -81,7 +82,7 @@ def test_fooling_images_are_counted_class_by_class():
         "reached": np.array([1, 1, 1, 1, 0, 0], bool),
         "probability": np.array([0.99, 0.95, 0.5, 0.25, 1, 0.75], np.float32),
     }
-    assert acceptance(columns) == [
+    assert count_accepted(columns) == [
         {"target": 0, "n": 3, "n_accepted": 0, "n_named": 1, "confidence": 0.75},
         {
             "target": 1,

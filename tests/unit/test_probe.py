@@ -323,6 +323,8 @@ def ask_attack(tmp_path, clean_file, checkpoint, make_job):
 ALWAYS = {"cell", "n", "chance", "budget"}
 TRIED = {"effort", "tried", "errors", "sizes"}
 TRACED = {"steps", "losses"}
+UNBOUNDED = {"unbounded_accuracy", "n_unbounded"}
+HALF_RANGE = {"half_accuracy", "n_half"}
 
 
 @pytest.mark.parametrize(
@@ -332,9 +334,9 @@ TRACED = {"steps", "losses"}
         (
             "pgd",
             {"steps": 5},
-            {"unbounded_accuracy", "half_accuracy", "lost_gradients", *TRIED, *TRACED},
+            {*UNBOUNDED, *HALF_RANGE, "lost_gradients", *TRIED, *TRACED},
         ),
-        ("pgd_l2", {"steps": 5}, {"unbounded_accuracy", "lost_gradients", *TRIED, *TRACED}),
+        ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED}),
         ("square", {"queries": 10}, TRIED),
     ],
 )
@@ -357,14 +359,14 @@ SEARCH = {"steps": 30, "search_steps": 3, "learning_rate": 0.1, "initial_c": 1.0
             0,
             {**SEARCH, "examples": 6},
             6,
-            {"unbounded_accuracy", *TRIED, *TRACED},
+            {*UNBOUNDED, *TRIED, *TRACED},
         ),
         (
             "carlini_wagner",
             0,
             {**SEARCH, "examples": 2, "targets": [3, 5]},
             4,
-            {"unbounded_accuracy", *TRIED, *TRACED},
+            {*UNBOUNDED, *TRIED, *TRACED},
         ),
         ("fooling", 0.9, {"images": 2, "steps": 30}, 20, {*TRIED, *TRACED}),
         (
@@ -405,7 +407,7 @@ def test_where_nothing_is_reached_nothing_has_a_size(ask_attack):
 def test_an_attack_without_bounds_need_not_be_able_to_try_longer(ask_attack):
     how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"spends": None, "traced": False}
     found = ask_attack(how)
-    assert set(found) == ALWAYS | {"unbounded_accuracy"}
+    assert set(found) == ALWAYS | UNBOUNDED
     assert found["unbounded_accuracy"] == 0
 
 
@@ -491,6 +493,9 @@ def test_an_attack_that_does_not_use_its_budget_is_noticed(ask_attack):
     found = ask_attack(about("pgd", 0.1, steps=1, step_size=0.001, random_start=False))
     assert found["unbounded_accuracy"] > 0.9
     assert found["half_accuracy"] > 0.9
+    # Counts say the same.
+    for accuracy, count in (("unbounded_accuracy", "n_unbounded"), ("half_accuracy", "n_half")):
+        assert found[count] / found["n"] == pytest.approx(found[accuracy])
 
 
 def test_an_attack_is_tried_for_as_long_as_it_is_configured_and_for_twice_as_long(

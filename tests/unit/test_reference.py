@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.models import MODELS
-from epsigma.stages.collect import set_beside_published
+from epsigma.stages.reference import set_beside_published
 from epsigma.study import expand, validate
 from epsigma.tables.reading import read_table
 from epsigma.tables.reference import COLUMNS, PUBLISHED, Published, Study, scoreboard

@@ -1,28 +1,26 @@
 import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.cell import spell
-from epsigma.stages.statistics import (
-    Attack,
-    Place,
-    Scored,
-    acceptances,
-    clean_accuracy,
-    compare_cells,
-    distortions,
-    make_headline,
-    make_statistics,
-    paired_interval,
-    per_class,
-    smallest_budgets,
-    worst_cases,
-)
+from epsigma.cell import CELL_COLUMNS, FIXED_LEVEL, Cell, Level
+from epsigma.loading import load
+from epsigma.registry.tables import TABLES
+from epsigma.stages.tabulate import tabulate
 from epsigma.storage.ledgers import write_ledger
+from epsigma.tables.classes import score_classes
+from epsigma.tables.distortion import tabulate_distortion
+from epsigma.tables.fooling import tabulate_acceptance
+from epsigma.tables.headline import tabulate_headline
+from epsigma.tables.intervals import agresti_min
+from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
+from epsigma.tables.scores import Attack, Scored, Scores
+from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
+from epsigma.tables.worst_case import score_worst_cases
 from epsigma.vocabulary import AWARE, BLIND
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,10 +38,20 @@ ATTACKS = {
 
 
 def at(threat=BLIND, attack="fgsm", budget=0.1, name="none", strength=None):
-    """A place of the grid; without a strength, a filter has 1."""
+    """A cell; without a strength, a filter has 1."""
     if strength is None:
         strength = "fixed" if name == "none" else "sigma~1"
-    return Place(threat, attack, f"eps~{spell(budget)}", name, strength)
+    level = Level.parse(strength)
+    return Cell("digits", "mlp", 0, threat, attack, Level("eps", budget), name, level)
+
+
+def scores_of(grid, clean=None, attacks=ATTACKS, **more):
+    """A study of some cells; clean images by filter and strength."""
+    by_defence = {
+        ("digits", "mlp", 0, name, Level.parse(strength)): found
+        for (name, strength), found in (clean or {}).items()
+    }
+    return Scores(cells=grid, clean=by_defence, attacks=attacks, **more)
 
 
 def bits(text):
@@ -68,7 +76,7 @@ def scored(text, margin=None, label=None):
 def compared(this, other):
     """The row that compares two cells, the first of them filtered."""
     grid = {at(name="gaussian"): this, at(): other}
-    (row,) = compare_cells(grid, {}, ATTACKS).to_dict("records")
+    (row,) = compare_cells(scores_of(grid)).to_dict("records")
     assert row["against"] == "none"
     return row
 
@@ -122,7 +130,7 @@ def test_the_largest_change_is_the_farthest_that_a_margin_moves_to_either_side()
 
 
 def interval(more, less, n, confidence=0.95):
-    low, high = paired_interval(*(np.array([float(x)]) for x in (more, less, n)), confidence)
+    low, high = agresti_min(*(np.array([float(x)]) for x in (more, less, n)), confidence)
     return low[0], high[0]
 
 
@@ -140,7 +148,7 @@ def test_the_paired_interval_contains_the_truth_as_often_as_it_says(n, shares):
     only_this, only_other = shares
     generator = np.random.default_rng(0)
     draws = generator.multinomial(n, [*shares, 1 - sum(shares)], size=4000).astype(float)
-    low, high = paired_interval(draws[:, 0], draws[:, 1], np.full(4000, float(n)), 0.95)
+    low, high = agresti_min(draws[:, 0], draws[:, 1], np.full(4000, float(n)), 0.95)
     truth = only_this - only_other
     assert ((low <= truth) & (truth <= high)).mean() > 0.94
 
@@ -171,7 +179,7 @@ def comparisons(places, attacks=ATTACKS):
     """What each place is compared with: pairs of `against` and `other`, by place."""
     grid = {place: scored("10") for place in places}
     clean = {("none", "fixed"): scored("00"), ("gaussian", "sigma~1"): scored("00")}
-    table = compare_cells(grid, clean, attacks)
+    table = compare_cells(scores_of(grid, clean, attacks))
     found = {place: [] for place in grid}
     for row in table.to_dict("records"):
         strength = None if pd.isna(row["strength"]) else f"sigma~{row['strength']:g}"
@@ -256,8 +264,8 @@ def test_the_smaller_budget_is_the_next_smaller_number_of_the_same_curve(order):
 
 
 def test_an_attack_without_budgets_has_neither_a_smaller_one_nor_one_of_nothing():
-    grid = {replace(at(), budget="fixed"): scored("10")}
-    assert compare_cells(grid, {}, ATTACKS).empty
+    grid = {replace(at(), budget=FIXED_LEVEL): scored("10")}
+    assert compare_cells(scores_of(grid)).empty
 
 
 def test_each_comparison_is_with_the_cell_that_it_names():
@@ -276,7 +284,7 @@ def test_each_comparison_is_with_the_cell_that_it_names():
         at(BLIND, "sign_noise", 0.1, "gaussian"): scored("11111110"),
     }
     clean = {("none", "fixed"): scored("00000000"), ("gaussian", "sigma~1"): scored("10000000")}
-    table = compare_cells(grid, clean, ATTACKS)
+    table = compare_cells(scores_of(grid, clean))
     mine = table[(table["threat"] == AWARE) & (table["attack"] == "pgd")]
     largest = mine[mine["budget"] == 0.1].set_index("against")
     # How many of the eight the other cell fools.
@@ -298,10 +306,11 @@ def test_each_comparison_is_with_the_cell_that_it_names():
 def test_each_class_has_its_accuracy_and_its_interval():
     label = [3, 7, 3, 7, 7, 7]
     unfiltered, filtered = (scored(text, label=label) for text in ("011000", "000011"))
-    table = per_class({at(): unfiltered, at(name="gaussian"): filtered})
+    table = score_classes(scores_of({at(): unfiltered, at(name="gaussian"): filtered}))
     expected = [("none", 3, 2, 1), ("none", 7, 4, 3), ("gaussian", 3, 2, 2), ("gaussian", 7, 4, 2)]
     for row, (name, label, n, right) in zip(table.to_dict("records"), expected, strict=True):
         assert (row["filter"], row["label"], row["n"]) == (name, label, n)
+        assert row["n_correct"] == right
         assert row["accuracy"] == right / n
         bounds = row["accuracy_low"], row["accuracy_high"]
         assert bounds == pytest.approx(wilson(right, n), abs=1e-9)
@@ -312,7 +321,7 @@ def test_each_class_has_its_accuracy_and_its_interval():
 
 def worst(grid, **where):
     """The rows of `worst_case.csv` of some cells."""
-    table = worst_cases(grid, ATTACKS)
+    table = score_worst_cases(scores_of(grid))
     for column, value in where.items():
         table = table[table[column] == value]
     return table.to_dict("records")
@@ -366,7 +375,7 @@ def test_worst_cases_keep_norms_budgets_filters_and_strengths_apart():
     }
     found = {
         (row["norm"], row["budget"], row["filter"], row["strength"]): row["accuracy"]
-        for row in worst_cases(grid, ATTACKS).fillna({"strength": 0}).to_dict("records")
+        for row in score_worst_cases(scores_of(grid)).fillna({"strength": 0}).to_dict("records")
         if row["threat"] == BLIND
     }
     assert found == {
@@ -400,10 +409,15 @@ def test_what_only_an_attack_without_gradients_finds_is_counted(cells, missed):
 # --- Smallest budgets
 
 
+def minimum_budgets(scores):
+    """The minimum budgets of examples: a row a curve, and the shares by budget."""
+    return tabulate_minimum_budgets(scores), tabulate_fooled_shares(scores)
+
+
 def curve(cells):
     """The smallest budgets of a curve: its row, and its shares by budget."""
     grid = {at(budget=budget): scored(fooled) for budget, fooled in cells.items()}
-    medians, shares = smallest_budgets(grid, ATTACKS)
+    medians, shares = minimum_budgets(scores_of(grid))
     (row,) = medians.to_dict("records")
     return row, dict(zip(shares["budget"], shares["fallen"], strict=True))
 
@@ -457,11 +471,9 @@ def test_each_curve_has_its_own_smallest_budgets():
         for strength in ("sigma~1", "sigma~2")
     ]
     grid = {place: scored("1" * i + "0" * (8 - i)) for i, place in enumerate(places)}
-    medians, shares = smallest_budgets(grid, ATTACKS)
+    medians, shares = minimum_budgets(scores_of(grid))
     names = ["threat", "attack", "filter", "strength"]
-    expected = [
-        [place.threat, place.attack, "gaussian", float(place.strength[-1])] for place in places
-    ]
+    expected = [[place.threat, place.attack, "gaussian", place.strength.value] for place in places]
     assert medians[names].to_numpy().tolist() == expected
     assert shares[names].to_numpy().tolist() == expected
     assert (8 - medians["n_censored"]).tolist() == list(range(8))
@@ -485,7 +497,7 @@ def cell(accuracy, n=100, **where):
         "strength_name": None,
         "strength": None,
         "n": n,
-        "accuracy": accuracy,
+        "n_correct": round(n * accuracy),
     }
     if "sigma" in where:
         where |= {"filter": "gaussian", "strength_name": "sigma", "strength": where.pop("sigma")}
@@ -497,9 +509,15 @@ CLEAN = {("none", "fixed"): 95, ("gaussian", "sigma~1"): 90, ("gaussian", "sigma
 
 def headline(rows, clean=CLEAN):
     """The headline of some cells; clean images are right so many times of 100."""
-    by_filter = {key: scored("0" * right + "1" * (100 - right)) for key, right in clean.items()}
-    groups = {(row["dataset"], row["model"], row["seed"]): by_filter for row in rows}
-    return make_headline(pd.DataFrame(rows), clean_accuracy(groups)).to_dict("records")
+    by_defence = {
+        (row["dataset"], row["model"], row["seed"], name, Level.parse(strength)): scored(
+            "0" * right + "1" * (100 - right)
+        )
+        for row in rows
+        for (name, strength), right in clean.items()
+    }
+    table = tabulate_headline(Scores({}, by_defence, ATTACKS, table=pd.DataFrame(rows)))
+    return table.to_dict("records")
 
 
 BOTH = [
@@ -638,7 +656,7 @@ def test_cells_are_compared_on_the_examples_that_both_have(this, other, n, only_
 
 def test_cells_that_have_no_example_in_common_are_not_compared():
     grid = {at(name="gaussian"): some("11", [0, 1]), at(): some("00", [2, 3])}
-    assert compare_cells(grid, {}, ATTACKS).empty
+    assert compare_cells(scores_of(grid)).empty
 
 
 def test_the_worst_case_is_over_the_examples_that_all_attacks_have_in_common():
@@ -667,7 +685,7 @@ def norm_of(attack):
 
 
 def free(attack, budget, name="none", threat=BLIND):
-    return replace(at(threat, attack, budget, name), budget=f"{norm_of(attack)}~{spell(budget)}")
+    return replace(at(threat, attack, budget, name), budget=Level(norm_of(attack), budget))
 
 
 def test_attacks_without_a_norm_are_never_compared_with_each_other():
@@ -679,7 +697,7 @@ def test_attacks_without_a_norm_are_never_compared_with_each_other():
     ]
     clean = {("none", "fixed"): scored("00"), ("gaussian", "sigma~1"): scored("00")}
     grid = {place: scored("10") for place in places}
-    found = compare_cells(grid, clean, NORMLESS)
+    found = compare_cells(scores_of(grid, clean, NORMLESS))
     for attack in NORMLESS:
         mine = found[found["attack"] == attack]
         by_kind = mine.groupby("against")["other"].agg(set).to_dict()
@@ -694,12 +712,19 @@ def test_attacks_without_a_norm_are_never_compared_with_each_other():
             expected["noise"] = {"sign_noise_l0"}
         by_kind = {key: {x or np.nan for x in value} for key, value in by_kind.items()}
         assert by_kind == expected
-    assert set(worst_cases(grid, NORMLESS)["norm"]) == {"l0"}
-    medians, shares = smallest_budgets(grid, NORMLESS)
+    assert set(score_worst_cases(scores_of(grid, attacks=NORMLESS))["norm"]) == {"l0"}
+    medians, shares = minimum_budgets(scores_of(grid, attacks=NORMLESS))
     assert set(medians["attack"]) == set(shares["attack"]) == {"jsma", "sign_noise_l0"}
 
 
 # --- Distortion and acceptance
+
+
+def of_ledgers(table, ledgers=None):
+    """A table of cells whose ledgers it needs."""
+    ledgers = LEDGERS if ledgers is None else ledgers
+    cells = {cell: Scored.of(columns) for cell, columns in ledgers.items()}
+    return table(Scores(cells, {}, NORMLESS, ledgers=ledgers))
 
 
 LEDGERS = {
@@ -719,7 +744,7 @@ LEDGERS = {
 
 
 def test_a_cell_of_an_attack_that_minimises_has_its_cost_and_its_success_with_its_interval():
-    (row,) = distortions(LEDGERS, NORMLESS).to_dict("records")
+    (row,) = of_ledgers(tabulate_distortion).to_dict("records")
     assert (row["attack"], row["budget_name"], row["budget"]) == ("cw", "kappa", 0)
     assert (row["n"], row["n_reached"], row["targeted"]) == (3, 2, False)
     assert (row["l2"], row["l2_all"]) == (2, 3)
@@ -728,31 +753,30 @@ def test_a_cell_of_an_attack_that_minimises_has_its_cost_and_its_success_with_it
 
 
 def test_a_class_of_fooling_images_has_its_acceptance_with_its_interval():
-    first, second = acceptances(LEDGERS, NORMLESS).to_dict("records")
+    first, second = of_ledgers(tabulate_acceptance).to_dict("records")
     assert (first["budget_name"], first["budget"]) == ("confidence", 0.9)
     assert (first["target"], first["accepted"], second["accepted"]) == (0, 0.5, 1)
     assert (first["n_accepted"], first["n_named"], first["confidence"]) == (1, 1, 0.75)
     assert (first["accepted_low"], first["accepted_high"]) == pytest.approx(wilson(1, 2), abs=1e-9)
 
 
-@pytest.mark.parametrize("table", [distortions, acceptances])
+@pytest.mark.parametrize("table", [tabulate_distortion, tabulate_acceptance])
 def test_a_table_of_nothing_has_the_columns_of_a_table_of_something(table):
-    assert list(table({}, NORMLESS).columns) == list(table(LEDGERS, NORMLESS).columns)
+    assert list(of_ledgers(table, {}).columns) == list(of_ledgers(table).columns)
 
 
 def test_of_examples_that_are_all_wrong_when_clean_there_is_no_success():
     place, columns = next(iter(LEDGERS.items()))
     columns = {**columns, "correct_clean": np.zeros(4, bool)}
-    (row,) = distortions({place: columns}, NORMLESS).to_dict("records")
+    (row,) = of_ledgers(tabulate_distortion, {place: columns}).to_dict("records")
     assert row["n"] == 0
     assert all(math.isnan(row[f"success{bound}"]) for bound in ("", "_low", "_high"))
 
 
 def test_a_headline_of_nothing_has_the_columns_of_a_headline_of_something():
     something = list(headline(BOTH)[0])
-    nothing = make_headline(
-        pd.DataFrame(BOTH)[:0], clean_accuracy({("d", "m", 0): {("none", "fixed"): scored("01")}})
-    )
+    clean = {("none", "fixed"): scored("01")}
+    nothing = tabulate_headline(scores_of({}, clean, table=pd.DataFrame(BOTH)[:0]))
     assert list(nothing.columns) == something
     # Nor has one of cells without a filter a row.
     assert headline([cell(0.2)]) == []
@@ -812,18 +836,12 @@ def written(tmp_path):
         for place in study((0, 0.2), list(STAGE_ATTACKS)):
             held[(*key, place)] = fooled = generator.random(n) < 0.4
             path = tmp_path / f"{len(ledgers)}.parquet"
-            ledgers.append(ledger(path, fooled, {**about, **vars(place)}))
-            right = int((~fooled).sum())
-            where = {"dataset": dataset, "model": model, "seed": seed, **place.columns}
-            rows.append({**where, "n": n, "accuracy": right / n})
+            cell = replace(place, dataset=dataset, model=model, seed=seed)
+            ledgers.append(ledger(path, fooled, cell.wildcards))
+            rows.append({**cell.columns, "n": n, "n_correct": int((~fooled).sum())})
     pd.DataFrame(rows).to_csv(tmp_path / "cells.csv", index=False)
     files = {"cells": str(tmp_path / "cells.csv"), "ledgers": ledgers, "clean": clean}
     return Written(files, held)
-
-
-TABLES = ("paired", "classes", "worst_case", "smallest", "fallen", "headline")
-TABLES += ("distortion", "fooling", "clean_cells")
-TABLES += ("detection", "detectors", "curves", "robust")
 
 
 def settings(attacks):
@@ -833,12 +851,13 @@ def settings(attacks):
         "filters": {"gaussian": {"detectors": []}},
         "defends": {"mlp": None, "wide": None},
         "requantise": False,
+        "tables": {name: kind.implementation for name, kind in TABLES.items()},
     }
 
 
 def run(files, tmp_path, make_job):
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
-    make_statistics(make_job(settings(STAGE_ATTACKS)), **files, **outputs)
+    tabulate(make_job(settings(STAGE_ATTACKS)), **files, tables=list(outputs.values()))
     return {name: read_table(path) for name, path in outputs.items()}
 
 
@@ -886,7 +905,7 @@ def test_the_tables_say_what_the_ledgers_of_a_data_set_model_and_seed_hold(
     assert row["aware"] == pytest.approx(1 - (pgd | fgsm | blind[0] | blind[1]).mean())
     assert row["blind"] == pytest.approx(1 - (blind[0] | blind[1]).mean())
     # There are no detectors.
-    assert not any(len(tables[name]) for name in ("detection", "detectors", "curves"))
+    assert not any(len(tables[name]) for name in ("detection", "detectors", "roc"))
 
     curve = {**where, "threat": BLIND, "attack": "fgsm", "filter": "none"}
     fallen = fooled(BLIND, "fgsm", 0) | fooled(BLIND, "fgsm", 0.2)
@@ -930,35 +949,70 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
         for name, s in (("none", "fixed"), ("gaussian", "sigma~1"))
     ]
     places = {
-        replace(place, filter=name, strength=strength): columns
+        replace(place, filter=name, strength=Level.parse(strength)): columns
         for place, columns in LEDGERS.items()
         for name, strength in (("none", "fixed"), ("gaussian", "sigma~1"))
     }
     ledgers, cells = [], []
     for i, (place, columns) in enumerate(places.items()):
         ledgers.append(str(tmp_path / f"{i}.parquet"))
-        write_ledger(ledgers[-1], columns, {"cell": json.dumps({**about, **vars(place)})})
-        cells.append({**about, **place.columns, "n": 4, "accuracy": columns["correct"].mean()})
+        write_ledger(ledgers[-1], columns, {"cell": json.dumps(place.wildcards)})
+        cells.append({**place.columns, "n": 4, "n_correct": columns["correct"].sum()})
     pd.DataFrame(cells).to_csv(tmp_path / "cells.csv", index=False)
     attacks = {name: vars(attack) for name, attack in NORMLESS.items()}
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
     for chosen, with_rows in (
-        ("cw", {"paired", "classes", "distortion", "clean_cells", "headline"}),
-        ("fooling", {"paired", "classes", "fooling", "clean_cells"}),
+        ("cw", {"paired", "classes", "distortion", "clean", "headline"}),
+        ("fooling", {"paired", "classes", "fooling", "clean"}),
     ):
         table = pd.DataFrame(cells)
         table[table["attack"] == chosen].to_csv(tmp_path / "cells.csv", index=False)
-        make_statistics(
+        tabulate(
             make_job(settings(attacks)),
             cells=str(tmp_path / "cells.csv"),
             ledgers=[
                 path for path, place in zip(ledgers, places, strict=True) if place.attack == chosen
             ],
             clean=clean,
-            **outputs,
+            tables=list(outputs.values()),
         )
         tables = {name: read_table(path) for name, path in outputs.items()}
         assert {name for name, table in tables.items() if len(table)} == with_rows
         assert all("dataset" in table for table in tables.values())
         # Clean images have rates whatever is attacked.
-        assert tables["clean_cells"]["accuracy"].tolist() == [0.75, 0.75]
+        assert tables["clean"]["accuracy"].tolist() == [0.75, 0.75]
+
+
+# --- A table that is added
+
+
+def most_certain(scores):
+    """The largest margin of each cell, and the class that the model names for its first row."""
+    return pd.DataFrame(
+        {
+            **cell.columns,
+            "margin": float(found.margin.max()),
+            "label": int(scores.ledger(cell)["label"][0]),
+        }
+        for cell, found in scores.cells.items()
+    )
+
+
+def test_a_table_is_a_function_of_the_scores_and_an_entry(written, tmp_path, make_job):
+    entry = {"most_certain": f"{__name__}:most_certain"}
+    job = make_job({**settings(STAGE_ATTACKS), "tables": entry})
+    path = tmp_path / "most_certain.csv"
+    tabulate(job, **written.files, tables=[str(path)])
+    table = read_table(str(path))
+    assert list(table) == [*CELL_COLUMNS, "margin", "label"]
+    assert len(table) == len(written.files["ledgers"])
+    assert set(table["margin"]) == {1}
+    assert set(table["label"]) == {0}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_of_the_registry_has_a_maker_and_of_the_report_a_caption(name):
+    kind = TABLES[name]
+    assert callable(load(kind.implementation))
+    caption = Path(__file__).parents[2] / "workflow/report" / f"{name}.rst"
+    assert kind.label is None or caption.is_file()

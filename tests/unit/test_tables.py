@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from epsigma.stages.collect import collect, write_configuration
+from epsigma.stages.collect import collect
+from epsigma.stages.configuration import write_configuration
 from epsigma.storage.files import write_json
 from epsigma.study import validate
 from epsigma.tables.cells import tabulate_cells
@@ -41,6 +42,8 @@ COLUMNS = [
     "outside_max",
     "changed_max",
     "confidence",
+    "n_correct",
+    "n_fooled",
 ]
 
 
@@ -86,6 +89,19 @@ def wilson(count, n, z=1.959963984540054):
 
 def test_the_columns_are_the_interface_in_its_order():
     assert list(tabulate_cells([row()]).columns) == COLUMNS
+
+
+def test_rates_that_are_asked_for_follow_each_with_its_interval_and_its_count():
+    counts = {"n_correct_8bit": 40, "n_fooled_8bit": 32, "n_rejected": 5}
+    table = tabulate_cells([row(**counts)])
+    rates = {"accuracy_8bit": 0.4, "attack_success_8bit": 0.4, "rejected": 0.05}
+    expected = [
+        name
+        for rate, count in zip(rates, counts, strict=True)
+        for name in (rate, f"{rate}_low", f"{rate}_high", count)
+    ]
+    assert list(table.columns) == [*COLUMNS, *expected]
+    assert table.loc[0, [*rates, *counts]].to_dict() == {**rates, **counts}
 
 
 def test_rows_keep_the_order_of_the_cells():

@@ -18,7 +18,7 @@ FILTERED = BUDGETS * STRENGTHS
 CELLS = FILTERED + BUDGETS + FILTERED
 JUDGED = {"check": 1, "gate": 1}
 DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
-TABLES = {"collect": 1, "statistics": 1, "reference": 1, **JUDGED, **DRAWINGS}
+TABLES = {"collect": 1, "tabulate": 1, "reference": 1, **JUDGED, **DRAWINGS}
 PROBES = {"probe_attack": 1 + STRENGTHS}
 ALL_PROBES = {**PROBES, "probe_model": 1, "probe_filter": 1 + STRENGTHS}
 AFTER_CELLS = {"gallery": 2, "spectrum": 1, **TABLES}
@@ -231,12 +231,18 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "254 / 16",
             {"dataset": 1, **AFTER_DATA},
         ),
-        ("stages/collect.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", TABLES),
+        ("tables/intervals.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", TABLES),
         (
-            "stages/statistics.py",
+            "tables/smallest.py",
             "np.logical_or.accumulate",
             "np.logical_and.accumulate",
-            {"statistics": 1, "reference": 1, **JUDGED, **DRAWINGS},
+            {"tabulate": 1, "reference": 1, **JUDGED, **DRAWINGS},
+        ),
+        (
+            "registry/tables.py",
+            '    "headline": ',
+            '    "again": TableKind("epsigma.tables.classes:score_classes"),\n    "headline": ',
+            {"tabulate": 1, "reference": 1, **JUDGED, **DRAWINGS},
         ),
         ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
         ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
@@ -262,6 +268,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ),
         # A label in the registry is in the report only.
         ("registry/figures.py", "smallest budgets", "minimum budgets", {}),
+        ("stages/gate.py", "{len(table)} checks", "{len(table)} verdicts", {"gate": 1}),
     ],
 )
 def test_an_edited_function_redoes_its_stage_and_what_follows(
