@@ -362,7 +362,7 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
         ),
         pytest.param(
             trained(kind="epsigma.registry.filters:FILTERS"),
-            r"is no entry of a registry: epsigma.registry.filters:FILTERS is .*, which is no TrainingKind",
+            r"is no entry of a registry: epsigma.registry.filters:FILTERS is .* no TrainingKind",
             id="an entry of another sort",
         ),
         pytest.param(

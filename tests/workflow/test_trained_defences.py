@@ -74,7 +74,7 @@ STUDY: dict[str, Any] = {
 }
 # Jobs that look at what was computed, and compute nothing of a cell.
 SHOWN = {
-    *("collect", "statistics", "reference", "configuration", "check", "gate", "card", "gallery"),
+    *("collect", "tabulate", "reference", "configuration", "check", "gate", "card", "gallery"),
     *("spectrum", "defences"),
 }
 
