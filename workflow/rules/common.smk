@@ -1,14 +1,11 @@
 # What the rules share: the checked configuration, the wildcards, and the functions that turn
 # wildcards into a stage's settings and the digest of its code.
-import dataclasses
 import gc
 import hashlib
 import importlib
-import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -124,7 +121,6 @@ def clear_up():
         logger.warning(done)
 
 
-STAGE = [sys.executable, f"{workflow.basedir}/workflow/scripts/stage.py"]
 # What stages that run apart import; the first comes first.
 APART = {
     "train": "epsigma.stages.train",
@@ -139,15 +135,12 @@ def start_server():
     needed = {job.rule.name.partition("_")[0] for job in workflow.dag.needrun_jobs()}
     modules = [module for stage, module in APART.items() if stage in needed]
     if modules:
-        SERVERS.append(ForkServer([*STAGE, "serve"], modules))
+        SERVERS.append(ForkServer(modules))
 
 
 def run_apart(function, job, **files):
     """Run a stage in a process of its own."""
-    request = {"function": function, "job": dataclasses.asdict(job), "files": files}
-    if SERVERS:
-        done = SERVERS[0].run(request)
-    else:
-        done = subprocess.run([*STAGE, "run", json.dumps(request)]).returncode == 0
-    if not done:
+    if not SERVERS:  # in a job on another machine
+        SERVERS.append(ForkServer([]))
+    if not SERVERS[0].run(function, job, files):
         raise WorkflowError(f"{function} failed, see {job.log}")
