@@ -14,7 +14,7 @@ include: "workflow/rules/settings.smk"
 include: "workflow/rules/paths.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/train.smk"
-include: "workflow/rules/detect.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/filter.smk"
 include: "workflow/rules/evaluate.smk"
@@ -22,6 +22,11 @@ include: "workflow/rules/collect.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/defences.smk"
 include: "workflow/rules/check.smk"
+
+
+if FOOLING:
+
+    include: "workflow/rules/fooling.smk"
 
 
 report: "workflow/report/workflow.rst"

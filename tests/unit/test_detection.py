@@ -9,7 +9,8 @@ from epsigma.checks.detectors import LOUD, false_positives, scored_apart
 from epsigma.checks.verdict import FAIL, PASS, WARN, Evidence
 from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.filters.bitdepth import BitDepth
-from epsigma.stages.evaluate import evaluate, evaluate_clean, judge, summarise
+from epsigma.scoring import judge, summarise
+from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.statistics import (
     Attack,
     Place,

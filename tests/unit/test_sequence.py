@@ -13,7 +13,7 @@ from epsigma.configuration import (
     settings,
     validate,
 )
-from epsigma.defence import Expectation, build_target, defended
+from epsigma.defence import Expectation, build_target, defend
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
@@ -24,7 +24,7 @@ from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.reformer import Reformer
 from epsigma.filters.sequence import Sequence
 from epsigma.filters.surrogate import Bpda, attackable
-from epsigma.stages.probe import DRAWS, conformance
+from epsigma.probing.filters import DRAWS, conformance
 from epsigma.storage import digest as provenance
 from epsigma.storage.digest import code_digest
 from torch import nn
@@ -395,7 +395,7 @@ def test_the_reformer_passes_images_through_its_autoencoder_as_often_as_it_is_to
     reformer = Reformer(passes=passes, autoencoder=Halving())
     torch.testing.assert_close(reformer(given), expected * given)
     torch.testing.assert_close(reformer.formula(given.double()), expected * given.double())
-    found = gradient_of(defended(reformer, nn.Flatten(), gradient="exact"), given, 1.0)
+    found = gradient_of(defend(reformer, nn.Flatten(), gradient="exact"), given, 1.0)
     torch.testing.assert_close(found, torch.full_like(given, expected))
 
 

@@ -102,7 +102,7 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
         ),
         pytest.param(
             "attacks/pgd.py",
-            "for _ in range(steps):\n            gradient, logits",
+            "for _ in range(self.steps):\n            gradient, logits",
             "for _ in range(1):\n            gradient, logits",
             {"iterative"},
             id="an attack that stops too early",

@@ -864,7 +864,7 @@ def attack_settings(
     own = settings(study, "attacks", name)
     found, kind = block(study, "attacks", name), attack_kind(study, name)
     if kind.family == "fooling":
-        own["fooling"] = own["parameters"].pop("images")
+        own["images"] = own["parameters"].pop("images")
     if kind.targeted:
         own["targets"] = own["parameters"].pop("targets")
     if kind.family != "fooling" and found["examples"] is not None:

@@ -1,4 +1,4 @@
-for column in columns("attack", budgets=True):
+for column in columns("attack", ATTACKS, budgets=True):
 
     rule:
         """Attack the bare classifier on every test image."""
@@ -25,7 +25,7 @@ for column in columns("attack", budgets=True):
                 attack(job, **input, **files)
 
 
-for column in columns("attack_aware", budgets=True, strengths=True):
+for column in columns("attack_aware", ATTACKS, budgets=True, strengths=True):
 
     rule:
         # The filter is part of what is attacked, so what it makes of the set is written in one go.

@@ -41,7 +41,7 @@ for column in columns("probe_filter", strengths=True):
                 probe_filter(job, **input, **files)
 
 
-for column in columns("probe_attack", strengths=True):
+for column in columns("probe_attack", ATTACKS, strengths=True):
 
     rule:
         """Try an attack without bounds and for twice as long, and look at its gradients."""

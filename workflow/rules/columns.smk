@@ -7,11 +7,22 @@ from epsigma.plan.columns import cut
 COLUMNS = {}
 
 
-def columns(stage, **has):
-    """The cut of a stage, a rule each."""
+def columns(stage, attacks=None, **has):
+    """The cut of a stage, a rule each; of one that is only for some attacks, of these."""
     found = cut(STUDY, stage, **has)
+    if attacks is not None:
+        found = [
+            dataclasses.replace(column, constraints={**only(attacks), **column.constraints})
+            for column in found
+            if column.constraints.get("attack") in (None, *attacks)
+        ]
     COLUMNS.update({column.rule: column for column in found})
     return found
+
+
+def only(attacks):
+    """The constraint of a rule that is for some attacks."""
+    return {"attack": "|".join(attacks)}
 
 
 def jobs(rule, wildcards, params, output, log):

@@ -1,5 +1,6 @@
 # What the rules share: the checked configuration, the wildcards, and the functions that turn
 # wildcards into a stage's settings and the digest of its code.
+import dataclasses
 import gc
 import hashlib
 import importlib
@@ -62,6 +63,13 @@ def names_of(section):
 
 
 FILTERS = names_of("filters")
+# Fooling images are of no test image: they have rules of their own.
+FOOLING = [
+    name
+    for name in names_of("attacks")
+    if configuration.attack_kind(STUDY, name).family == vocabulary.FOOLING
+]
+ATTACKS = [name for name in names_of("attacks") if name not in FOOLING]
 
 
 def is_news(record):

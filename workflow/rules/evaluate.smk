@@ -26,7 +26,7 @@ for column in columns("evaluate_clean", strengths=True):
                 evaluate_clean(job, **input, **files)
 
 
-for column in columns("evaluate", budgets=True, strengths=True):
+for column in columns("evaluate", ATTACKS, budgets=True, strengths=True):
 
     rule:
         """Score a cell: its figures and a ledger of its examples."""
@@ -55,4 +55,4 @@ for column in columns("evaluate", budgets=True, strengths=True):
             from epsigma.stages.evaluate import evaluate
 
             for cell, job, files in jobs(rule, wildcards, params, output, log):
-                evaluate(job, **scored(cell), **files)
+                evaluate(job, **scored(cell), clean=input.clean, **files)

@@ -18,7 +18,9 @@ THRESHOLD = f"results/{MODEL}/detectors/{{detector}}.json"
 ATTACK_FACTS = f"results/{MODEL}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 # The wildcards of the filter that is none.
 UNFILTERED = {"filter": vocabulary.NO_FILTER, "strength": vocabulary.FIXED}
-UNFILTERED_LEDGER = f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+UNFILTERED_LEDGER = (
+    f"results/{MODEL}/ledger/clean/{vocabulary.NO_FILTER}/{vocabulary.FIXED}.parquet"
+)
 
 
 def digest(paths):
@@ -142,7 +144,6 @@ def scored(wildcards):
     return {
         images: scored_set(wildcards),
         "checkpoint": CHECKPOINT.format(**wildcards),
-        "clean": UNFILTERED_LEDGER.format(**wildcards),
     }
 
 

@@ -108,7 +108,7 @@ def calibrate_settings(wildcards):
 
 def calibrate_code(wildcards):
     return code_digest(
-        "epsigma.stages.detect",
+        "epsigma.stages.calibrate",
         *configuration.model_modules(STUDY, wildcards.model),
         *configuration.detector_modules(STUDY, wildcards.detector),
     )
@@ -156,10 +156,16 @@ def attack_settings(wildcards):
     }
 
 
+def stage_of(wildcards, stage):
+    """The module of a stage: fooling images have their own."""
+    inside = "epsigma.stages.fooling" if wildcards.attack in FOOLING else "epsigma.stages"
+    return f"{inside}.{stage}"
+
+
 def attack_code(wildcards, *filters):
     model, _ = source_of(wildcards)
     return code_digest(
-        "epsigma.stages.attack",
+        stage_of(wildcards, "attack"),
         *configuration.attack_modules(STUDY, wildcards.attack),
         *configuration.model_modules(STUDY, model),
         *filters,
@@ -198,14 +204,12 @@ def filter_code(wildcards):
 
 def evaluate_settings(wildcards):
     """Told alike whether filtered sets are kept or not: keeping them makes nothing anew."""
-    kind = configuration.attack_kind(STUDY, wildcards.attack)
     check_levels(wildcards)
     return {
         "model": model_settings(wildcards),
-        **({"fooling": True} if kind.family == "fooling" else {}),
         **(filter_settings(wildcards) if may_be_filtered_when_scored(wildcards) else {}),
         **watch_settings(wildcards),
-        **({"requantise": True} if STUDY["requantise"] else {}),
+        **({"requantise": True} if STUDY["requantise"] and wildcards.attack not in FOOLING else {}),
     }
 
 
@@ -220,7 +224,9 @@ def probe_model_settings(wildcards):
 def evaluate_code(wildcards):
     filters = filter_modules(wildcards) if may_be_filtered_when_scored(wildcards) else []
     return code_digest(
-        "epsigma.stages.evaluate", *configuration.model_modules(STUDY, wildcards.model), *filters
+        stage_of(wildcards, "evaluate"),
+        *configuration.model_modules(STUDY, wildcards.model),
+        *filters,
     )
 
 
@@ -257,7 +263,6 @@ def gallery_settings(wildcards):
     return {
         "model": model_settings(wildcards),
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
-        "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
         "filters": filters_at_all_strengths([vocabulary.NO_FILTER, wildcards.filter]),
         **watch_settings(wildcards),
     }
@@ -265,7 +270,7 @@ def gallery_settings(wildcards):
 
 def gallery_code(wildcards):
     return code_digest(
-        "epsigma.stages.gallery",
+        stage_of(wildcards, "gallery"),
         *filter_modules(wildcards),
         *configuration.model_modules(STUDY, wildcards.model),
     )
@@ -274,14 +279,13 @@ def gallery_code(wildcards):
 def spectrum_settings(wildcards):
     return {
         "budgets": configuration.block_levels(STUDY, "attacks", wildcards.attack),
-        "fooling": configuration.attack_kind(STUDY, wildcards.attack).family == "fooling",
         "filters": filters_at_all_strengths(FILTERS),
     }
 
 
 def spectrum_code(wildcards):
     modules = [configuration.filter_modules(STUDY, name) for name in FILTERS]
-    return code_digest("epsigma.stages.spectrum", *(one for some in modules for one in some))
+    return code_digest(stage_of(wildcards, "spectrum"), *(one for some in modules for one in some))
 
 
 def probe_model_code(wildcards):
@@ -320,7 +324,7 @@ def probe_attack_settings(wildcards):
 
 def probe_attack_code(wildcards):
     return code_digest(
-        "epsigma.stages.probe",
+        stage_of(wildcards, "probe"),
         *configuration.attack_modules(STUDY, wildcards.attack),
         *configuration.model_modules(STUDY, wildcards.model),
         *filter_modules(wildcards),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.pgd import L2
+from epsigma.attacks.balls import L2
 
 
 def sign_noise(
@@ -91,3 +91,27 @@ def feature_noise(
     chosen = chosen[:, : int(flat.shape[1] * gamma + 1e-9)]
     changed = flat.scatter(1, chosen, flat.gather(1, chosen) + theta)
     return changed.view_as(images).clamp_(0, 1)
+
+
+def fooling_noise(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    confidence: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw uniform noise, which the others start from: the control.
+
+    Args:
+        model: not asked.
+        images: (N, C, H, W) in [0, 1]; only their shape counts.
+        labels: (M,) int64, the classes that the images are to be taken for.
+        confidence: not looked at; it is what the images are held to.
+        generator: draws the noise; torch's global one if None.
+
+    Returns:
+        (M, C, H, W), in [0, 1].
+    """
+    shape = (len(labels), *images.shape[1:])
+    return torch.rand(shape, dtype=images.dtype, device=images.device, generator=generator)

@@ -260,7 +260,7 @@ ATTACKS = {
         effort="steps",
     ),
     "fooling_evolution": AttackKind(
-        "epsigma.attacks.fooling:fooling_evolution",
+        "epsigma.attacks.fooling_evolution:fooling_evolution",
         swept="confidence",
         parameters={
             **_confidence(10),
@@ -332,7 +332,7 @@ ATTACKS = {
         threats=(BLIND,),
     ),
     "fooling_noise": AttackKind(
-        "epsigma.attacks.fooling:fooling_noise",
+        "epsigma.attacks.noise:fooling_noise",
         swept="confidence",
         parameters=_confidence(10),
         family="fooling",

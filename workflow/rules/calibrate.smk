@@ -12,6 +12,6 @@ rule calibrate:
         settings=calibrate_settings,
         code=calibrate_code,
     run:
-        from epsigma.stages.detect import calibrate
+        from epsigma.stages.calibrate import calibrate
 
         calibrate(job(wildcards, params, log), **input, **output)
