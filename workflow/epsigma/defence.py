@@ -49,7 +49,7 @@ def defend(
         eot_samples: draws of a random filter to average over; None if it does not draw.
 
     Raises:
-        ValueError: if `gradient` is neither: nobody has said how to attack this filter.
+        ValueError: if `gradient` is neither: how to attack the filter is unknown.
     """
     filtered = nn.Sequential(attackable(module, gradient), model)
     return filtered if eot_samples is None else Expectation(filtered, eot_samples)

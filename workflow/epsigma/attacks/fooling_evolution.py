@@ -37,7 +37,7 @@ def fooling_evolution(
     rows of one class come from different populations, rows of different classes may have
     ancestors in common. Populations know nothing of each other. An elite that has reached the
     confidence is not replaced any more, but has offspring; a population all of whose rows have
-    reached it leaves. The model is asked for logits only.
+    reached it leaves. Only its logits are used.
 
     Args:
         model: from images to logits, in eval mode; it needs no gradient.

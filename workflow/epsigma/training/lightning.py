@@ -60,7 +60,7 @@ class Training(pl.LightningModule):
         return output
 
     def configure_optimizers(self) -> Any:
-        """Use Adam, with a schedule if it was asked for."""
+        """Use Adam, and a schedule unless the rate is constant."""
         adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, fused=True)
         if self.schedule == "constant":
             return adam
