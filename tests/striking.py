@@ -125,17 +125,32 @@ class Running:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt what the body starts, also if the tests run in the background.
+
+    A shell has its background jobs ignore SIGINT, and what is ignored is inherited. A process that
+    is started where the signal has a handler gets the default.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def halted(workdir: Workdir, where: str) -> Iterator[Running]:
     """Run until it halts. What is left of the run is killed at the end."""
     mark = workdir.directory / "halted"
-    process = subprocess.Popen(
-        workdir.command(*TABLES),
-        env={**os.environ, "HALT": where},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            workdir.command(*TABLES),
+            env={**os.environ, "HALT": where},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     try:
         deadline = time.monotonic() + 120
         while not mark.exists():

@@ -1,6 +1,7 @@
 """Runs that are killed: nothing that was finished is lost, and a plain run ends as any other."""
 
 import signal
+import subprocess
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from striking import (
     forget,
     half_written,
     halted,
+    interruptible,
     run,
     unfinished,
 )
@@ -73,3 +75,15 @@ def test_a_killed_run_loses_nothing_and_goes_on(
         name for name, made_at in files(finished).items() if made.get(name, made_at) != made_at
     }
     assert again <= begun, "what was finished was made again"
+
+
+def test_what_tests_start_is_interrupted_also_from_the_background() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job
+    try:
+        with interruptible():
+            process = subprocess.Popen(["sleep", "60"])
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == -signal.SIGINT

@@ -6,8 +6,8 @@ import pytest
 import torch
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.pgd import pgd
-from epsigma.stages.train import RISE, Training
 from epsigma.training.adversarial import FAST_STEP, METHODS, Adversarial, fast_step
+from epsigma.training.lightning import RISE, Training
 from learning import school
 from torch import nn
 from torch.nn import functional

@@ -1,9 +1,11 @@
 import pytest
 import torch
-from epsigma.attacks.craft import NORMS, make_set, rows_of
+from epsigma.attacks.craft import make_set, rows_of
+from epsigma.attacks.fooling_set import NORMS, fooling_rows, make_fooling_set
 from epsigma.filters.gaussian import Gaussian
 from epsigma.plan.settings import attack_settings
 from epsigma.stages.attack import attack
+from epsigma.stages.fooling.attack import fool
 from epsigma.storage.images import ImageSet, measure, read_image_set
 from epsigma.study import validate
 
@@ -45,11 +47,18 @@ AIMED = {"jsma": JSMA, "jsma list": JSMA_LIST, "cw": CW, "cw all": CW_ALL, "cw l
 MADE = {"fooling": FOOLING, "evolution": EVOLUTION}
 
 
+def rows_made(trained, how):
+    """The rows of an attack, or of fooling images, which alone are told how many."""
+    if "images" in how:
+        return fooling_rows(CLASSES, how["images"], CPU)
+    return rows_of(how, trained.labels, CLASSES)
+
+
 def made(trained, how, **changed):
     """What an attack makes of the test images: rows, images, measures."""
-    rows = rows_of(how, trained.labels, CLASSES)
+    rows, make = rows_made(trained, how), make_fooling_set if "images" in how else make_set
     generator = torch.Generator().manual_seed(0)
-    return rows, *make_set(how, generator, trained.model, trained.images, rows, **changed)
+    return rows, *make(how, generator, trained.model, trained.images, rows, **changed)
 
 
 def success(trained, rows, images):
@@ -86,9 +95,9 @@ def test_a_set_does_not_depend_on_the_batch(monkeypatch, trained, how, batch):
 def test_fooling_images_have_no_norm_and_are_of_their_class_in_any_batch(
     monkeypatch, trained, how, batch
 ):
-    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
     rows, images, measures = made(trained, how)
-    assert rows.labels.tolist() == [k for k in range(CLASSES) for _ in range(how["fooling"])]
+    assert rows.labels.tolist() == [k for k in range(CLASSES) for _ in range(how["images"])]
     confidence = trained.model(images).softmax(1).gather(1, rows.labels[:, None])
     assert (confidence >= how["parameters"]["confidence"]).float().mean() > 0.9
     # Rows of a class differ, also across batches.
@@ -139,7 +148,8 @@ def run(tmp_path, make_job, trained, files, how, names=("adversarial",), **more)
     test, checkpoint = files
     outputs = {name: str(tmp_path / f"{name}.safetensors") for name in names}
     job = make_job({"model": trained.settings, "attack": how, **more}, dataset="digits")
-    attack(job, test=str(test), checkpoint=str(checkpoint), **outputs)
+    stage = fool if "images" in how else attack
+    stage(job, test=str(test), checkpoint=str(checkpoint), **outputs)
     return [read_image_set(path, CPU) for path in outputs.values()]
 
 
@@ -148,7 +158,7 @@ def test_the_file_says_of_each_row_which_example_it_is_and_what_was_aimed_at(
     tmp_path, make_job, trained, clean_file, checkpoint, how
 ):
     (found,) = run(tmp_path, make_job, trained, (clean_file, checkpoint), how)
-    rows = rows_of(how, trained.labels, CLASSES)
+    rows = rows_made(trained, how)
     assert found.rows["index"].tolist() == rows.index.tolist()
     aims = [-1] * len(rows.index) if rows.targets is None else rows.targets.tolist()
     assert found.rows["target"].tolist() == aims
@@ -180,7 +190,7 @@ def test_an_aware_set_is_aimed_through_the_filter_and_both_files_have_its_rows(
     assert torch.equal(filtered.labels, images.labels)
     # Of the unfiltered perturbation, in both.
     torch.testing.assert_close(filtered.measures, images.measures, equal_nan=True)
-    rows = rows_of(how, trained.labels, CLASSES)
+    rows = rows_made(trained, how)
     known = success(trained, rows, filtered.images).float().mean()
     (blind,) = run(tmp_path, make_job, trained, (clean_file, checkpoint), how)
     unknown = success(trained, rows, Gaussian(sigma=1.0)(blind.images)).float().mean()

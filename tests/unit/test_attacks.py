@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from epsigma.attacks.balls import L2, LINF
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.losses import LOSSES, cross_entropy, margin
-from epsigma.attacks.pgd import L2, LINF, OPTIMIZERS, pgd, pgd_l2
+from epsigma.attacks.pgd import OPTIMIZERS, pgd, pgd_l2
 from epsigma.attacks.square import covered, square
 from epsigma.attacks.transfer import transfer
 from epsigma.datasets.digits import digits

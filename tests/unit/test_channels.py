@@ -4,9 +4,9 @@ import pytest
 import torch
 from epsigma.loading import load
 from epsigma.models.mlp import MLP
+from epsigma.probing.spectra import radial_spectrum
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.filters import FILTERS
-from epsigma.stages.spectrum import radial_spectrum
 from epsigma.storage.images import measure
 from torch import nn
 

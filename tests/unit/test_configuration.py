@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 from epsigma import plan as grid
-from epsigma.attacks.pgd import ascend
 from epsigma.kinds import FilterKind
 from epsigma.loading import load
 from epsigma.plan.modules import attack_modules, model_modules
@@ -774,8 +773,6 @@ def test_every_hyper_parameter_is_described(section, name):
         assert schema["description"].strip()
 
 
-# Implementations that hand what they don't take themselves on to another.
-HAND_ON = {"pgd": ascend, "pgd_l2": ascend}
 # What decides where an attack is made, which is not the implementation's business.
 OF_THE_STAGE = {
     "transfer": {"source_model", "source_seed"},
@@ -790,11 +787,9 @@ OF_THE_STAGE = {
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
     kind = ALL[section][name]
-    implementations = [HAND_ON[name]] if name in HAND_ON else []
     code = {
         parameter.name: parameter.default
-        for implementation in (*implementations, load(kind.implementation))
-        for parameter in inspect.signature(implementation).parameters.values()
+        for parameter in inspect.signature(load(kind.implementation)).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert ("generator" in code) == getattr(kind, "random", False)
@@ -1329,13 +1324,13 @@ def test_a_transfer_from_the_user_s_own_weights_onto_another_model_is_accepted(o
         (
             "kind: fooling, confidence: [0.9], images: 3",
             "confidence~0.9",
-            {"fooling": 3},
+            {"images": 3},
             ("images",),
         ),
         (
             "kind: fooling_evolution, confidence: [0.9]",
             "confidence~0.9",
-            {"fooling": 10},
+            {"images": 10},
             ("images",),
         ),
     ],

@@ -11,7 +11,8 @@ from epsigma.checks.evidence import Evidence
 from epsigma.checks.verdict import FAIL, PASS, WARN
 from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.filters.bitdepth import BitDepth
-from epsigma.stages.evaluate import evaluate, evaluate_clean, judge, summarise
+from epsigma.scoring import judge, summarise
+from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.storage.files import read_json, write_json
 from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
 from epsigma.storage.ledgers import read_ledger

@@ -15,10 +15,10 @@ from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.median import Median
 from epsigma.filters.surrogate import Bpda
 from epsigma.registry.detectors import DETECTORS
-from epsigma.stages.detect import calibrate
-from epsigma.stages.train import split_validation
+from epsigma.stages.calibrate import calibrate
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean, write_tensors
+from epsigma.training.loaders import split_validation
 from epsigma.training.validation import held_out
 from scipy.spatial.distance import jensenshannon
 from torch import nn

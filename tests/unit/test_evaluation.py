@@ -7,8 +7,10 @@ import pytest
 import torch
 from epsigma.filters.gaussian import Gaussian
 from epsigma.models.classifier import build_model, predict
-from epsigma.stages.evaluate import by_example, evaluate, evaluate_clean, score, summarise
+from epsigma.scoring import by_example, score, summarise
+from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
+from epsigma.stages.fooling.evaluate import evaluate_fooling
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
 from epsigma.storage.ledgers import read_cell, read_ledger
@@ -446,9 +448,10 @@ def test_a_fooling_image_counts_from_the_confidence_on_that_was_asked_for(
     target = (named + (torch.arange(60) % 3 == 0)) % 10
     write_rows(files, trained, list(range(60)), target.tolist(), trained.images[:60], target)
     cell = {**CELL, "budget": f"confidence~{confidence}"}
-    job = make_job({"model": trained.settings, "fooling": True}, **cell)
+    job = make_job({"model": trained.settings}, **cell)
     outputs = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
-    evaluate(job, **files, **outputs)
+    files.pop("clean")
+    evaluate_fooling(job, **files, **outputs)
     columns, metrics = read_ledger(outputs["ledger"]), read_json(outputs["metrics"])
     accepted = (named == target) & (probabilities >= confidence)
     assert columns["reached"].tolist() == (named == target).tolist()

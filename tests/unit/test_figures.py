@@ -19,11 +19,14 @@ from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
 from epsigma.loading import load
 from epsigma.plan.figures import draw_settings, figures_of
+from epsigma.probing.spectra import radial_spectrum
 from epsigma.registry.figures import FIGURES
 from epsigma.stages.check import tabulate_verdicts as tabulate_checks
 from epsigma.stages.draw import draw, save_figure
+from epsigma.stages.fooling.gallery import gallery_fooling
+from epsigma.stages.fooling.spectrum import spectrum_fooling
 from epsigma.stages.gallery import choose, make_gallery
-from epsigma.stages.spectrum import make_spectrum, radial_spectrum
+from epsigma.stages.spectrum import make_spectrum
 from epsigma.storage.files import write_json
 from epsigma.storage.images import (
     ImageSet,
@@ -980,7 +983,6 @@ def test_the_stage_puts_the_chosen_image_through_each_filter_and_asks_the_model(
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
-        "fooling": False,
         "filters": filters(0.5, 1),
     }
     path = str(tmp_path / "gallery.safetensors")
@@ -1020,7 +1022,6 @@ def test_the_gallery_asks_the_detectors_about_the_images_before_the_filter(
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
-        "fooling": False,
         "filters": filters(0.5, 1),
         "detectors": [detector],
     }
@@ -1111,7 +1112,7 @@ def test_a_constant_image_has_its_mean_at_frequency_zero_and_nothing_else():
 @pytest.fixture
 def spectrum(tmp_path, clean_file, attacked, make_job):
     path = tmp_path / "spectrum.csv"
-    settings = {"budgets": ["eps~0", "eps~0.5"], "fooling": False, "filters": filters(0.5, 1)}
+    settings = {"budgets": ["eps~0", "eps~0.5"], "filters": filters(0.5, 1)}
     make_spectrum(
         make_job(settings),
         test=str(clean_file),
@@ -1179,14 +1180,11 @@ def write_rows(path, images, labels, index, target):
     return str(path)
 
 
-def spectra_of(tmp_path, clean_file, make_job, path, *, fooling):
-    """The curves that the stage writes of one set."""
+def spectra_of(tmp_path, clean_file, make_job, path, stage, level):
+    """The curves that a stage writes of one set."""
     written = tmp_path / "curves.csv"
-    level = "confidence~0.9" if fooling else "gamma~0.1"
-    settings = {"budgets": [level], "fooling": fooling, "filters": filters(1)}
-    make_spectrum(
-        make_job(settings), test=str(clean_file), adversarial=[path], spectrum=str(written)
-    )
+    settings = {"budgets": [level], "filters": filters(1)}
+    stage(make_job(settings), test=str(clean_file), adversarial=[path], spectrum=str(written))
     return read_table(str(written))
 
 
@@ -1199,7 +1197,7 @@ def test_the_perturbation_of_a_row_is_from_the_image_that_it_is_of(tmp_path, cle
     index, delta = [4, 4, 9, 350], 0.25
     path = tmp_path / "rows.safetensors"
     write_rows(path, clean.images[index] + delta, clean.labels[index], index, [0, 1, 2, 3])
-    curves = spectra_of(tmp_path, clean_file, make_job, str(path), fooling=False)
+    curves = spectra_of(tmp_path, clean_file, make_job, str(path), make_spectrum, "gamma~0.1")
     # A shift by the same grey everywhere: of N pixels, delta √N at frequency 0.
     assert amplitudes(curves, "perturbation") == pytest.approx([8 * delta, 0, 0, 0, 0], abs=1e-5)
 
@@ -1212,7 +1210,8 @@ def test_fooling_images_have_spectra_of_their_own_and_no_perturbation(
     path = tmp_path / "made.safetensors"
     labels = torch.arange(400) % 10
     write_rows(path, images, labels, list(range(400)), labels.tolist())
-    curves = spectra_of(tmp_path, clean_file, make_job, str(path), fooling=True)
+    given = tmp_path, clean_file, make_job, str(path)
+    curves = spectra_of(*given, spectrum_fooling, "confidence~0.9")
     assert list(curves["curve"].unique()) == ["images", "fooling", "filter"]
     assert set(curves[curves["curve"] == "fooling"]["level"]) == {"confidence~0.9"}
     expected = radial_spectrum(images)[1].tolist()
@@ -1306,7 +1305,7 @@ def test_fooling_images_are_a_row_each_and_bold_where_they_are_accepted():
 
 
 def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest_confidence(
-    tmp_path, trained, clean_file, checkpoint, make_job
+    tmp_path, trained, checkpoint, make_job
 ):
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0, 0, 2, 2, 7])
@@ -1318,18 +1317,12 @@ def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest
     settings = {
         "model": trained.settings,
         "budgets": ["confidence~0.5", "confidence~0.9"],
-        "fooling": True,
         "filters": filters(1),
     }
     written = str(tmp_path / "gaussian.safetensors")
-    make_gallery(
-        make_job(settings),
-        test=str(clean_file),
-        checkpoint=str(checkpoint),
-        adversarial=paths,
-        # Fooling images are chosen without a look at what became of them.
-        ledgers=[],
-        gallery=written,
+    # They are chosen without a look at what became of them.
+    gallery_fooling(
+        make_job(settings), checkpoint=str(checkpoint), adversarial=paths, gallery=written
     )
     found = read_tensors(written, ("images", "predictions", "index", "label"), CPU)
     assert found["index"].tolist() == [0, 2, 4]
@@ -1358,7 +1351,6 @@ def test_the_gallery_of_rows_shows_the_image_that_the_row_is_of(
     settings = {
         "model": trained.settings,
         "budgets": ["gamma~0.1"],
-        "fooling": False,
         "filters": filters(1),
     }
     written = str(tmp_path / "gallery.safetensors")
@@ -1480,7 +1472,6 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
-        "fooling": False,
         "filters": filters(0.5, 1),
     }
     images = str(tmp_path / "gaussian.safetensors")

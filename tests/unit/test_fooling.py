@@ -3,15 +3,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from epsigma.attacks.fooling import (
-    STARTS,
-    all_log_odds,
-    fooling,
-    fooling_evolution,
-    fooling_noise,
-    log_odds,
-    polynomial_mutation,
-)
+from epsigma.attacks.confidence import all_log_odds, log_odds
+from epsigma.attacks.fooling import STARTS, fooling
+from epsigma.attacks.fooling_evolution import fooling_evolution, polynomial_mutation
+from epsigma.attacks.noise import fooling_noise
 from epsigma.filters.gaussian import Gaussian
 from epsigma.models.mlp import MLP
 from hypothesis import given
@@ -491,7 +486,7 @@ def test_the_rate_is_halved_after_a_thousand_generations(monkeypatch):
         rates.append((rate, strength))
         return x
 
-    monkeypatch.setattr("epsigma.attacks.fooling.polynomial_mutation", watched)
+    monkeypatch.setattr("epsigma.attacks.fooling_evolution.polynomial_mutation", watched)
     images, label = torch.zeros(1, 1, 2, 2), torch.tensor([0])
     make("evolution", ridge(), images, label, generations=2001, offspring=1, mutation_strength=7)
     assert rates[:1000] == [(0.1, 7)] * 1000

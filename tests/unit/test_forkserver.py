@@ -5,31 +5,43 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from epsigma.forkserver import ForkServer
+from epsigma.job import Job
 
 ROOT = Path(__file__).parents[2]
-# Runs a request as `stage.py` does, but of this file's own kind.
-SERVER = """
+JOB = Job({"dataset": "digits"}, {"a": [1, None]}, "0" * 16, "cpu", "a.log")
+# Stages of the user's own, in the working directory.
+STAGES = """
 import json, os, sys
-sys.path.insert(0, {package!r})
-from epsigma.forkserver import serve
 
-def run(request):
-    if request["function"] == "raise":
-        raise ValueError("no such thing")
-    if request["function"] == "die":
-        os.kill(os.getpid(), 9)
-    if request["function"] == "exit":
-        sys.exit(3)
-    with open(request["path"], "w") as stream:
-        json.dump([os.getpid(), os.getppid(), sorted(sys.modules)], stream)
+def write(job, *, path, after=None):
+    if after:
+        open(f"{path} begun", "w").close()
+        while not os.path.exists(after):
+            pass
+    with open(path, "w") as stream:
+        json.dump([os.getpid(), os.getppid(), sorted(sys.modules), vars(job)], stream)
 
-serve(sys.argv[1], sys.argv[2:], run)
+def fail(job):
+    raise ValueError("no such thing")
+
+def die(job):
+    os.kill(os.getpid(), 9)
+
+def leave(job):
+    sys.exit(3)
 """
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own_stages.py").write_text(STAGES)
 
 
 @pytest.fixture
@@ -38,8 +50,7 @@ def start():
     servers = []
 
     def start(*modules):
-        program = SERVER.format(package=str(ROOT / "workflow"))
-        servers.append(ForkServer([sys.executable, "-c", program], modules))
+        servers.append(ForkServer(modules))
         return servers[-1]
 
     yield start
@@ -55,60 +66,78 @@ def until(condition, seconds=20):
 
 
 def ask(server, path):
-    assert server.run({"function": "write", "path": str(path)})
-    return json.loads(path.read_text())
+    assert server.run("own_stages:write", JOB, {"path": str(path)})
+    return json.loads(Path(path).read_text())
 
 
-def test_each_request_has_a_process_of_its_own_with_the_modules_imported(start, tmp_path):
+def test_each_request_has_a_process_of_its_own_with_the_modules_imported(start):
     server = start("colorsys", "wave")
-    until(lambda: {"colorsys", "wave"} <= set(ask(server, tmp_path / "0")[2]))
-    one, other = (ask(server, tmp_path / name) for name in ("1", "2"))
+    until(lambda: {"colorsys", "wave"} <= set(ask(server, "0")[2]))
+    one, other = (ask(server, name) for name in ("1", "2"))
     assert one[0] != other[0]
     assert one[1] == other[1] == server._process.pid
+    assert one[3] == vars(JOB)
 
 
-def test_a_request_does_not_wait_for_all_modules(start, tmp_path, monkeypatch):
+def test_a_request_does_not_wait_for_all_modules(start):
     slow = [f"slow_{number}" for number in range(8)]
     for name in slow:
-        (tmp_path / f"{name}.py").write_text("import time; time.sleep(0.5)")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        Path(f"{name}.py").write_text("import time; time.sleep(0.5)")
     server = start(*slow)
-    assert slow[-1] not in ask(server, tmp_path / "early")[2]
-    until(lambda: slow[-1] in ask(server, tmp_path / "late")[2])
+    assert slow[-1] not in ask(server, "early")[2]
+    until(lambda: slow[-1] in ask(server, "late")[2])
 
 
-@pytest.mark.parametrize("fault", ["raise", "die", "exit"])
-def test_a_stage_that_fails_is_told_from_one_that_ends_and_leaves_the_server(
-    start, tmp_path, fault, capfd
-):
+def test_requests_of_several_threads_are_served_at_once_and_none_is_mistaken_for_failed(start):
+    server, ended = start(), []
+
+    def work(number):
+        # It ends when its neighbour has begun.
+        files = {"path": str(number), "after": f"{number ^ 1} begun"}
+        ended.append(server.run("own_stages:write", JOB, files))
+        for _ in range(20):
+            ended.append(server.run("own_stages:write", JOB, {"path": str(number)}))
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ended == [True] * 84
+
+
+@pytest.mark.parametrize("fault", ["fail", "die", "leave"])
+def test_a_stage_that_fails_is_told_from_one_that_ends_and_leaves_the_server(start, fault, capfd):
     server = start()
-    assert not server.run({"function": fault})
-    ask(server, tmp_path / "after")
-    if fault == "raise":
+    assert not server.run(f"own_stages:{fault}", JOB, {})
+    ask(server, "after")
+    if fault == "fail":
         assert "ValueError: no such thing" in capfd.readouterr().err
 
 
-def test_a_server_ends_with_the_process_that_started_it(tmp_path):
-    program = SERVER.format(package=str(ROOT / "workflow"))
+def test_a_server_ends_with_the_process_that_started_it_and_so_do_its_stages():
     starter = f"""
-import sys, time
+import sys
 sys.path.insert(0, {str(ROOT / "workflow")!r})
 from epsigma.forkserver import ForkServer
-server = ForkServer([sys.executable, "-c", {program!r}], [])
-print(server._process.pid, server._path, flush=True)
-time.sleep(60)
+from epsigma.job import Job
+server = ForkServer([])
+print(server._process.pid, flush=True)
+server.run("own_stages:write", Job({{}}, {{}}, "", "cpu", ""), dict(path="a", after="never"))
 """
     process = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, text=True)
-    pid, path = process.stdout.readline().split()
-    assert Path(path).exists()
+    pid = process.stdout.readline().strip()
+    until(lambda: Path("a begun").exists())
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert children
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    until(lambda: not Path(path).parent.exists())
-    until(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+    for one in (pid, *children):
+        until(lambda one=one: _is_gone(one))
 
 
-def _is_zombie(pid):
+def _is_gone(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
@@ -119,5 +148,5 @@ def test_a_server_that_is_gone_is_an_error(start):
     server = start()
     os.kill(server._process.pid, signal.SIGKILL)
     server._process.wait()
-    with pytest.raises(ConnectionRefusedError):
-        server.run({"function": "write", "path": "nowhere"})
+    with pytest.raises(ConnectionError):
+        server.run("own_stages:write", JOB, {"path": "nowhere"})

@@ -11,9 +11,12 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
 from epsigma.models.mlp import MLP
+from epsigma.probing.attacks import Trace
+from epsigma.probing.filters import response_error
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.filters import FILTERS
-from epsigma.stages.probe import Trace, probe_attack, probe_filter, probe_model, response_error
+from epsigma.stages.fooling.probe import probe_fooling
+from epsigma.stages.probe import probe_attack, probe_filter, probe_model
 from epsigma.storage.files import read_json
 from epsigma.storage.images import write_tensors
 from torch import nn
@@ -297,7 +300,7 @@ def about(kind, budget, **parameters):
     parameters = {**defaults, **parameters, entry.swept: budget}
     # Not hyper-parameters of the implementation, but what there is to make.
     given = {name: parameters.pop(name) for name in ("targets", "examples") if name in parameters}
-    given |= {"fooling": parameters.pop("images")} if entry.family == "fooling" else {}
+    given |= {"images": parameters.pop("images")} if entry.family == "fooling" else {}
     attack = {"implementation": entry.implementation, "parameters": parameters, **given}
     return {
         "attack": attack | ({"random": True} if entry.random else {}),
@@ -314,7 +317,8 @@ def ask_attack(tmp_path, clean_file, checkpoint, make_job):
     def ask(how, model=MLP, **more):
         path = tmp_path / "attack.json"
         job = make_job({"model": settings(model, hidden=32), **how, **more}, dataset="digits")
-        probe_attack(job, test=str(clean_file), checkpoint=str(checkpoint), facts=str(path))
+        probe = probe_fooling if how["family"] == "fooling" else probe_attack
+        probe(job, test=str(clean_file), checkpoint=str(checkpoint), facts=str(path))
         return read_json(path)
 
     return ask

@@ -2,7 +2,6 @@ import inspect
 
 import pytest
 import torch
-from epsigma.attacks.pgd import ascend
 from epsigma.detectors.detector import Detector
 from epsigma.filters.filter import Filter
 from epsigma.filters.surrogate import GRADIENTS
@@ -69,8 +68,6 @@ def keywords(implementation):
 def test_an_attack_takes_its_hyper_parameters_by_keyword_with_the_registry_s_defaults(name):
     kind = ATTACKS[name]
     taken = keywords(load(kind.implementation))
-    if kind.module == "epsigma.attacks.pgd":
-        taken |= keywords(ascend)
     # What the stage sees to: which rows there are, what is drawn, who watches.
     given = {"generator"} if kind.random else set()
     given |= {"targets"} if kind.targeted else set()

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from epsigma.attacks.rows import attacked_rows, fooling_rows
+from epsigma.attacks.fooling_set import fooling_rows
+from epsigma.attacks.rows import attacked_rows
 
 LABELS = torch.tensor([2, 0, 1, 2, 0])
 CLASSES = 3

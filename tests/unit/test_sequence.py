@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from epsigma.defence import Expectation, build_target, defended
+from epsigma.defence import Expectation, build_target, defend
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
@@ -16,7 +16,7 @@ from epsigma.filters.sequence import Sequence
 from epsigma.filters.surrogate import Bpda, attackable
 from epsigma.plan.modules import filter_modules
 from epsigma.plan.settings import find_parts, settings
-from epsigma.stages.probe import DRAWS, conformance
+from epsigma.probing.filters import DRAWS, conformance
 from epsigma.storage import digest as provenance
 from epsigma.storage.digest import code_digest
 from epsigma.study import expand, validate
@@ -389,7 +389,7 @@ def test_the_reformer_passes_images_through_its_autoencoder_as_often_as_it_is_to
     reformer = Reformer(passes=passes, autoencoder=Halving())
     torch.testing.assert_close(reformer(given), expected * given)
     torch.testing.assert_close(reformer.formula(given.double()), expected * given.double())
-    found = gradient_of(defended(reformer, nn.Flatten(), gradient="exact"), given, 1.0)
+    found = gradient_of(defend(reformer, nn.Flatten(), gradient="exact"), given, 1.0)
     torch.testing.assert_close(found, torch.full_like(given, expected))
 
 

@@ -3,7 +3,7 @@ import torch
 from epsigma.attacks.fgsm import fgsm
 from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.pgd import pgd, pgd_l2
-from epsigma.defence import Expectation, build_target, defended
+from epsigma.defence import Expectation, build_target, defend
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.build import apply_filter, build_filter
 from epsigma.filters.filter import Filter
@@ -130,7 +130,7 @@ def test_who_follows_the_codec_s_gradient_alone_is_misled(trained, quality):
     masked = nn.Sequential(module, trained.model)
     by_codec, by_surrogate, blind = (
         fooled(masked, fgsm(model, *given, eps=0.1), trained.labels).double().mean()
-        for model in (masked, defended(module, trained.model, gradient="bpda"), trained.model)
+        for model in (masked, defend(module, trained.model, gradient="bpda"), trained.model)
     )
     assert by_codec < blind - 0.05
     assert by_surrogate > blind - 0.02
@@ -185,7 +185,7 @@ def test_an_attack_through_bit_depth_fails_by_its_own_gradient_and_succeeds_by_b
     module = BitDepth(bits=bits)
     given = trained.images, trained.labels
     masked = nn.Sequential(module, trained.model)
-    attackable = defended(module, trained.model, gradient="bpda")
+    attackable = defend(module, trained.model, gradient="bpda")
     gradient, _ = input_gradient(masked, *given, "margin")
     assert not gradient.any()
     assert torch.equal(fgsm(masked, *given, eps=0.2), trained.images)
@@ -198,7 +198,7 @@ def test_an_attack_through_bit_depth_fails_by_its_own_gradient_and_succeeds_by_b
 
 @pytest.mark.parametrize("kind", FILTERS)
 def test_every_filter_is_attacked_through_a_gradient_that_is_there(trained, kind):
-    model = defended(make(kind), trained.model, gradient=FILTERS[kind].gradient)
+    model = defend(make(kind), trained.model, gradient=FILTERS[kind].gradient)
     gradient, _ = input_gradient(model, trained.images, trained.labels, "margin")
     assert torch.isfinite(gradient).all()
     assert (gradient != 0).flatten(1).any(1).all()
@@ -225,9 +225,7 @@ def test_who_knows_the_filter_succeeds_at_least_as_often_as_who_does_not(
 ):
     how = {"eps": eps, "steps": 10, "restarts": 3, "loss": "margin"}
     samples = 4 if FILTERS[kind].random else None
-    aware = defended(
-        make(kind), trained.model, gradient=FILTERS[kind].gradient, eot_samples=samples
-    )
+    aware = defend(make(kind), trained.model, gradient=FILTERS[kind].gradient, eot_samples=samples)
     right = ~fooled(trained.model, trained.images, trained.labels)
     images, labels = trained.images[right], trained.labels[right]
 
@@ -272,7 +270,7 @@ def test_an_expectation_is_unbiased_and_its_variance_falls_with_the_samples(trai
     given, repeats = trained.images[:5], 400
     spread = {}
     for samples in (1, 16):
-        model = defended(module, layer, gradient="exact", eot_samples=samples)
+        model = defend(module, layer, gradient="exact", eot_samples=samples)
         draws = torch.stack([model(given) for _ in range(repeats)])
         spread[samples] = draws.var(0)
         error = 5 * (spread[samples] / repeats).sqrt()
@@ -282,7 +280,7 @@ def test_an_expectation_is_unbiased_and_its_variance_falls_with_the_samples(trai
 
 def test_an_expectation_over_no_draws_is_refused(trained):
     with pytest.raises(ValueError, match="eot_samples = 0 is less than 1"):
-        defended(GaussianNoise(std=0.1), trained.model, gradient="exact", eot_samples=0)
+        defend(GaussianNoise(std=0.1), trained.model, gradient="exact", eot_samples=0)
 
 
 # --- Putting a filter in front of a model
@@ -291,17 +289,17 @@ def test_an_expectation_over_no_draws_is_refused(trained):
 @pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("module", [Identity(), Gaussian(sigma=1), BitDepth(bits=2)], ids=str)
 def test_a_defended_model_is_the_model_behind_the_filter(trained, module, gradient):
-    model = defended(module, trained.model, gradient=gradient)
+    model = defend(module, trained.model, gradient=gradient)
     assert torch.equal(model(trained.images), trained.model(module(trained.images)))
 
 
 def test_the_gradient_is_the_filter_s_own_unless_it_is_to_be_the_surrogate_s(trained):
     module = Gaussian(sigma=1)
     weight = images(len(trained.images), 10)
-    exact = gradient_of(defended(module, trained.model, gradient="exact"), trained.images, weight)
+    exact = gradient_of(defend(module, trained.model, gradient="exact"), trained.images, weight)
     own = gradient_of(lambda x: trained.model(module(x)), trained.images, weight)
     torch.testing.assert_close(exact, own)
-    through = gradient_of(defended(module, trained.model, gradient="bpda"), trained.images, weight)
+    through = gradient_of(defend(module, trained.model, gradient="bpda"), trained.images, weight)
     straight = gradient_of(trained.model, module(trained.images), weight)
     torch.testing.assert_close(through, straight)
     assert not torch.allclose(exact, through)
@@ -311,7 +309,7 @@ def test_the_gradient_is_the_filter_s_own_unless_it_is_to_be_the_surrogate_s(tra
 def test_a_filter_of_which_nobody_said_how_to_attack_it_is_refused(trained, gradient):
     said = "^Median is declared neither .*: say in its registry entry .* gradient .* exact, bpda$"
     with pytest.raises(ValueError, match=said):
-        defended(Median(size=3), trained.model, gradient=gradient)
+        defend(Median(size=3), trained.model, gradient=gradient)
 
 
 # --- The stage
@@ -372,7 +370,7 @@ def test_the_stage_attacks_the_filter_and_the_classifier_as_one(run, trained, cl
     }
     _, found = run(kind, attacked_by=deterministic)
     clean = read_clean(clean_file, CPU)
-    whole = defended(make(kind), trained.model, gradient=FILTERS[kind].gradient)
+    whole = defend(make(kind), trained.model, gradient=FILTERS[kind].gradient)
     expected = fgsm(whole, clean.images, clean.labels, eps=EPS, loss="margin")
     torch.testing.assert_close(found["adversarial"].images, expected)
     blind = fgsm(trained.model, clean.images, clean.labels, eps=EPS, loss="margin")
@@ -413,6 +411,4 @@ def test_a_part_of_which_nobody_said_how_to_attack_it_filters_and_refuses_an_att
     expected = Median(size=3)(make("gaussian")(trained.images))
     assert torch.equal(apply_filter(module, trained.images), expected)
     with pytest.raises(ValueError, match="Median is declared neither differentiable nor handled"):
-        fgsm(
-            defended(module, trained.model, gradient="exact"), trained.images, trained.labels, eps=0
-        )
+        fgsm(defend(module, trained.model, gradient="exact"), trained.images, trained.labels, eps=0)

@@ -8,9 +8,10 @@ import torch
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier, predict
 from epsigma.stages.dataset import dataset
-from epsigma.stages.train import split_validation, train
+from epsigma.stages.train import train
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean
+from epsigma.training.loaders import split_validation
 
 CPU = torch.device("cpu")
 EPOCHS = 6

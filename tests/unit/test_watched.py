@@ -11,7 +11,7 @@ from epsigma.attacks.losses import LOSSES, margin
 from epsigma.attacks.pgd import pgd, pgd_l2
 from epsigma.attacks.rows import attacked_rows
 from epsigma.attacks.square import square
-from epsigma.defence import Expectation, build_target, defended
+from epsigma.defence import Expectation, build_target, defend
 from epsigma.detectors.detector import Detector
 from epsigma.detectors.divergence import Divergence
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits, fold_rejection
@@ -103,7 +103,7 @@ def test_the_logit_of_rejection_is_the_largest_exactly_if_a_score_exceeds_its_th
     logits, scores, rejected
 ):
     model, given = by_hand(), rows([*logits, *scores])
-    assert model.rejections(model.scores(given)).any().item() is rejected
+    assert model.reject(model.score(given)).any().item() is rejected
     found = model(given)
     assert (found[0, -1] > found[0, :-1].max()).item() is rejected
     assert found.argmax(1).item() == (3 if rejected else logits.index(max(logits)))
@@ -200,14 +200,14 @@ def test_what_is_wrong_but_rejected_is_led_out_of_the_rejection(trained):
     model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [1e-4])
     images = trained.images
     others = (trained.model(images).argmax(1) + 1) % 10
-    before = model.scores(images)
-    assert model.rejections(before).all()
+    before = model.score(images)
+    assert model.reject(before).all()
     # The margin of another class is that of the rejection over the largest logit.
     gradient, _ = input_gradient(model, images, others, "margin")
     falls = -gradient_of_score(images)
     along = nn.functional.cosine_similarity(gradient.flatten(1), falls.flatten(1))
     torch.testing.assert_close(along, torch.ones(len(images)))
-    assert (model.scores(images + 1e-4 * gradient.sign()) < before).all()
+    assert (model.score(images + 1e-4 * gradient.sign()) < before).all()
 
 
 def gradient_of_score(images):
@@ -226,7 +226,7 @@ def watched(trained):
     bare = trained.model
     with torch.no_grad():
         scores = torch.stack([one(trained.images, bare(trained.images), bare) for one in detectors])
-    through = defended(Gaussian(sigma=0.4), bare, gradient="exact")
+    through = defend(Gaussian(sigma=0.4), bare, gradient="exact")
     return ClassifierWithDetectors(through, bare, detectors, scores.median(1).values.tolist())
 
 
@@ -263,8 +263,8 @@ def attacked(name, model, images, labels):
 def gets_through(watched, images, labels):
     """Which images fool the classifier behind its filter, and no detector rejects."""
     with torch.no_grad():
-        wrong = watched.through(images).argmax(1) != labels
-        return wrong & ~watched.rejections(watched.scores(images)).any(1)
+        wrong = watched.filtered_classifier(images).argmax(1) != labels
+        return wrong & ~watched.reject(watched.score(images)).any(1)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -279,7 +279,7 @@ def test_who_knows_the_detectors_gets_through_more_often(watched, accepted, name
     images, labels = accepted
     aware, unaware = (
         gets_through(watched, attacked(name, model, images, labels), labels).double().mean()
-        for model in (watched, watched.through)
+        for model in (watched, watched.filtered_classifier)
     )
     assert aware > unaware + 0.1
 
@@ -332,9 +332,15 @@ def test_what_jsma_stops_at_is_its_target_and_accepted(watched, accepted, output
     assert gets_through(watched, found, labels)[reached].all()
     # One that does not know the detectors stops sooner, and is caught.
     bare = jsma(
-        watched.through, images, labels, gamma=0.6, targets=targets, theta=0.3, outputs=outputs
+        watched.filtered_classifier,
+        images,
+        labels,
+        gamma=0.6,
+        targets=targets,
+        theta=0.3,
+        outputs=outputs,
     )
-    named = watched.through(bare).argmax(1) == targets
+    named = watched.filtered_classifier(bare).argmax(1) == targets
     assert not gets_through(watched, bare, labels)[named].all()
 
 
@@ -424,14 +430,14 @@ def test_an_aware_attacker_is_told_of_the_detectors(trained, told):
     model = build_target(told, trained.model, seeded())
     assert isinstance(model, ClassifierWithDetectors)
     # Asked by the detectors and behind the filter, it answers once.
-    assert model.bare.module is trained.model
-    assert model.through[1] is model.bare
+    assert model.classifier.module is trained.model
+    assert model.filtered_classifier[1] is model.classifier
     assert model.thresholds == (0.125,)
     assert isinstance(model.detectors[0].filters[0], Bpda)
     expected = Squeezing(filters=[Median(size=3)])
     scores = expected(trained.images, trained.model(trained.images), trained.model)
-    assert torch.equal(model.scores(trained.images).squeeze(1), scores)
-    through = defended(BitDepth(bits=3), trained.model, gradient="bpda")
+    assert torch.equal(model.score(trained.images).squeeze(1), scores)
+    through = defend(BitDepth(bits=3), trained.model, gradient="bpda")
     assert torch.equal(model(trained.images)[:, :-1], through(trained.images))
 
 
@@ -441,10 +447,10 @@ def test_a_random_filter_is_averaged_over_and_detectors_are_asked_once(trained, 
         "eot_samples": 5,
     }
     model = build_target(told, trained.model, seeded())
-    assert isinstance(model.through, Expectation)
-    assert model.through.samples == 5
-    assert isinstance(model.through.model[0], GaussianNoise)
-    assert torch.equal(model.scores(trained.images), model.scores(trained.images))
+    assert isinstance(model.filtered_classifier, Expectation)
+    assert model.filtered_classifier.samples == 5
+    assert isinstance(model.filtered_classifier.model[0], GaussianNoise)
+    assert torch.equal(model.score(trained.images), model.score(trained.images))
 
 
 def test_without_detectors_nothing_is_watched(trained, told):

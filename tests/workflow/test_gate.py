@@ -63,14 +63,14 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             id="a filter that does nothing",
         ),
         pytest.param(
-            "stages/filter.py",
+            "filters/build.py",
             "out.copy_(module(batch))",
             "out.copy_(batch)",
             {"filter_applied"},
             id="a filter that is not applied",
         ),
         pytest.param(
-            "classifier.py",
+            "models/classifier.py",
             "return model\n\n\ndef most_probable",
             "return nn.Sequential(model, nn.Softmax(1)).eval()\n\n\ndef most_probable",
             {"logits"},
@@ -94,7 +94,7 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             id="shuffled labels",
         ),
         pytest.param(
-            "checkpoint.py",
+            "storage/checkpoint.py",
             ".eval().requires_grad_(False)",
             ".train().requires_grad_(False)",
             {"eval_mode"},
@@ -102,7 +102,7 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
         ),
         pytest.param(
             "attacks/pgd.py",
-            "for _ in range(steps):\n            gradient, logits",
+            "for _ in range(self.steps):\n            gradient, logits",
             "for _ in range(1):\n            gradient, logits",
             {"iterative"},
             id="an attack that stops too early",

@@ -220,7 +220,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ),
         ("models/mlp.py", "nn.ReLU()", "nn.GELU()", {"train": 1, **AFTER_TRAINING}),
         (
-            "stages/evaluate.py",
+            "scoring.py",
             "int(correct.sum())",
             "int(correct[1:].sum())",
             {**CLEAN, "evaluate": CELLS, "gallery": 2, **TABLES},

@@ -1,4 +1,4 @@
-"""What an aware attacker attacks: a filter, the classifier and detectors, as one model."""
+"""The defended model: a filter, the classifier and detectors as one module."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class Expectation(nn.Module):
         return logits
 
 
-def defended(
+def defend(
     module: Filter, model: nn.Module, *, gradient: str | None, eot_samples: int | None = None
 ) -> nn.Module:
     """Put a filter in front of a model, so that an attacker can differentiate through both.
@@ -49,29 +49,29 @@ def defended(
         eot_samples: draws of a random filter to average over; None if it does not draw.
 
     Raises:
-        ValueError: if `gradient` is neither: nobody has said how to attack this filter.
+        ValueError: if `gradient` is neither: how to attack the filter is unknown.
     """
-    whole = nn.Sequential(attackable(module, gradient), model)
-    return whole if eot_samples is None else Expectation(whole, eot_samples)
+    filtered = nn.Sequential(attackable(module, gradient), model)
+    return filtered if eot_samples is None else Expectation(filtered, eot_samples)
 
 
-def with_detectors(
+def add_detectors(
     detectors: list[dict[str, Any]],
-    through: nn.Module,
-    bare: nn.Module,
+    filtered_classifier: nn.Module,
+    classifier: nn.Module,
     generator: torch.Generator,
 ) -> ClassifierWithDetectors:
-    """Let detectors look at what a filter and a classifier are given.
+    """Add detectors to a classifier behind a filter.
 
     Args:
         detectors: how to make each, and the file of its `threshold`.
-        through: from images to logits, filter included.
-        bare: the classifier alone.
+        filtered_classifier: from images to logits, filter included.
+        classifier: the classifier alone.
         generator: what filters of the detectors draw from; all lies where it does.
     """
     return ClassifierWithDetectors(
-        through,
-        bare,
+        filtered_classifier,
+        classifier,
         [build_detector(one, generator.device, generator) for one in detectors],
         [float(read_json(one["threshold"])["threshold"]) for one in detectors],
     )
@@ -80,20 +80,24 @@ def with_detectors(
 def build_target(
     settings: dict[str, Any], model: nn.Module, generator: torch.Generator
 ) -> nn.Module:
-    """Make what is attacked: the model, or, where the settings have a `filter`, both as one.
+    """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
-    With the `detectors` that look at what the filter is given, if there are some.
+    Args:
+        settings: of an aware attacker `filter`, how to make it, with its `gradient` and, if it
+            draws, the `eot_samples`, and `detectors`, if there are some.
+        model: the classifier, from images to logits.
+        generator: what the filter and the detectors draw from; all lies where it does.
     """
     if "filter" not in settings:
         return model
     how = settings["filter"]
     model = Memoized(model)
-    through = defended(
+    filtered = defend(
         build_filter(how, generator),
         model,
-        # What filters in sequence take of each, they see to themselves.
+        # Filters in sequence have the gradients of each already.
         gradient="exact" if how.get("then") else how["gradient"],
         eot_samples=settings.get("eot_samples"),
     )
     detectors = settings.get("detectors")
-    return with_detectors(detectors, through, model, generator) if detectors else through
+    return add_detectors(detectors, filtered, model, generator) if detectors else filtered

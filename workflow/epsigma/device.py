@@ -4,7 +4,7 @@ import os
 
 import torch
 
-# Where sets are scored and looked at: little work, in jobs that never ask for a GPU.
+# Where sets are scored and probed: little work, in jobs that never request a GPU.
 CPU = torch.device("cpu")
 
 

@@ -3,14 +3,11 @@
 All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
 """
 
-import dataclasses
 import gc
 import importlib
-import json
 import logging
 import os
 import platform
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -93,15 +90,11 @@ def clear_up(folder: str) -> None:
 
 
 class Apart:
-    """Runs stages in processes of their own, as those want that set global seeds or draw.
+    """Runs stages in processes of their own, as those want that set global seeds or draw."""
 
-    Args:
-        root: the folder of the workflow.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._command = [sys.executable, str(root / "workflow" / "scripts" / "stage.py")]
+    def __init__(self) -> None:
         self._server: ForkServer | None = None
+        self._is_started = False
 
     def start(self, workflow: Any) -> None:
         """Prepare a run on this machine: nothing here is done for jobs of a cluster."""
@@ -111,12 +104,13 @@ class Apart:
         rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
         needed = {part for rule in rules for part in rule.split("_")}
         modules = [module for stage, module in _IMPORTED.items() if stage in needed]
+        self._is_started = True
         if modules:
-            self._server = ForkServer([*self._command, "serve"], modules)
+            self._server = ForkServer(modules)
 
     def warm_up(self) -> None:
         """Import what cells need while another process works, not when it is done."""
-        for module in _LATER if self._server is not None else ():
+        for module in _LATER if self._is_started else ():
             threading.Thread(target=importlib.import_module, args=[module]).start()
 
     def run(self, function: str, job: Job, **files: Any) -> None:
@@ -125,12 +119,9 @@ class Apart:
         Raises:
             WorkflowError: if it failed; its log says why.
         """
-        request = {"function": function, "job": dataclasses.asdict(job), "files": files}
-        if self._server is not None:
-            done = self._server.run(request)
-        else:
-            done = subprocess.run([*self._command, "run", json.dumps(request)]).returncode == 0
-        if not done:
+        if self._server is None:  # in a job on another machine, or of a workflow that imports this
+            self._server = ForkServer([])
+        if not self._server.run(function, job, files):
             raise WorkflowError(f"{function} failed, see {job.log}")
 
 

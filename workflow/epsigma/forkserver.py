@@ -1,8 +1,8 @@
-"""A fork server: processes of their own for stages, with what they import imported once.
+"""A fork server: stages run in processes of their own, and what they import is imported once.
 
 Training imports Lightning and a figure matplotlib, which takes longer than many of them then work.
-A server imports both while other jobs run, and forks for each stage. Imports no more than the
-standard library: what forks is small until it is asked for.
+The server imports both while other jobs run, and forks for each stage. This module imports no more
+than the standard library: the server is small until it is asked for.
 """
 
 import atexit
@@ -10,20 +10,27 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-# What a stage is run with: `function`, and its arguments.
-Request = dict[str, Any]
+from epsigma.job import Job
+from epsigma.loading import load
+
+# The package is found as the workflow finds it, and so are the user's own modules.
+_PROGRAM = (
+    "import os, sys; sys.path[:0] = [sys.argv[1], os.getcwd()]; "
+    "from epsigma.forkserver import serve; serve(sys.argv[2:])"
+)
 
 
 class ForkServer:
@@ -32,22 +39,24 @@ class ForkServer:
     It ends when this process does, however that ends, or when `close` is called.
 
     Args:
-        command: that runs `serve` with the listener's path, and the modules, added.
         modules: to import, in this order; a request is served between two of them.
     """
 
-    def __init__(self, command: Sequence[str], modules: Sequence[str]) -> None:
-        self._path = Path(tempfile.mkdtemp(prefix="epsigma-")) / "socket"
-        self._process = subprocess.Popen(
-            [*command, str(self._path), *modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        # The server says when it listens.
-        assert self._process.stdout is not None
-        self._process.stdout.read(1)
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._control, control = socket.socketpair()
+        package = str(Path(__file__).parents[1])
+        command = [sys.executable, "-c", _PROGRAM, package, *modules]
+        with control:
+            self._process = subprocess.Popen(command, stdin=control.fileno())
         atexit.register(self.close)
 
-    def run(self, request: Request) -> bool:
-        """Run a stage in a process of its own, to its end.
+    def run(self, function: str, job: Job, files: Mapping[str, Any]) -> bool:
+        """Run a stage in a process of its own, to its end. Threads may call it at once.
+
+        Args:
+            function: `module:name` of a function of a `Job` and, by keyword, files.
+            job: what it is told.
+            files: paths, or lists of them.
 
         Returns:
             Whether it ended without an error; what it raised is on standard error.
@@ -55,51 +64,38 @@ class ForkServer:
         Raises:
             OSError: if the server is gone.
         """
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._path))
-            connection.sendall(json.dumps(request).encode() + b"\n")
+        connection, theirs = socket.socketpair()
+        with connection:
+            with theirs:
+                socket.send_fds(self._control, [b"."], [theirs.fileno()])
+            connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
             # Nothing comes from a process that was killed.
             return connection.recv(1) == b"\0"
 
     def close(self) -> None:
         """End the server, whatever it is importing; stages that it runs end soon after."""
         self._process.terminate()
-        self._process.communicate()
-        shutil.rmtree(self._path.parent, ignore_errors=True)
+        self._process.wait()
+        self._control.close()
 
 
-def serve(path: str, modules: Sequence[str], run: Callable[[Request], None]) -> None:
-    """Import modules, and fork for each request, until standard input ends.
-
-    Args:
-        path: of the socket to listen at, in a folder of its own, which is removed at the end.
-        modules: to import.
-        run: what a forked process does with a request.
-    """
+def serve(modules: Sequence[str]) -> None:
+    """Import modules, and fork for each request, until the socket at standard input ends."""
     # The answer comes from what is forked; waiting for it counts its time as this process's.
     signal.signal(signal.SIGCHLD, _reap)
+    os.dup2(2, 1)
     pending = list(modules)
-    try:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            listener.listen()
-            os.write(1, b".")
-            os.dup2(2, 1)
-            watched: list[Any] = [listener, 0]
-            while True:
-                ready, _, _ = select.select(watched, [], [], 0 if pending else None)
-                if 0 in ready:
-                    break
-                if listener in ready:
-                    with listener.accept()[0] as connection:
-                        if os.fork() == 0:
-                            _answer(connection, run)
-                elif pending:
-                    importlib.import_module(pending.pop(0))
-    except KeyboardInterrupt:
-        pass
-    finally:
-        shutil.rmtree(Path(path).parent, ignore_errors=True)
+    with socket.socket(fileno=0) as control, suppress(KeyboardInterrupt):
+        while True:
+            if pending and not select.select([control], [], [], 0)[0]:
+                importlib.import_module(pending.pop(0))
+                continue
+            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if not descriptors:
+                return
+            if os.fork() == 0:
+                _answer(socket.socket(fileno=descriptors[0]))
+            os.close(descriptors[0])
 
 
 def _reap(*_: object) -> None:
@@ -108,13 +104,16 @@ def _reap(*_: object) -> None:
             pass
 
 
-def _answer(connection: socket.socket, run: Callable[[Request], None]) -> None:
+def _answer(connection: socket.socket) -> None:
     """Serve a request in the forked process, which ends here."""
     answer = b"\1"
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
         with connection.makefile("rb") as stream:
-            run(json.loads(stream.readline()))
+            function, job, files = json.loads(stream.readline())
+        load(function)(Job(**job), **files)
         answer = b"\0"
     except BaseException:
         traceback.print_exc()
@@ -123,3 +122,10 @@ def _answer(connection: socket.socket, run: Callable[[Request], None]) -> None:
         sys.stderr.flush()
         connection.sendall(answer)
         os._exit(answer[0])
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may be killed without a word."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,4 +1,4 @@
-"""What several parts of a defence ask about the same images is computed once."""
+"""Memoization: what several parts of a defence compute of the same images is computed once."""
 
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -7,18 +7,18 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-# By who is asked, about which tensor, and whether with a gradient: the tensor and the answer. The
+# By the module's key, the tensor's id, and whether with a gradient: the tensor and the result. The
 # tensor is kept so that no other gets its id.
-_Answers = dict[tuple[Hashable, int, bool], tuple[Tensor, Tensor]]
-_ANSWERS: ContextVar[_Answers | None] = ContextVar("answers", default=None)
+_Results = dict[tuple[Hashable, int, bool], tuple[Tensor, Tensor]]
+_RESULTS: ContextVar[_Results | None] = ContextVar("results", default=None)
 
 
 class Memoized(nn.Module):
-    """A module that, inside `memoizing`, computes its answer about a tensor once.
+    """A module that, inside `memoizing`, computes its result for a tensor once.
 
     Args:
-        module: of a tensor; it draws nothing, and nobody changes what it returns in place.
-        key: modules with the same key are the same; by default it is like no other.
+        module: of a tensor; deterministic, and what it returns must not be changed in place.
+        key: modules with the same key are the same; by default it is equal to no other.
     """
 
     def __init__(self, module: nn.Module, key: Hashable | None = None) -> None:
@@ -28,25 +28,25 @@ class Memoized(nn.Module):
         self.training = module.training
 
     def forward(self, images: Tensor) -> Tensor:
-        """Ask the module, unless one with this key was asked about this very tensor."""
-        answers = _ANSWERS.get()
-        if answers is None:
-            alone: Tensor = self.module(images)
-            return alone
+        """Run the module, unless one with this key has run on this very tensor."""
+        results = _RESULTS.get()
+        if results is None:
+            result: Tensor = self.module(images)
+            return result
         at = self.key, id(images), torch.is_grad_enabled()
-        if at not in answers:
-            answers[at] = images, self.module(images)
-        return answers[at][1]
+        if at not in results:
+            results[at] = images, self.module(images)
+        return results[at][1]
 
 
 @contextmanager
 def memoizing() -> Iterator[None]:
-    """Let every `Memoized` remember its answers as long as the body (the outermost) runs."""
-    if _ANSWERS.get() is not None:
+    """Let every `Memoized` keep its results as long as the body (the outermost) runs."""
+    if _RESULTS.get() is not None:
         yield
         return
-    token = _ANSWERS.set({})
+    token = _RESULTS.set({})
     try:
         yield
     finally:
-        _ANSWERS.reset(token)
+        _RESULTS.reset(token)

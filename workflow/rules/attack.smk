@@ -7,6 +7,8 @@ rule attack:
         adversarial="results/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.safetensors",
     log:
         "logs/{dataset}/{model}/seed~{seed}/adversarial/blind/{attack}/{budget}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
     resources:
         gpu=resources.gpu,
     params:
@@ -32,6 +34,8 @@ rule attack_aware:
         ),
     log:
         "logs/{dataset}/{model}/seed~{seed}/adversarial/aware/{attack}/{budget}/{filter}/{strength}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
     resources:
         gpu=resources.gpu,
     params:

@@ -11,6 +11,6 @@ rule calibrate:
     params:
         recipe=recipes.calibrate,
     run:
-        from epsigma.stages.detect import calibrate
+        from epsigma.stages.calibrate import calibrate
 
         calibrate(jobs.one(wildcards, params, output, log), **input, **output)

@@ -11,8 +11,13 @@ prepare_process()
 plan = Plan(read_study(workflow, config, ROOT))
 study, targets, jobs = plan.study, plan.targets, plan.jobs
 recipes, inputs, outputs, resources = plan.recipes, plan.inputs, plan.outputs, plan.resources
-apart = Apart(ROOT)
+apart = Apart()
 
 
 wildcard_constraints:
     **CONSTRAINTS,
+
+
+# Attacks on test images, and those that make fooling images, as regular expressions.
+ON_IMAGES = targets.attack_pattern(is_fooling=False)
+FOOLING = targets.attack_pattern(is_fooling=True)

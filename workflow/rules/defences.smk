@@ -2,7 +2,6 @@ rule cost:
     # Timed: it takes all cores, so that no other job runs beside it.
     """Measure what the defences of a data set cost in training and for an image."""
     input:
-        inputs.cost_parts,
         files=inputs.spent_on_defences,
         test="results/data/{dataset}/test.safetensors",
     output:

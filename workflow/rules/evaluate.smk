@@ -32,6 +32,8 @@ rule evaluate:
         ledger="results/{dataset}/{model}/seed~{seed}/ledger/{threat}/{attack}/{budget}/{filter}/{strength}.parquet",
     log:
         "logs/{dataset}/{model}/seed~{seed}/metrics/{threat}/{attack}/{budget}/{filter}/{strength}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
     # Before more is filtered: a set that is not kept is gone once it is scored.
     priority: 1
     resources:

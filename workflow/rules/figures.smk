@@ -10,6 +10,8 @@ rule gallery:
         gallery="results/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.safetensors",
     log:
         "logs/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.log",
+    wildcard_constraints:
+        **only(ATTACKS),
     params:
         recipe=recipes.gallery,
     run:
@@ -28,6 +30,8 @@ rule spectrum:
         spectrum="results/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.csv",
     log:
         "logs/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.log",
+    wildcard_constraints:
+        **only(ATTACKS),
     params:
         recipe=recipes.spectrum,
     run:

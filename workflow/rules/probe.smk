@@ -43,6 +43,8 @@ rule probe_attack:
         facts="results/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.json",
     log:
         "logs/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
     params:
         recipe=recipes.probe_attack,
     run:

@@ -17,8 +17,8 @@ BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8
 GROWTH, LARGEST_C = 10.0, 1e10
 # From so many search steps on the last one repeats the smallest c that succeeded.
 REPEATED_FROM = 10
-# How often the loss is looked at, and what of it has to be gone since, or the c is given up.
-LOOKS, PROGRESS = 10, 1e-4
+# How often the loss is inspected, and by what part it has to have fallen, or the c is given up.
+INSPECTIONS, PROGRESS = 10, 1e-4
 # By what part of its length another successful c has to shorten the way, or the search is over.
 GAIN = 1e-3
 
@@ -41,12 +41,12 @@ class _Aim:
         """The aim of some rows."""
         return _Aim(self.classes[rows], self.targeted, self.kappa)
 
-    def ask(self, model: nn.Module, images: Tensor) -> Tensor:
-        """Ask for logits of images; a rejection is a class to beat, or counts as the right one."""
-        logits: Tensor = (
-            model(images) if self.targeted else attacked_logits(model, images, self.classes)
-        )
-        return logits
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Compute logits; a rejection is a class to beat, or, untargeted, counts as right."""
+        if self.targeted:
+            logits: Tensor = model(images)
+            return logits
+        return attacked_logits(model, images, self.classes)
 
     def lag(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Say by how much success is missed, before κ: (M,), negative where it is reached.
@@ -116,6 +116,42 @@ def carlini_wagner(
 
     Source: Carlini & Wagner 2017 (arXiv:1608.04644), sections V and VI, and the authors' code.
     """
+    _check(labels, targets, kappa, steps, search_steps, learning_rate, initial_c)
+    aim = _Aim(labels if targets is None else targets, targets is not None, kappa)
+    best = images.clone()
+    with torch.no_grad():
+        lag, _ = aim.lag(aim.logits(model, images))
+    length = torch.where(aim.reached(lag), 0, torch.inf).to(images)
+    patience = math.ceil(steps / INSPECTIONS) if abort_early else None
+    descent = _Descent(model, images, aim, best, length, steps, learning_rate, patience, on_step)
+    c = torch.full_like(length, initial_c)
+    lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
+    left = length.nonzero().squeeze(1)
+    for search_step in range(search_steps):
+        if not len(left):
+            break
+        if search_step == search_steps - 1 and search_steps >= REPEATED_FROM:
+            c = upper.clamp(max=LARGEST_C)
+        before = length.clone()
+        found = descent.run(c, left)
+        upper, lower = torch.where(found, c, upper), torch.where(found, lower, c)
+        grown = (c * GROWTH).clamp_(max=LARGEST_C)
+        c = torch.where(upper.isfinite(), (lower + upper) / 2, grown)
+        if abort_early:
+            near_enough = found & (length > before * (1 - GAIN))
+            left = left[~near_enough[left]]
+    return best
+
+
+def _check(
+    labels: Tensor,
+    targets: Tensor | None,
+    kappa: float,
+    steps: int,
+    search_steps: int,
+    learning_rate: float,
+    initial_c: float,
+) -> None:
     if not 0 <= kappa < math.inf:
         raise ValueError(f"kappa = {kappa} is no finite number from 0 on")
     if steps < 1 or search_steps < 1:
@@ -128,106 +164,86 @@ def carlini_wagner(
             f"targets have the shape {tuple(targets.shape)}: "
             f"give one class an image, {tuple(labels.shape)}"
         )
-    aim = _Aim(labels if targets is None else targets, targets is not None, kappa)
-    best = images.clone()
-    with torch.no_grad():
-        lag, _ = aim.lag(aim.ask(model, images))
-    length = torch.where(aim.reached(lag), 0, torch.inf).to(images)
-    c = torch.full_like(length, initial_c)
-    lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
-    left = length.nonzero().squeeze(1)
-    for search_step in range(search_steps):
-        if not len(left):
-            break
-        if search_step == search_steps - 1 and search_steps >= REPEATED_FROM:
-            c = upper.clamp(max=LARGEST_C)
-        before = length.clone()
-        found = _descend(
-            model,
-            images,
-            aim,
-            c,
-            left,
-            best,
-            length,
-            steps=steps,
-            learning_rate=learning_rate,
-            patience=math.ceil(steps / LOOKS) if abort_early else None,
-            on_step=on_step,
-        )
-        upper, lower = torch.where(found, c, upper), torch.where(found, lower, c)
-        grown = (c * GROWTH).clamp_(max=LARGEST_C)
-        c = torch.where(upper.isfinite(), (lower + upper) / 2, grown)
-        if abort_early:
-            settled = found & (length > before * (1 - GAIN))
-            left = left[~settled[left]]
-    return best
 
 
-def _descend(
-    model: nn.Module,
-    images: Tensor,
-    aim: _Aim,
-    c: Tensor,
-    at: Tensor,
-    best: Tensor,
-    length: Tensor,
-    *,
-    steps: int,
-    learning_rate: float,
-    patience: int | None,
-    on_step: Callable[[Tensor], None] | None,
-) -> Tensor:
-    """Run Adam from the images `at`, each with its c; return which had a success, (M,) bool.
-
-    `best` and `length`, the nearest success and its ℓ2, are updated in place. Every `patience`
-    steps the rows whose lowest loss has not fallen are left alone; none is if it is None. It is
-    the lowest, not the last: the loss of one row, unlike the sum over a batch, jumps.
+@dataclass(frozen=True)
+class _Descent:
+    """Runs of Adam, one for each c that is tried.
 
     Adam runs on u = 2w: x' = sigmoid(u) is the same function as ½(tanh w + 1), several times
     cheaper, and exact near 0, where most pixels of a digit are. In u a step is twice as long, and
     what is computed is a quarter of the gradient in w (by half the loss: δ and c/2 · ∇f), so that
     ε is a quarter, too.
+
+    Args:
+        model: from images to logits.
+        images: (M, C, H, W), the clean images.
+        aim: what counts as success.
+        best: (M, C, H, W), the nearest success so far; updated in place.
+        length: (M,), its ℓ2 distance, infinite if there is none; updated in place.
+        steps: of a run, at most.
+        learning_rate: in w.
+        patience: steps after which a row is left alone whose lowest loss has not fallen; None: no
+            row is. It is the lowest, not the last: the loss of one row, unlike the sum over a
+            batch, jumps.
+        on_step: is told the losses.
     """
-    found = torch.zeros_like(length, dtype=torch.bool)
-    origin, aim, c = images[at], aim.at(at), c[at]
-    u = torch.logit((origin - 0.5).mul_(1 - INSET).add_(0.5)).contiguous().requires_grad_()
-    mean, square = torch.zeros_like(u), torch.zeros_like(u)
-    count = torch.zeros((), device=u.device)
-    lowest = before = torch.full_like(c, torch.inf)
-    for step in range(steps):
-        with torch.enable_grad():
-            x = torch.sigmoid(u)
-            logits = aim.ask(model, x)
-        with torch.no_grad():
-            away = x - origin
-            distance = torch.linalg.vector_norm(away, dim=(1, 2, 3))
-            lag, rival = aim.lag(logits)
-            success = aim.reached(lag)
-            found[at] |= success
-            better = success & (distance < length[at])
-            if better.any():
-                rows = at[better]
-                best[rows], length[rows] = x[better], distance[better]
-            missed = lag.add_(aim.kappa).clamp_(min=0)
-            pull = aim.pull(logits, rival, torch.where(missed > 0, c / 2, 0))
-            loss = distance.square_().addcmul_(c, missed)
-            if on_step is not None:
-                on_step(loss)
-            lowest = torch.minimum(lowest, loss)
-        (gradient,) = torch.autograd.grad((logits, x), u, (pull, away))
-        _adam(u, gradient, mean, square, count, learning_rate)
-        if patience is not None and step % patience == 0:
-            going = lowest <= before * (1 - PROGRESS)
-            if not going.any():
-                break
-            if not going.all():
-                state = (at, origin, c, lowest, mean, square, u.detach())
-                at, origin, c, lowest, mean, square, u = (kept[going] for kept in state)
-                aim = aim.at(going)
-                u.requires_grad_()
-            before = lowest
-    return found
+
+    model: nn.Module
+    images: Tensor
+    aim: _Aim
+    best: Tensor
+    length: Tensor
+    steps: int
+    learning_rate: float
+    patience: int | None
+    on_step: Callable[[Tensor], None] | None
+
+    def run(self, c: Tensor, at: Tensor) -> Tensor:
+        """Run from the images `at`, each with its c; return which had a success, (M,) bool."""
+        found = torch.zeros_like(self.length, dtype=torch.bool)
+        origin, aim, c = self.images[at], self.aim.at(at), c[at]
+        u = torch.logit((origin - 0.5).mul_(1 - INSET).add_(0.5)).contiguous().requires_grad_()
+        mean, square = torch.zeros_like(u), torch.zeros_like(u)
+        count = torch.zeros((), device=u.device)
+        lowest = before = torch.full_like(c, torch.inf)
+        for step in range(self.steps):
+            with torch.enable_grad():
+                x = torch.sigmoid(u)
+                logits = aim.logits(self.model, x)
+            with torch.no_grad():
+                away = x - origin
+                distance = torch.linalg.vector_norm(away, dim=(1, 2, 3))
+                lag, rival = aim.lag(logits)
+                success = aim.reached(lag)
+                found[at] |= success
+                self._keep(at, x, distance, success)
+                missed = lag.add_(aim.kappa).clamp_(min=0)
+                pull = aim.pull(logits, rival, torch.where(missed > 0, c / 2, 0))
+                loss = distance.square_().addcmul_(c, missed)
+                if self.on_step is not None:
+                    self.on_step(loss)
+                lowest = torch.minimum(lowest, loss)
+            (gradient,) = torch.autograd.grad((logits, x), u, (pull, away))
+            _adam(u, gradient, mean, square, count, self.learning_rate)
+            if self.patience is not None and step % self.patience == 0:
+                going = lowest <= before * (1 - PROGRESS)
+                if not going.any():
+                    break
+                if not going.all():
+                    state = (at, origin, c, lowest, mean, square, u.detach())
+                    at, origin, c, lowest, mean, square, u = (kept[going] for kept in state)
+                    aim = aim.at(going)
+                    u.requires_grad_()
+                before = lowest
+        return found
+
+    def _keep(self, at: Tensor, x: Tensor, distance: Tensor, success: Tensor) -> None:
+        """Keep the successes among x, which is of the rows `at`, that are nearer than before."""
+        nearer = success & (distance < self.length[at])
+        if nearer.any():
+            rows = at[nearer]
+            self.best[rows], self.length[rows] = x[nearer], distance[nearer]
 
 
 @torch.no_grad()

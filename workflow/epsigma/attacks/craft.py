@@ -7,34 +7,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.rows import Rows, attacked_rows, fooling_rows
+from epsigma.attacks.rows import Rows, attacked_rows
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.loading import load
-from epsigma.storage.images import (
-    BATCH,
-    ImageSet,
-    measure,
-)
+from epsigma.storage.images import BATCH, ImageSet, measure
 
-# Measures that need a clean image to compare with.
-NORMS = tuple(name for name in ImageSet.MEASURES if name != "outside")
+Attack = Callable[..., Tensor]
 
 
 def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
-    """Say what an attack attacks.
+    """List the rows that an attack makes.
 
     Args:
-        settings: of the attack; `fooling` (images a class) if it makes images of its own, else
-            `examples` (how many of the first test images; all, if None) and `targets`, if it can
-            aim.
+        settings: of the attack: `examples` (how many of the first test images; all, if None) and
+            `targets`, if it can aim.
         labels: (N,) int64, of the test images.
         classes: how many there are.
 
     Raises:
         ValueError: if there are fewer test images, or no such targets.
     """
-    if "fooling" in settings:
-        return fooling_rows(classes, settings["fooling"], labels.device)
     return attacked_rows(
         labels,
         classes,
@@ -58,46 +50,43 @@ def make_set(
         generator: what it draws from.
         model: what is attacked.
         clean: (N, C, H, W), the test images.
-        rows: (M) what of them to attack, or what images to make.
+        rows: (M) what of them to attack.
         changed: hyper-parameters that are not those of the settings.
 
     Returns:
-        (M, C, H, W), and what `measure` says of each row; of fooling images, which have no clean
-        counterpart, only how far they leave the pixel range, and NaN else. Where detectors look on,
-        the attack is run once more without a thought of them, and of a row that only this gets
-        through the result is its: who knows more does no worse.
+        (M, C, H, W), and what `measure` returns of each row. A classifier with detectors is
+        attacked twice, with its detectors and without: of each row the second result is taken
+        where only that succeeds. So an attacker who knows more does no worse.
     """
-    craft = build_attack(settings, generator)
-    is_fooling = "fooling" in settings
+    attack = build_attack(settings, generator)
     images = clean.new_empty(len(rows.index), *clean.shape[1:])
     measures = []
     for start in range(0, len(images), BATCH):
         part, out = rows[start : start + BATCH], images[start : start + BATCH]
-        given = clean if is_fooling else part.of(clean)
-        aim = {} if part.targets is None or is_fooling else {"targets": part.targets}
-        out.copy_(craft(model, given, part.labels, **aim, **changed))
-        if isinstance(model, ClassifierWithDetectors) and not is_fooling:
-            quiet = {name: value for name, value in changed.items() if name != "on_step"}
-            other = craft(model.through, given, part.labels, **aim, **quiet)
+        given = part.of(clean)
+        targets = {} if part.targets is None else {"targets": part.targets}
+        out.copy_(attack(model, given, part.labels, **targets, **changed))
+        if isinstance(model, ClassifierWithDetectors):
+            untraced = {name: value for name, value in changed.items() if name != "on_step"}
+            other = attack(model.filtered_classifier, given, part.labels, **targets, **untraced)
             better = is_fooled(model, other, part) & ~is_fooled(model, out, part)
             out[better] = other[better]
-        measures.append(measure(out, out if is_fooling else given))
-    joined = {name: torch.cat([part[name] for part in measures]) for name in ImageSet.MEASURES}
-    if is_fooling:
-        joined |= {name: torch.full_like(joined[name], torch.nan) for name in NORMS}
-    return images, joined
+        measures.append(measure(out, given))
+    return images, {
+        name: torch.cat([part[name] for part in measures]) for name in ImageSet.MEASURES
+    }
 
 
 @torch.no_grad()
 def is_fooled(model: ClassifierWithDetectors, images: Tensor, rows: Rows) -> Tensor:
-    """Mark the images (M, C, H, W) that are accepted, and taken for what they are to be: (M,)."""
+    """Mark the images (M, C, H, W) that are accepted and misclassified, or as the target: (M,)."""
     if rows.targets is not None:
-        aimed: Tensor = model(images).argmax(1) == rows.targets
-        return aimed
+        on_target: Tensor = model(images).argmax(1) == rows.targets
+        return on_target
     return attacked_logits(model, images, rows.labels).argmax(1) != rows.labels
 
 
-def build_attack(settings: dict[str, Any], generator: torch.Generator) -> Callable[..., Tensor]:
+def build_attack(settings: dict[str, Any], generator: torch.Generator) -> Attack:
     """Make an attack of its `implementation` and `parameters`, for a model, images and labels.
 
     One that is `random` draws from the generator.

@@ -63,13 +63,13 @@ def jsma(
     _check(labels, gamma, targets, theta, outputs, memory)
     shape = images.shape[1:]
     result = images.flatten(1).clone()
-    # What is still searched: where it is in the batch, where it stands, where it is to go.
+    # Of the images still attacked: their places in the batch, values and targets.
     at = (labels != targets).nonzero().squeeze(1)
     x, goal = result[at], targets[at]
     for _ in range(math.floor(math.prod(shape) * gamma / 2 + _WHOLE)):
         if not len(at):
             break
-        alpha, beta, predicted = _derivatives(model, x.view(-1, *shape), goal, outputs)
+        alpha, beta, predicted = _differentiate(model, x.view(-1, *shape), goal, outputs)
         left = (predicted != goal).nonzero().squeeze(1)
         x, at, goal, alpha, beta = (kept[left] for kept in (x, at, goal, alpha, beta))
         if theta > 0:
@@ -103,7 +103,7 @@ def _check(
         )
 
 
-def _derivatives(
+def _differentiate(
     model: nn.Module, images: Tensor, targets: Tensor, outputs: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Differentiate the target's output, and the sum of all others, with respect to the features.
@@ -159,23 +159,23 @@ def salient_pairs(
     rows = max(1, memory * 2**20 // (_BYTES * features))
     for start in range(0, count, rows):
         part = slice(start, start + rows)
-        pairs[part], found[part] = _search(rise[part], fall[part], live[part])
+        pairs[part], found[part] = _find_pairs(rise[part], fall[part], live[part])
     return pairs, found
 
 
-def _search(rise: Tensor, fall: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+def _find_pairs(rise: Tensor, fall: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
     dead = ~(live & ((rise + fall).abs() < torch.inf))
     rise, fall = rise.masked_fill(dead, -torch.inf), fall.masked_fill(dead, -torch.inf)
-    features = _packed(_promising(rise, fall))
-    rise, fall = _taken(rise, features), _taken(fall, features)
+    features = _list_marked(_mark_promising(rise, fall))
+    rise, fall = _gather_padded(rise, features), _gather_padded(fall, features)
     rise, order = rise.sort(dim=1, descending=True, stable=True)
     fall, features = fall.gather(1, order), features.gather(1, order)
-    front = _packed(_front(fall))
-    pairs, found = _best(_taken(rise, front), _taken(fall, front))
+    front = _list_marked(_mark_front(fall))
+    pairs, found = _compare_pairs(_gather_padded(rise, front), _gather_padded(fall, front))
     return features.gather(1, front.gather(1, pairs).clamp_(min=0)), found
 
 
-def _promising(rise: Tensor, fall: Tensor) -> Tensor:
+def _mark_promising(rise: Tensor, fall: Tensor) -> Tensor:
     """Mark the features that may be in a pair as good as one that is easily found; (N, d).
 
     That pair has u* and v*. Any other is as good only if uv* + vu* ≥ 2u*v*, since the mean is at
@@ -203,7 +203,7 @@ def _product(u: Tensor, v: Tensor) -> Tensor:
     return u.clamp_(min=0).mul_(v.clamp_(min=0))
 
 
-def _front(fall: Tensor) -> Tensor:
+def _mark_front(fall: Tensor) -> Tensor:
     """Mark the features that at most one before them, which rises as much, equals in falling.
 
     Args:
@@ -217,7 +217,7 @@ def _front(fall: Tensor) -> Tensor:
     return marks
 
 
-def _best(rise: Tensor, fall: Tensor) -> tuple[Tensor, Tensor]:
+def _compare_pairs(rise: Tensor, fall: Tensor) -> tuple[Tensor, Tensor]:
     """Compare all pairs of (N, k) candidates, padded by −∞ at their ends; as `salient_pairs`.
 
     Memory is that of the candidates: those that lie `apart` are compared at once.
@@ -239,7 +239,7 @@ def _best(rise: Tensor, fall: Tensor) -> tuple[Tensor, Tensor]:
     return pairs[back], most[back] > 0
 
 
-def _packed(marks: Tensor) -> Tensor:
+def _list_marked(marks: Tensor) -> Tensor:
     """List where each row (N, d) is marked, in order: (N, the most marks of a row), −1 after.
 
     At least two, the size of a pair.
@@ -253,6 +253,6 @@ def _packed(marks: Tensor) -> Tensor:
     return where
 
 
-def _taken(values: Tensor, where: Tensor) -> Tensor:
-    """Take the values (N, d) at `_packed` places, −∞ where there is none; float64."""
+def _gather_padded(values: Tensor, where: Tensor) -> Tensor:
+    """Take the values (N, d) at `_list_marked` places, −∞ where there is none; float64."""
     return values.gather(1, where.clamp(min=0)).double().masked_fill_(where < 0, -torch.inf)

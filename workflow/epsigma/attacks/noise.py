@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.pgd import L2
+from epsigma.attacks.balls import L2
 
 
 def sign_noise(
@@ -16,12 +16,12 @@ def sign_noise(
 ) -> Tensor:
     """Add ε times a random sign to every value: clip(x + ε·s), s = ±1 with equal chances.
 
-    It is as large as FGSM's perturbation, and knows nothing of the model.
+    It is as large as FGSM's perturbation, and independent of the model.
 
     Args:
-        model: not asked.
+        model: not used.
         images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: not looked at.
+        labels: not used.
         eps: radius of the ℓ∞ ball.
         generator: draws the signs; torch's global one if None.
 
@@ -76,9 +76,9 @@ def feature_noise(
     """Add θ to features that are chosen at random: as many as JSMA may change.
 
     Args:
-        model: not asked.
+        model: not used.
         images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: not looked at.
+        labels: not used.
         gamma: Υ, in [0, 1]: ⌊C·H·W·Υ⌋ features of each image are chosen.
         theta: what is added to them; the result is clipped.
         generator: chooses the features; torch's global one if None.
@@ -91,3 +91,27 @@ def feature_noise(
     chosen = chosen[:, : int(flat.shape[1] * gamma + 1e-9)]
     changed = flat.scatter(1, chosen, flat.gather(1, chosen) + theta)
     return changed.view_as(images).clamp_(0, 1)
+
+
+def fooling_noise(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    confidence: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw uniform noise, which the others start from: the control.
+
+    Args:
+        model: not used.
+        images: (N, C, H, W) in [0, 1]; only their shape counts.
+        labels: (M,) int64, the classes that the images are to be taken for.
+        confidence: not used here; the images are judged by it.
+        generator: draws the noise; torch's global one if None.
+
+    Returns:
+        (M, C, H, W), in [0, 1].
+    """
+    shape = (len(labels), *images.shape[1:])
+    return torch.rand(shape, dtype=images.dtype, device=images.device, generator=generator)

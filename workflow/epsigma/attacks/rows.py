@@ -1,4 +1,4 @@
-"""The rows of an adversarial set: an example each, or an example and a class that is aimed at."""
+"""The rows of an adversarial set: an example each, or an example and a target class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ class Rows:
     """What is attacked, row by row.
 
     Args:
-        index: (M,) int64, which example of the test set; of fooling images, which image.
-        labels: (M,) int64, the true classes; of fooling images, which have none, what is aimed at.
+        index: (M,) int64, which example of the test set.
+        labels: (M,) int64, the true classes.
         targets: (M,) int64, the classes aimed at; None if any wrong one will do.
         complete: whether the rows are the test set's images, all, in their order.
     """
@@ -84,9 +84,3 @@ def attacked_rows(
         labels[:, None].expand_as(wrong)[wrong],
         aims.expand_as(wrong)[wrong],
     )
-
-
-def fooling_rows(classes: int, images: int, device: torch.device) -> Rows:
-    """List the rows of fooling images: so many for each class, class by class."""
-    aims = torch.arange(classes, device=device).repeat_interleave(images)
-    return Rows(torch.arange(len(aims), device=device), aims, aims.clone())

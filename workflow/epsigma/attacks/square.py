@@ -13,7 +13,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 
 
 def covered(query: int, queries: int, p_init: float) -> float:
-    """Say what part of the image the squares of a query cover.
+    """Return the part of the image that the squares of a query cover.
 
     Halved after fixed fractions of the budget (the paper's section 5 for 10,000 queries, rescaled
     to others as its authors do).
@@ -44,7 +44,7 @@ def square(
         images: (N, C, H, W) float in [0, 1]; not modified.
         labels: (N,) int64, the true classes.
         eps: radius of the ball, in [0, 1].
-        queries: how often the model is asked about an image, at most, the start included.
+        queries: evaluations of the model on an image, at most, the start included.
         p_init: part of the image that the first squares cover, in (0, 1].
         generator: draws stripes, squares and signs; torch's global one if None.
 
@@ -64,7 +64,7 @@ def square(
         raise ValueError(f"p_init = {p_init} is outside (0, 1]")
     result = images.clone()
     right = attacked_logits(model, images, labels).argmax(1) == labels
-    # What is still searched: where it is in the batch, its bounds, where it stands.
+    # Of the images still searched: their places in the batch, bounds and margins.
     at = right.nonzero().squeeze(1)
     origin = images[at]
     low, high = (origin - eps).clamp_(min=0), (origin + eps).clamp_(max=1)

@@ -7,7 +7,7 @@ from torch import nn
 
 from epsigma.loading import load
 from epsigma.memoize import Memoized
-from epsigma.storage.checkpoint import fill, read_checkpoint
+from epsigma.storage.checkpoint import load_weights, read_checkpoint
 
 
 def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Module:
@@ -18,17 +18,17 @@ def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Modul
         device: where to.
 
     Returns:
-        From images to images in [0, 1], in eval mode, its parameters frozen; what detectors and a
-        reformer ask of the same checkpoint is `Memoized`.
+        From images to images in [0, 1], in eval mode, its parameters frozen; `Memoized`, so that
+        detectors and a reformer of the same checkpoint evaluate it once.
 
     Raises:
         ValueError: if the checkpoint is damaged, or belongs to another.
     """
     about, weights = read_checkpoint(settings["checkpoint"])
     made: nn.Module = load(settings["implementation"])(about["shape"], **settings["parameters"])
-    fill(made, weights, settings["checkpoint"])
+    load_weights(made, weights, settings["checkpoint"])
     # Convolutions of few channels take a third to a half of the time so.
     made.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Brought into the pixel range here, so that all who ask get the same tensor.
+    # Clipped to the pixel range here, so that all users get the same tensor.
     within = nn.Sequential(made, nn.Hardtanh(0, 1)).eval()
     return Memoized(within, settings["checkpoint"])

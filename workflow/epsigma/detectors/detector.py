@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Detector(nn.Module, ABC):
-    """Says how much an image does not look like one that the classifier was made for."""
+    """Scores how unlike an image is to those that the classifier was trained for."""
 
     @abstractmethod
     def forward(self, images: Tensor, logits: Tensor, model: nn.Module) -> Tensor:
@@ -14,10 +14,10 @@ class Detector(nn.Module, ABC):
 
         Args:
             images: (N, C, H, W) float.
-            logits: (N, K), what the classifier says of them.
+            logits: (N, K), the classifier's.
             model: the classifier, from images to logits.
 
         Returns:
             (N,), at least 0, differentiable; where its own gradient would be lost, with that of
-            something near (BPDA), for those who attack it.
+            a surrogate (BPDA), for aware attackers.
         """

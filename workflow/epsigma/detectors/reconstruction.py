@@ -26,7 +26,7 @@ class Reconstruction(Detector):
         self.p = p
 
     def forward(self, images: Tensor, logits: Tensor, model: nn.Module) -> Tensor:
-        """Score images (N, C, H, W); the classifier is not asked."""
+        """Score images (N, C, H, W); the classifier is not used."""
         difference = images - self.autoencoder(images)
         power = difference.abs() if self.p == 1 else difference.square()
         score: Tensor = power.flatten(1).mean(1)

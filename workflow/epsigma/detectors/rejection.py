@@ -13,18 +13,18 @@ _NO_SCORE = 1e-12
 
 
 class ClassifierWithDetectors(nn.Module):
-    """A classifier behind a filter, and detectors that look at the images before the filter.
+    """A classifier behind a filter, and detectors, which score the images before the filter.
 
-    Its last logit says "rejected": it exceeds the largest of the others exactly if the score of a
+    The last logit means "rejected": it exceeds the largest of the others exactly if the score of a
     detector exceeds its threshold, by the largest log(score / threshold) times how far the largest
     logit stands out. An attack on a class has to beat it like any other; for one that is not
     targeted see `attacked_logits`.
 
     Args:
-        through: what is defended, filter included: from images to logits.
-        bare: the classifier, which detectors may ask; the one of `through`, as a `Shared`, if what
-            both ask it is to be computed once.
-        detectors: what looks at the images; at least one.
+        filtered_classifier: the classifier behind its filter: from images to logits.
+        classifier: the classifier alone, which detectors may evaluate. As a `Memoized` that is part
+            of `filtered_classifier`, too, it computes what both need once.
+        detectors: what scores the images before the filter; at least one.
         thresholds: above which each rejects; at least 0.
 
     Raises:
@@ -36,34 +36,34 @@ class ClassifierWithDetectors(nn.Module):
 
     def __init__(
         self,
-        through: nn.Module,
-        bare: nn.Module,
+        filtered_classifier: nn.Module,
+        classifier: nn.Module,
         detectors: Sequence[Detector],
         thresholds: Sequence[float],
     ) -> None:
         super().__init__()
         if not detectors or len(detectors) != len(thresholds):
             raise ValueError(f"{len(detectors)} detectors, {len(thresholds)} thresholds")
-        self.through = through
-        self.bare = bare
+        self.filtered_classifier = filtered_classifier
+        self.classifier = classifier
         self.detectors = nn.ModuleList(detectors)
         self.thresholds = tuple(thresholds)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, K + 1)."""
         with memoizing():
-            return self.with_rejection(self.through(images), self.scores(images))
+            return self.add_rejection(self.filtered_classifier(images), self.score(images))
 
-    def scores(self, images: Tensor) -> Tensor:
-        """Ask the detectors about images (N, C, H, W): (N, D)."""
-        logits = self.bare(images)
-        return torch.stack([one(images, logits, self.bare) for one in self.detectors], 1)
+    def score(self, images: Tensor) -> Tensor:
+        """Score images (N, C, H, W) by each detector: (N, D)."""
+        logits = self.classifier(images)
+        return torch.stack([one(images, logits, self.classifier) for one in self.detectors], 1)
 
-    def rejections(self, scores: Tensor) -> Tensor:
-        """Say which detector rejects which image, (N, D) bool, from their scores (N, D)."""
+    def reject(self, scores: Tensor) -> Tensor:
+        """Mark which detector rejects which image, (N, D) bool, from their scores (N, D)."""
         return scores > torch.tensor(self.thresholds).to(scores)
 
-    def with_rejection(self, logits: Tensor, scores: Tensor) -> Tensor:
+    def add_rejection(self, logits: Tensor, scores: Tensor) -> Tensor:
         """Add the logit of rejection to logits (N, K), from scores (N, D)."""
         thresholds = torch.tensor(self.thresholds).to(scores).clamp(min=_NO_SCORE)
         excess = (scores.clamp(min=_NO_SCORE) / thresholds).log().amax(1)
@@ -72,13 +72,13 @@ class ClassifierWithDetectors(nn.Module):
         rejection = top + prominence * excess
         # Near the threshold, and where no logit stands out, the sum is rounded to the top.
         above = torch.nextafter(top.detach(), top.new_tensor(torch.inf))
-        rejects = self.rejections(scores).any(1)
+        rejects = self.reject(scores).any(1)
         bounded = torch.where(rejects, rejection.maximum(above), rejection)
         return torch.cat([logits, bounded.unsqueeze(1)], 1)
 
 
 def fold_rejection(logits: Tensor, labels: Tensor) -> Tensor:
-    """Let a rejection count as the right class: an attack that is rejected has not succeeded.
+    """Count a rejection as the right class: an attack that is rejected has not succeeded.
 
     Args:
         logits: (N, K + 1), the last of them that of rejection.
@@ -93,7 +93,7 @@ def fold_rejection(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def attacked_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Ask what is attacked for logits (N, K), in which a rejection counts as the right class.
+    """Compute the logits (N, K) of what is attacked; a rejection counts as the right class.
 
     Args:
         model: from images to logits; `ClassifierWithDetectors` if it can reject.

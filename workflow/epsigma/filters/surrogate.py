@@ -49,7 +49,7 @@ def attackable(module: Filter, gradient: str | None) -> nn.Module:
     """Give a filter the gradient that an attacker takes of it: its own, or its surrogate's.
 
     Raises:
-        ValueError: if `gradient` is none of `GRADIENTS`: nobody has said how to attack the filter.
+        ValueError: if `gradient` is none of `GRADIENTS`: how to attack the filter is unknown.
     """
     if gradient not in GRADIENTS:
         raise ValueError(
@@ -60,7 +60,7 @@ def attackable(module: Filter, gradient: str | None) -> nn.Module:
 
 
 class Opaque(nn.Module):
-    """A filter of which nobody has said how to attack it: it filters, and has no gradient.
+    """A filter whose gradient for attackers is unknown: it filters, and has none.
 
     Args:
         module: the filter.

@@ -1,4 +1,4 @@
-"""Trained classifiers: reading their checkpoints, and asking them."""
+"""Trained classifiers: reading their checkpoints, and computing their logits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.loading import load
-from epsigma.storage.checkpoint import fill, read_checkpoint
+from epsigma.storage.checkpoint import load_weights, read_checkpoint
 from epsigma.storage.files import damaged
 from epsigma.storage.images import batches
 
@@ -39,7 +39,7 @@ def build_model(
 
 @torch.no_grad()
 def check_outputs(model: nn.Module, images: Tensor, classes: int) -> None:
-    """Hold what a model makes of a few images, in eval mode, against what a classifier owes.
+    """Check what a model returns for a few images, in eval mode.
 
     Args:
         model: each of its modules is left in the mode that it was in.
@@ -106,7 +106,7 @@ def load_classifier(
     except (LookupError, TypeError, ValueError) as error:
         raise damaged(checkpoint, error) from error
     model = build_model(settings["implementation"], about["shape"], classes, settings["parameters"])
-    fill(model, weights, checkpoint)
+    load_weights(model, weights, checkpoint)
     # With the weights in this order, convolutions and their gradients take a sixth to a third less.
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model

@@ -32,7 +32,7 @@ def make(
         module = importlib.import_module(where)
     except Exception as error:
         raise ModelError(
-            f"factory {factory}: importing {where} raised {_said(error)}; modules are sought in "
+            f"factory {factory}: importing {where} raised {_explain(error)}; modules are sought in "
             "the working directory, then on Python's path: correct the module, or `factory`"
         ) from error
     try:
@@ -47,7 +47,7 @@ def make(
     except Exception as error:
         raise ModelError(
             f"factory {factory}: called with shape {shape}, classes {classes} and parameters "
-            f"{parameters}, it raised {_said(error)}; correct the function, or `parameters`"
+            f"{parameters}, it raised {_explain(error)}; correct the function, or `parameters`"
         ) from error
     if not isinstance(model, nn.Module):
         raise ModelError(
@@ -57,5 +57,5 @@ def make(
     return model
 
 
-def _said(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -147,6 +147,14 @@ class CellRecipes:
             told, "epsigma.stages.calibrate", *model_modules(self._study, model), *modules
         )
 
+    def _is_fooling(self, attack: str) -> bool:
+        return bool(self._study.find("attacks", attack).entry.family == FOOLING)
+
+    def _stage(self, attack: str, stage: str) -> str:
+        """Name the module of a stage: fooling images have their own."""
+        package = "epsigma.stages.fooling" if self._is_fooling(attack) else "epsigma.stages"
+        return f"{package}.{stage}"
+
     def _attack(self, model: str, attack: str, seed: str) -> tuple[Settings, list[str]]:
         """Say what a blind attacker is told, and which modules that takes."""
         block = self._study.find("attacks", attack)
@@ -158,7 +166,7 @@ class CellRecipes:
         if block.entry.family == TRANSFER:
             # Another source is another checkpoint, which nothing else that is watched would tell.
             told["source"] = [source, source_seed]
-        stage = "epsigma.stages.fool" if block.entry.family == FOOLING else "epsigma.stages.attack"
+        stage = self._stage(attack, "attack")
         modules = [*attack_modules(self._study, attack), *model_modules(self._study, source)]
         return told, [stage, *modules]
 
@@ -227,8 +235,7 @@ class CellRecipes:
         is_raw = self._study.requantise or any(one.detectors for one in self._study.filters)
         is_filtered_here = filter_name != NO_FILTER and (threat == BLIND or is_raw)
         made = {"filter": settings(self._study, "filters", filter_name)} if is_filtered_here else {}
-        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
-        requantise = self._study.requantise and not is_fooling
+        requantise = self._study.requantise and not self._is_fooling(attack)
         return make_recipe(
             {
                 "model": settings(self._study, "models", model),
@@ -236,7 +243,7 @@ class CellRecipes:
                 **self._detectors(filter_name),
                 **({"requantise": True} if requantise else {}),
             },
-            "epsigma.stages.fool" if is_fooling else "epsigma.stages.evaluate",
+            self._stage(attack, "evaluate"),
             *model_modules(self._study, model),
             *(filter_modules(self._study, filter_name) if is_filtered_here else []),
         )

@@ -170,15 +170,6 @@ class Inputs:
         files: list[str] = self._recipes.cost(wildcards)["settings"]["files"]
         return files
 
-    def cost_parts(self, wildcards: Any) -> list[str]:
-        """The autoencoders and thresholds of the defences of a data set."""
-        named = {"dataset": wildcards.dataset, "seed": self.study.seeds[0]}
-        return [
-            paths.path_of_part(part, {**named, "model": entry["cell"]["model"]})
-            for entry in self._recipes.cost(wildcards)["settings"]["defences"]
-            for part in find_parts(entry)
-        ]
-
 
 def _adversarial_set(cell: Mapping[str, str]) -> str:
     made = paths.AWARE_SET if cell["threat"] == AWARE else paths.BLIND_SET

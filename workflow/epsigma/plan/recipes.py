@@ -13,13 +13,14 @@ from epsigma.plan.settings import (
     at_level,
     block_levels,
     find_parts,
+    locate_parts,
     settings,
 )
 from epsigma.registry.figures import FigureKind
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, FOOLING, NO_FILTER
+from epsigma.vocabulary import AWARE, NO_FILTER
 
 
 class Recipes(CellRecipes):
@@ -52,10 +53,9 @@ class Recipes(CellRecipes):
         self, model: str, attack: str, seed: str, threat: str, filter_name: str
     ) -> Recipe:
         """Of what the checks want to know of an attack, at the middle of its budgets."""
-        told, (stage, *modules) = self._attack(model, attack, seed)
+        told, (_, *modules) = self._attack(model, attack, seed)
         budgets = block_levels(self._study, "attacks", attack)
         entry = self._study.find("attacks", attack).entry
-        is_fooling = entry.family == FOOLING
         return make_recipe(
             {
                 **told,
@@ -67,7 +67,7 @@ class Recipes(CellRecipes):
                 "spends": entry.spends,
                 "traced": entry.traced,
             },
-            stage if is_fooling else "epsigma.stages.probe",
+            self._stage(attack, "probe"),
             *modules,
             *filter_modules(self._study, filter_name),
         )
@@ -87,7 +87,6 @@ class Recipes(CellRecipes):
     @of("model", "attack", "filter")
     def gallery(self, model: str, attack: str, filter_name: str) -> Recipe:
         """Of an image through a filter at every strength."""
-        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
         return make_recipe(
             {
                 "model": settings(self._study, "models", model),
@@ -95,7 +94,7 @@ class Recipes(CellRecipes):
                 "filters": self._at_all_strengths([NO_FILTER, filter_name]),
                 **self._detectors(filter_name),
             },
-            "epsigma.stages.fool" if is_fooling else "epsigma.stages.gallery",
+            self._stage(attack, "gallery"),
             *filter_modules(self._study, filter_name),
             *model_modules(self._study, model),
         )
@@ -104,13 +103,12 @@ class Recipes(CellRecipes):
     def spectrum(self, attack: str) -> Recipe:
         """Of the spectra of perturbations and the responses of filters."""
         names = self._study.names("filters")
-        is_fooling = self._study.find("attacks", attack).entry.family == FOOLING
         return make_recipe(
             {
                 "budgets": block_levels(self._study, "attacks", attack),
                 "filters": self._at_all_strengths(names),
             },
-            "epsigma.stages.fool" if is_fooling else "epsigma.stages.spectrum",
+            self._stage(attack, "spectrum"),
             *(
                 module
                 for name in names
@@ -250,10 +248,9 @@ class Recipes(CellRecipes):
             path
             for entry in entries
             for path in (
-                entry["checkpoint"],
-                *entry["trained"],
-                *entry["undefended"],
+                *(entry["checkpoint"], *entry["trained"], *entry["undefended"]),
                 *entry["autoencoders"],
+                *(part.get("checkpoint") or part["threshold"] for part in find_parts(entry)),
             )
         ]
         names = {entry["cell"]["model"] for entry in entries}
@@ -284,10 +281,13 @@ class Recipes(CellRecipes):
             "filter": settings(study, "filters", filter_name, strength),
             **self._detectors(filter_name),
         }
+        located = locate_parts(
+            made, lambda part: paths.path_of_part(part, {**named, "model": model})
+        )
         parts = [part["autoencoder"] for part in find_parts(made) if "autoencoder" in part]
         undefended = study.find("models", model).defends or model
         return {
-            **made,
+            **located,
             "checkpoint": paths.CHECKPOINT.format(**named, model=model),
             "trained": self._spent(named, model),
             "undefended": self._spent(named, undefended),

@@ -257,7 +257,7 @@ ATTACKS = {
         spends="steps",
     ),
     "fooling_evolution": AttackKind(
-        "epsigma.attacks.fooling:fooling_evolution",
+        "epsigma.attacks.fooling_evolution:fooling_evolution",
         FoolingEvolution,
         swept="confidence",
         family=FOOLING,
@@ -283,7 +283,7 @@ ATTACKS = {
         )
     },
     "fooling_noise": AttackKind(
-        "epsigma.attacks.fooling:fooling_noise",
+        "epsigma.attacks.noise:fooling_noise",
         FoolingNoise,
         swept="confidence",
         family=FOOLING,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from epsigma.cell import Level
-from epsigma.defence import with_detectors
+from epsigma.defence import add_detectors
 from epsigma.device import CPU
 from epsigma.filters.build import build_filter
 from epsigma.job import Job
@@ -44,7 +44,7 @@ COLUMNS = [
 ]
 
 
-def measure_cost(job: Job, *, test: str, cost: str) -> None:
+def measure_cost(job: Job, *, test: str, cost: str, files: Sequence[str] = ()) -> None:
     """Measure what the defences of a data set cost: on one core, nothing else at work.
 
     Args:
@@ -52,21 +52,24 @@ def measure_cost(job: Job, *, test: str, cost: str) -> None:
             how to make the `model`, the `filter` and the `detectors`, the `checkpoint` of the
             model, and paths of what training spent: `trained` (the model and its teacher),
             `undefended` (the same of what it is a variant of, or of itself) and `autoencoders`.
+            And `files`, all paths that are named there, if they do not lie where they say.
         test: clean test images.
         cost: CSV to write, a row a defence, with the columns `COLUMNS`: seconds of the processor
             in training, and by how much more that is than the undefended model's (empty for weights
-            from a file); `parameters` of all that is asked about an image; `multiply_adds` for one,
+            from a file); `parameters` of all that an image passes; `multiply_adds` for one,
             of matrix products and convolutions, as torch counts them (transforms, sorting and what
             works value by value are none); microseconds an image in batches of 1 and 1,000, the
             median over `rounds` in which all defences take turns, with their quartiles.
+        files: where the settings' `files` lie.
     """
     with job.logged() as log:
         torch.set_num_threads(1)
         images = read_clean(test, CPU).images
-        shown = {batch: _so_many(images, batch) for batch in TIMED}
-        entries = job.settings["defences"]
-        made = [_defence(job, entry) for entry in entries]
-        times = _in_turns(made, shown)
+        shown = {batch: _repeat(images, batch) for batch in TIMED}
+        where = dict(zip(job.settings.get("files", ()), files, strict=True))
+        entries = [_locate(entry, where) for entry in job.settings["defences"]]
+        made = [_build_defence(job, entry) for entry in entries]
+        times = _time_in_turns(made, shown)
         rows = []
         for entry, defence, taken in zip(entries, made, times, strict=True):
             cell, strength = entry["cell"], Level.parse(entry["cell"]["strength"])
@@ -78,9 +81,9 @@ def measure_cost(job: Job, *, test: str, cost: str) -> None:
                     "strength_name": strength.name,
                     "strength": strength.value,
                     "detectors": len(entry.get("detectors", ())),
-                    **_training(entry),
+                    **_sum_training(entry),
                     "multiply_adds": multiply_adds(defence, shown[1]),
-                    **{name: value for batch in TIMED for name, value in _spread(taken, batch)},
+                    **{name: value for batch in TIMED for name, value in _quartiles(taken, batch)},
                     "rounds": ROUNDS,
                 }
             )
@@ -90,22 +93,31 @@ def measure_cost(job: Job, *, test: str, cost: str) -> None:
             table.to_csv(temporary, index=False, float_format="%.6g")
 
 
-def _so_many(images: Tensor, count: int) -> Tensor:
-    """Take so many images, the first ones again if there are fewer."""
+def _repeat(images: Tensor, count: int) -> Tensor:
+    """Take `count` images, the first ones again if there are fewer."""
     return images[torch.arange(count) % len(images)].contiguous()
 
 
-def _defence(job: Job, entry: dict[str, Any]) -> nn.Module:
-    """Make all that is asked about an image, as one module."""
+def _locate(value: Any, where: dict[str, str]) -> Any:
+    """Replace paths in settings of any depth by where they lie."""
+    if isinstance(value, dict):
+        return {key: _locate(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_locate(inner, where) for inner in value]
+    return where.get(value, value) if isinstance(value, str) else value
+
+
+def _build_defence(job: Job, entry: dict[str, Any]) -> nn.Module:
+    """Make the defended model, as one module."""
     generator = seeded_generator(job, CPU, "filter")
     model = Memoized(load_classifier(entry["checkpoint"], entry["model"], CPU))
-    through = nn.Sequential(build_filter(entry["filter"], generator), model)
+    filtered = nn.Sequential(build_filter(entry["filter"], generator), model)
     detectors = entry.get("detectors")
-    return with_detectors(detectors, through, model, generator) if detectors else through
+    return add_detectors(detectors, filtered, model, generator) if detectors else filtered
 
 
 @torch.no_grad()
-def _in_turns(
+def _time_in_turns(
     defences: Sequence[nn.Module], shown: dict[int, Tensor]
 ) -> list[dict[int, list[float]]]:
     """Time each defence once a round, in seconds an image, by size of the batch."""
@@ -114,20 +126,20 @@ def _in_turns(
         for _ in range(WARM_UP):
             defence(shown[1])
     for _ in range(ROUNDS):
-        for defence, mine in zip(defences, taken, strict=True):
+        for defence, seconds in zip(defences, taken, strict=True):
             for batch, times in TIMED.items():
-                mine[batch].append(_timed(defence, shown[batch], times) / batch)
+                seconds[batch].append(_time(defence, shown[batch], times) / batch)
     return taken
 
 
-def _timed(ask: Callable[[Tensor], Tensor], images: Tensor, times: int) -> float:
+def _time(model: Callable[[Tensor], Tensor], images: Tensor, times: int) -> float:
     started = time.perf_counter()
     for _ in range(times):
-        ask(images)
+        model(images)
     return (time.perf_counter() - started) / times
 
 
-def _spread(taken: dict[int, list[float]], batch: int) -> list[tuple[str, float]]:
+def _quartiles(taken: dict[int, list[float]], batch: int) -> list[tuple[str, float]]:
     low, middle, high = 1e6 * np.quantile(taken[batch], (0.25, 0.5, 0.75))
     name = f"microseconds_{batch}"
     return [(name, middle), (f"{name}_low", low), (f"{name}_high", high)]
@@ -141,24 +153,24 @@ def multiply_adds(module: nn.Module, image: Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def _training(entry: dict[str, Any]) -> dict[str, float | int | None]:
-    """Add up what training spent."""
+def _sum_training(entry: dict[str, Any]) -> dict[str, float | int | None]:
+    """Add up the time that training took, and the parameters."""
     spent = {
         part: [read_json(path) for path in entry[part]]
         for part in ("trained", "undefended", "autoencoders")
     }
-    # The model itself comes first, then its teacher, which nobody asks about an image.
-    asked = [*spent["trained"][:1], *spent["autoencoders"]]
-    total = _sum([*spent["trained"], *spent["autoencoders"]])
-    without = _sum(spent["undefended"])
+    # The model itself comes first, then its teacher, which is not evaluated afterwards.
+    evaluated = [*spent["trained"][:1], *spent["autoencoders"]]
+    total = _sum_seconds([*spent["trained"], *spent["autoencoders"]])
+    without = _sum_seconds(spent["undefended"])
     return {
         "training_seconds": total,
         "extra_training_seconds": None if total is None or without is None else total - without,
-        "parameters": sum(one["parameters"] for one in asked),
+        "parameters": sum(one["parameters"] for one in evaluated),
     }
 
 
-def _sum(spent: Sequence[dict[str, Any]]) -> float | None:
+def _sum_seconds(spent: Sequence[dict[str, Any]]) -> float | None:
     """Add up seconds; None if some are not known."""
     seconds = [one["seconds"] for one in spent]
     return None if None in seconds else float(sum(seconds))

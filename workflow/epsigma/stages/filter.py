@@ -1,9 +1,7 @@
 """Stage filter: put a filter in front of the classifier."""
 
-from dataclasses import replace
-
 from epsigma.device import resolve
-from epsigma.filters.build import apply_filter, build_filter
+from epsigma.filters.build import filter_images
 from epsigma.job import Job
 from epsigma.randomness import seeded_generator
 from epsigma.storage.images import read_image_set, write_image_set
@@ -20,10 +18,9 @@ def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
     """
     with job.logged() as log:
         device = resolve(job.device)
-        images = read_image_set(adversarial, device)
-        result = apply_filter(
-            build_filter(job.settings["filter"], seeded_generator(job, device, "filter")),
-            images.images,
-        )
-        write_image_set(filtered, replace(images, images=result), job.metadata)
-        log.info("%d images, from %.3f to %.3f", len(result), result.min(), result.max())
+        generator = seeded_generator(job, device, "filter")
+        given = read_image_set(adversarial, device)
+        result = filter_images(given, job.settings["filter"], generator)
+        write_image_set(filtered, result, job.metadata)
+        images = result.images
+        log.info("%d images, from %.3f to %.3f", len(images), images.min(), images.max())

@@ -40,7 +40,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
     return about, weights
 
 
-def fill(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> nn.Module:
+def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> nn.Module:
     """Put a checkpoint's weights into a model; it is then in eval mode, its parameters frozen.
 
     Raises:

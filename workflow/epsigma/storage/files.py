@@ -66,10 +66,10 @@ def _unwritten(path: Path, error: Exception) -> OSError:
 
 
 def tidy(folder: str | Path) -> Iterator[str]:
-    """Clear up what killed runs and wrong clocks left in a folder in which nobody works.
+    """Clear up what killed runs and wrong clocks left in a folder that no process works in.
 
     What has a temporary name of `atomic_write` is removed. A file whose time lies in the future
-    gets the    present one: Snakemake refuses whatever is made of it, and removes it.
+    gets the present one: Snakemake refuses whatever is made of it, and removes it.
 
     Yields:
         For each such file, what was done.

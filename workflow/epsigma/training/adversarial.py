@@ -17,7 +17,7 @@ FAST_STEP = 1.25
 class Adversarial(Objective):
     """The loss w·J(θ, x, y) + (1 − w)·J(θ, x̃, y), x̃ being x attacked with the present weights.
 
-    The attack asks the model in eval mode, so that dropout does not blur the gradient and batch
+    The attack runs the model in eval mode, so that dropout does not blur the gradient and batch
     normalisation learns from what is trained on only.
 
     Args:

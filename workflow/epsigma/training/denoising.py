@@ -22,7 +22,7 @@ class Denoising(Objective):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, progress: float
     ) -> tuple[Tensor, None]:
-        """Compute the loss of a batch, as `Objective` says; the labels are not looked at."""
+        """Compute the loss of a batch, as `Objective` says; the labels are not used."""
         noisy = (images + self.noise * torch.randn_like(images)).clamp_(0, 1)
         return functional.mse_loss(model(noisy), images), None
 

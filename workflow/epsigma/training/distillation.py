@@ -36,7 +36,7 @@ class Distillation(Objective):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, progress: float
     ) -> tuple[Tensor, Tensor]:
-        """Compute the loss of a batch, as `Objective` says; the labels are not looked at."""
+        """Compute the loss of a batch, as `Objective` says; the labels are not used."""
         with torch.no_grad():
             taught = (self.teacher(images) / self.temperature).softmax(1)
         logits = model(images)

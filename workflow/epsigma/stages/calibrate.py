@@ -1,4 +1,4 @@
-"""Stage detect: detectors, their thresholds, and classifiers that they watch over."""
+"""Stage calibrate: set the thresholds of detectors."""
 
 from epsigma.detectors.build import build_detector, score_images
 from epsigma.device import CPU

@@ -1,0 +1,55 @@
+"""Sets of fooling images: so many for each class, of no test image."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.attacks.craft import build_attack
+from epsigma.attacks.rows import Rows
+from epsigma.storage.images import ImageSet, batches, measure
+
+# Measures that need a clean image to compare with.
+NORMS = tuple(name for name in ImageSet.MEASURES if name != "outside")
+
+
+def fooling_rows(classes: int, images: int, device: torch.device) -> Rows:
+    """List the rows of fooling images: so many for each class, class by class.
+
+    A row's label is the class that it aims at; it has no true one.
+    """
+    targets = torch.arange(classes, device=device).repeat_interleave(images)
+    return Rows(torch.arange(len(targets), device=device), targets, targets.clone())
+
+
+def make_fooling_set(
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    model: nn.Module,
+    clean: Tensor,
+    rows: Rows,
+    **changed: Any,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Make fooling images, batch by batch.
+
+    Args:
+        settings: of the attack.
+        generator: what it draws from.
+        model: what is to accept them.
+        clean: (N, C, H, W), the test images, of which the images have the shape.
+        rows: (M) the classes aimed at.
+        changed: hyper-parameters that are not those of the settings.
+
+    Returns:
+        (M, C, H, W), and the measures of an adversarial set. `outside` is how far an image leaves
+        the pixel range; the others are NaN, for there is no clean counterpart.
+    """
+    attack = build_attack(settings, generator)
+    images = clean.new_empty(len(rows.index), *clean.shape[1:])
+    for out, labels in batches(images, rows.labels):
+        out.copy_(attack(model, clean, labels, **changed))
+    outside = measure(images, images)["outside"]
+    unknown = torch.full_like(outside, torch.nan)
+    return images, {
+        name: unknown.clone() if name in NORMS else outside for name in ImageSet.MEASURES
+    }

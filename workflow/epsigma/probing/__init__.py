@@ -1,0 +1,1 @@
+"""Measurements beside the cells: of models, filters, attacks, spectra and costs."""

@@ -1,0 +1,130 @@
+"""Whether an attack is as strong as it could be: more iterations, no bounds, lost gradients."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from epsigma.attacks.gradient import input_gradient
+from epsigma.vocabulary import ITERATIVE
+
+# Steps of a loss curve that are kept.
+POINTS = 400
+# Budgets that bound nothing, of images of d values.
+LIMITS: dict[str, Callable[[int], float]] = {"linf": lambda d: 1.0, "l2": lambda d: d**0.5}
+# Shorter gradients than this (largest component) are as good as none.
+VANISHING = 1e-12
+
+
+@dataclass(frozen=True)
+class Successes:
+    """How often an attack succeeds.
+
+    Args:
+        rate: of n rows.
+        size: their mean ℓ2 norm; None if there is none, or it has no norm.
+        count: how many.
+        n: how many rows there are.
+    """
+
+    rate: float
+    size: float | None
+    count: int
+    n: int
+
+    def left(self, name: str) -> dict[str, float]:
+        """What is not fooled: `{name}_accuracy`, and `n_{name}`, how many."""
+        return {f"{name}_accuracy": 1 - self.rate, f"n_{name}": self.n - self.count}
+
+
+# Runs an attack with some hyper-parameters changed.
+Trial = Callable[..., Successes]
+
+
+def count_successes(succeeded: Tensor, sizes: Tensor) -> Successes:
+    """Count successes, (M,) bool, and average their sizes, (M,)."""
+    size, count = float(sizes[succeeded].mean()), int(succeeded.sum())
+    rate = float(succeeded.float().mean())
+    return Successes(rate, None if math.isnan(size) else size, count, len(succeeded))
+
+
+def try_longer(
+    run: Trial, parameters: dict[str, Any], spends: str, traced: bool
+) -> tuple[Successes, dict[str, Any]]:
+    """Run an attack as it is, and with twice the iterations or queries.
+
+    Args:
+        run: runs it.
+        parameters: its hyper-parameters.
+        spends: the one that says how much it tries.
+        traced: whether it takes `on_step`.
+
+    Returns:
+        What comes of it as it is; and `effort`, the hyper-parameter; `tried`, its two values;
+        `errors` and `sizes`, the rates of success and their mean norms; of one that is traced
+        `losses`, the mean loss over the rows that it still works on, at `steps`.
+    """
+    trace = Trace()
+    once = run(**({"on_step": trace} if traced else {}))
+    twice = run(**{spends: 2 * parameters[spends]})
+    found = {
+        "effort": spends,
+        "tried": [parameters[spends], 2 * parameters[spends]],
+        "errors": [once.rate, twice.rate],
+        "sizes": [once.size, twice.size],
+    }
+    if traced:
+        found["steps"], found["losses"] = trace.thinned(POINTS)
+    return once, found
+
+
+def unbound(
+    run: Trial, settings: dict[str, Any], features: int, as_it_is: Successes | None
+) -> dict[str, float]:
+    """Run an iterative attack with budgets that bound little or nothing.
+
+    Args:
+        run: runs it.
+        settings: `family`, `norm` and `swept` of the attack.
+        features: values of an image.
+        as_it_is: what comes of it as it is, if that is known: of an attack that no norm bounds.
+
+    Returns:
+        `unbounded_accuracy`, of what no norm bounds as it is, and, in ℓ∞, `half_accuracy`, at
+        ε = 0.5, with the counts `n_unbounded` and `n_half`; nothing of other families, and of an
+        attack that bounds the features' number.
+    """
+    norm, swept = settings["norm"], settings["swept"]
+    if settings["family"] != ITERATIVE or not (norm is None or norm in LIMITS):
+        return {}
+    if norm is None:
+        return (as_it_is or run()).left("unbounded")
+    found = run(**{swept: LIMITS[norm](features)}).left("unbounded")
+    return found | (run(**{swept: 0.5}).left("half") if norm == "linf" else {})
+
+
+def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> float:
+    """Return the share of images at which the gradient of a loss is zero, vanishing or infinite."""
+    gradient, _ = input_gradient(model, images, labels, loss)
+    size = gradient.flatten(1).abs().amax(1)
+    return float((~(size > VANISHING) | size.isinf()).float().mean())
+
+
+class Trace:
+    """Keeps the mean loss of each step, of the rows that an attack still works on."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def __call__(self, losses: Tensor) -> None:
+        """Note a step: `losses` (M,), of the rows still worked on."""
+        self.losses.append(float(losses.mean()))
+
+    def thinned(self, points: int) -> tuple[list[int], list[float]]:
+        """Return steps, from 1, and their losses; so many at most, evenly spread, the last too."""
+        count = len(self.losses)
+        kept = sorted({round(at) for at in np.linspace(0, count - 1, min(points, count))})
+        return [at + 1 for at in kept], [self.losses[at] for at in kept]

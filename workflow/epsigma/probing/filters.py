@@ -1,0 +1,125 @@
+"""How far a filter is from its definition."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from epsigma.filters.build import build_filter
+from epsigma.filters.filter import Filter
+
+# Draws of a random filter.
+DRAWS = 400
+# Standard errors that the mean of its draws may be from a random filter's formula.
+STANDARD_ERRORS = 6.0
+# By what images are multiplied, so that their values are not those of 8 bits.
+DIMMED = 0.97
+
+
+def examine_filter(
+    settings: dict[str, Any],
+    identity_parameters: dict[str, Any],
+    images: Tensor,
+    generator: torch.Generator,
+) -> dict[str, float | None]:
+    """Compare a filter with its definition.
+
+    Args:
+        settings: how to make it.
+        identity_parameters: hyper-parameters with which it changes nothing; empty if there are
+            none.
+        images: (N, C, H, W) of 8 bits, in [0, 1].
+        generator: what it draws from.
+
+    Returns:
+        `changed`, how far it moves a pixel; what `conformance` returns; `response_error`, how far
+        the transform of the impulse response is from its `response` (None if there is none, or
+        the border has a say); `all_pass_error`, how far it moves a pixel with the identity
+        parameters (None without).
+    """
+    module = build_filter(settings, generator)
+    impulse = torch.zeros_like(images[:1])
+    height, width = images.shape[-2:]
+    impulse[..., height // 2, width // 2] = 1
+    found = conformance(module, torch.cat([impulse, images[:20]]))
+    all_pass = None
+    if identity_parameters:
+        parameters = {**settings["parameters"], **identity_parameters}
+        identity = build_filter({**settings, "parameters": parameters}, generator)
+        all_pass = largest_difference(identity(images), images)
+    dimmed = images * DIMMED  # a filter may round to 8 bits
+    return {
+        "changed": largest_difference(module(dimmed), dimmed),
+        **found,
+        "response_error": response_error(module, impulse),
+        "all_pass_error": all_pass,
+    }
+
+
+def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
+    """Compare a filter, or each of a sequence, with its definition.
+
+    Args:
+        module: the filter.
+        probes: (N, C, H, W), an impulse and images; those after the first are given what the one
+            before returns.
+
+    Returns:
+        Of the one that is farthest, `formula_error`, how far the mean over its draws (one, if it
+        does not draw) is from its `formula`, and the `standard_error` of that mean; of one that
+        draws, `deviation` and `measured_deviation` of its draws.
+    """
+    every = []
+    for part in module.parts:
+        draws = torch.stack([part(probes) for _ in range(DRAWS if part.deviation else 1)])
+        every.append(
+            {
+                "formula_error": largest_difference(
+                    draws.double().mean(0), part.formula(probes.double())
+                ),
+                "standard_error": part.deviation / len(draws) ** 0.5,
+                "deviation": part.deviation,
+                "measured_deviation": float(draws.std(0).mean()) if part.deviation else 0.0,
+            }
+        )
+        probes = draws[0]
+    # One that draws is off by its standard errors.
+    farthest = max(
+        every, key=lambda one: one["formula_error"] - STANDARD_ERRORS * one["standard_error"]
+    )
+    drawn = max(every, key=lambda one: one["deviation"])
+    deviations = {name: drawn[name] for name in ("deviation", "measured_deviation")}
+    return {**farthest, **deviations}
+
+
+def response_error(module: Filter, impulse: Tensor) -> float | None:
+    """Compare the transform of an impulse response with the formula's, along the x axis.
+
+    Args:
+        module: the filter.
+        impulse: (1, C, H, W), a one in the middle.
+
+    Returns:
+        The largest difference; None if the filter has no response, if what it does to the range
+        is not linear, or if the impulse response reaches the border, where it is folded back.
+    """
+    width = impulse.shape[-1]
+    frequency = torch.fft.rfftfreq(width, dtype=torch.float64)
+    expected = module.response(frequency)
+    if expected is None or not module.is_linear:
+        return None
+    found = module(impulse)
+    if not module.is_periodic and _reaches_border(found):
+        return None
+    # A kernel that is cut off has a response of either sign.
+    return largest_difference(torch.fft.rfft2(found[0, 0].double())[0].abs(), expected.abs())
+
+
+def _reaches_border(image: Tensor) -> bool:
+    sides = (image[..., 0], image[..., -1], image[..., 0, :], image[..., -1, :])
+    return any(bool((side != 0).any()) for side in sides)
+
+
+def largest_difference(one: Tensor, other: Tensor) -> float:
+    """Return the largest absolute difference between values of two tensors."""
+    return float((one - other).abs().max())

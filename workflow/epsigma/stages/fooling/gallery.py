@@ -1,0 +1,30 @@
+"""Stage gallery_fooling: a fooling image of each class through a filter at every strength."""
+
+from collections.abc import Sequence
+
+import torch
+
+from epsigma.device import CPU
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier
+from epsigma.probing.gallery import write_gallery
+from epsigma.storage.images import read_image_set
+
+
+def gallery_fooling(job: Job, *, checkpoint: str, adversarial: Sequence[str], gallery: str) -> None:
+    """Put the first fooling image of each class, at the largest confidence, through a filter.
+
+    Args:
+        job: its settings are the `model`, the `budgets` (as paths spell them), and what
+            `write_gallery` wants.
+        checkpoint: of the classifier.
+        adversarial: the set of each budget.
+        gallery: safetensors to write, see `write_gallery`.
+    """
+    with job.logged() as log:
+        made, budget = read_image_set(adversarial[-1], CPU), job.settings["budgets"][-1]
+        classes = torch.unique(made.labels)
+        first = (made.labels[None] == classes[:, None]).int().argmax(1)
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
+        write_gallery(job, gallery, model, made.images[first], first, made.labels[first], budget)
+        log.info("images %s at %s", first.tolist(), budget)

@@ -1,0 +1,26 @@
+"""Stage spectrum_fooling: where fooling images have their energy, and what filters pass."""
+
+from collections.abc import Sequence
+
+from epsigma.device import CPU
+from epsigma.job import Job
+from epsigma.probing.spectra import image_curve, response_curves, write_spectra
+from epsigma.storage.images import read_clean, read_image_set
+
+
+def spectrum_fooling(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
+    """Write the amplitude spectra of images and of fooling images, and the filters' responses.
+
+    Args:
+        job: its settings are the `budgets` (as paths spell them) and the `filters`, as
+            `response_curves` takes them.
+        test: clean test images.
+        adversarial: the set of each budget.
+        spectrum: CSV to write, see `write_spectra`: the curves `images`, `fooling` (its level is
+            the budget) and `filter` (with its name; its level is the strength).
+    """
+    with job.logged():
+        curves = [image_curve("images", "", read_clean(test, CPU).images)]
+        for budget, path in zip(job.settings["budgets"], adversarial, strict=True):
+            curves.append(image_curve("fooling", budget, read_image_set(path, CPU).images))
+        write_spectra(spectrum, [*curves, *response_curves(job.settings["filters"])])

@@ -1,0 +1,177 @@
+"""Training with PyTorch Lightning: the module, the trainer and the fit."""
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from epsigma.storage.images import ImageSet
+from epsigma.training.loaders import make_loader, split_validation
+from epsigma.training.objective import Objective
+
+VALIDATION_BATCH = 1000
+# Share of the steps in which the learning rate of a cycle rises.
+RISE = 0.4
+
+
+class Training(pl.LightningModule):
+    """A model in training: Adam on an objective, loss and accuracy of each epoch kept.
+
+    Args:
+        model: what is trained; its method `constrain`, if it has one, is called after each step.
+        objective: what is minimised.
+        about: plain values for the checkpoint's `hyper_parameters`.
+        learning_rate: of Adam; the largest, if it varies.
+        schedule: `constant`, or `cycle`: up in a straight line over the first 40 % of the steps,
+            and down (Smith & Topin 2017, arXiv:1708.07120).
+        log: gets a line an epoch.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        about: dict[str, Any],
+        *,
+        learning_rate: float,
+        schedule: str,
+        log: logging.Logger,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(about)
+        self.model = model
+        self.objective = objective
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.log_file = log
+        self.curve: list[dict[str, float]] = []
+        self._sums = {part: torch.zeros(3, dtype=torch.float64) for part in ("train", "validation")}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, C, H, W) in [0, 1] to what the model returns."""
+        output: Tensor = self.model(images)
+        return output
+
+    def configure_optimizers(self) -> Any:
+        """Use Adam, and a schedule unless the rate is constant."""
+        adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate, fused=True)
+        if self.schedule == "constant":
+            return adam
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            adam,
+            max_lr=self.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=RISE,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+        )
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Return the mean loss of a batch."""
+        progress = self.current_epoch + index / self.trainer.num_training_batches
+        images, labels = batch
+        loss, logits = self.objective(self.model, images, labels, progress=progress)
+        self._count("train", loss, logits, labels)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Count a validation batch."""
+        images, labels = batch
+        self._count("validation", *self.objective.validate(self.model, images, labels), labels)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Put the weights back where the model wants them."""
+        if callable(constrain := getattr(self.model, "constrain", None)):
+            constrain()
+
+    def on_train_epoch_end(self) -> None:
+        """Add a row to the curve; runs after the epoch's validation."""
+        row: dict[str, float] = {"epoch": self.current_epoch + 1}
+        for part, sums in self._sums.items():
+            loss, correct, n = sums.tolist()
+            row |= {f"{part}_loss": loss / n}
+            if not math.isnan(correct):
+                row |= {f"{part}_accuracy": correct / n}
+            sums.zero_()
+        self.curve.append(row)
+        self.log_file.info(
+            "epoch %d of %d: %s",
+            row["epoch"],
+            self.trainer.max_epochs,
+            ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch"),
+        )
+
+    def keep_scores(self, weights: str) -> None:
+        """Add the only row of a model that is not trained, from what validating it has counted."""
+        loss, correct, n = self._sums["validation"].tolist()
+        self.curve.append({"epoch": 0, "train_loss": loss / n, "train_accuracy": correct / n})
+        self.log_file.info(
+            "weights of %s: loss %.4f, accuracy %.4f on the %d training images",
+            *(weights, loss / n, correct / n, n),
+        )
+
+    def _count(self, part: str, loss: Tensor, logits: Tensor | None, labels: Tensor) -> None:
+        n = len(labels)
+        correct = math.nan if logits is None else (logits.argmax(1) == labels).sum().item()
+        self._sums[part] += torch.tensor([loss.item() * n, correct, n], dtype=torch.float64)
+
+
+def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
+    """Make a deterministic trainer that prints nothing and writes no file."""
+    return pl.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=epochs,
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def fit(
+    trainer: pl.Trainer, module: Training, data: ImageSet, training: dict[str, Any], seed: int
+) -> float:
+    """Train on all but a random part of the images, which is held out for validation.
+
+    Args:
+        trainer: of `make_trainer`.
+        module: what is trained.
+        data: the training set.
+        training: `validation`, the fraction that is held out, and `batch_size`.
+        seed: of the part, and of the order of the batches.
+
+    Returns:
+        The time that it took of the processor, in seconds.
+
+    Raises:
+        ValueError: if nothing is left to train or to validate on.
+    """
+    learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
+    order = torch.Generator().manual_seed(seed)
+    started = time.process_time()
+    trainer.fit(
+        module,
+        make_loader(learn, training["batch_size"], order),
+        make_loader(held_out, VALIDATION_BATCH),
+    )
+    return time.process_time() - started
+
+
+@contextmanager
+def silence_lightning() -> Iterator[None]:
+    """Suppress Lightning's advice about loaders and devices."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        yield
