@@ -49,11 +49,12 @@ test-slurm: .venv-slurm/stamp ## run the tests on a real SLURM, installed with a
 		.venv-slurm/bin/python -m pytest -n 2 --dist loadfile $(if $(ONLY),-k "$(ONLY)") tests/slurm; \
 		status=$$?; $(SLURM) stop; exit $$status
 
-lint: .venv/test.stamp ## check style and types only
+lint: .venv/test.stamp ## check style, types and the direction of imports only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
+	PYTHONPATH=workflow $(BIN)/lint-imports pyproject.toml
 	$(BIN)/snakemake --lint
 
 format: .venv/test.stamp ## bring the code into the project's style

@@ -11,7 +11,7 @@ rule gallery:
     log:
         "logs/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.log",
     wildcard_constraints:
-        **only(ATTACKS),
+        attack=ON_IMAGES,
     params:
         recipe=recipes.gallery,
     run:
@@ -31,7 +31,7 @@ rule spectrum:
     log:
         "logs/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.log",
     wildcard_constraints:
-        **only(ATTACKS),
+        attack=ON_IMAGES,
     params:
         recipe=recipes.spectrum,
     run:

@@ -1,17 +1,14 @@
 """A user's own images, in one file of arrays."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
+from epsigma.datasets import formats
+from epsigma.datasets.formats import Array
 from epsigma.datasets.images import Dataset, Images, learnable, split_off
 from epsigma.storage.source import locate
-
-Array = NDArray[np.generic]
 
 SPLIT = ("train_images", "train_labels", "test_images", "test_labels")
 WHOLE = ("images", "labels")
@@ -76,29 +73,18 @@ def file(
 
 def _read(path: Path) -> dict[str, Array]:
     """Read the arrays that have a name that counts."""
+    read = getattr(formats, f"read_{path.suffix[1:]}", None)
+    if read is None:
+        raise ValueError(
+            f"{path} is of no format that is known: convert it to .npz or .safetensors"
+        )
     try:
-        if path.suffix == ".npz":
-            return _read_npz(path)
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="numpy") as tensors:
-                known = [name for name in (*SPLIT, *WHOLE) if name in tensors.keys()]  # noqa: SIM118
-                return {name: tensors.get_tensor(name) for name in known}
-    except (
-        *(OSError, EOFError, ValueError, TypeError, AttributeError, NotImplementedError),
-        *(RuntimeError, zipfile.BadZipFile, zlib.error, SafetensorError),
-    ) as error:
+        found: dict[str, Array] = read(path, (*SPLIT, *WHOLE))
+    except formats.UNREADABLE as error:
         raise ValueError(
             f"{path} cannot be read ({error}): write it again, with arrays of numbers alone"
         ) from error
-    raise ValueError(f"{path} is neither .npz nor .safetensors: convert it to one of them")
-
-
-def _read_npz(path: Path) -> dict[str, Array]:
-    if not zipfile.is_zipfile(path):
-        # What numpy.load takes for a single array, or for a pickle.
-        raise ValueError("it is truncated, or no .npz archive")
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in (*SPLIT, *WHOLE) if name in archive.files}
+    return found
 
 
 def _channels_first(images: Array, at: str) -> Array:

@@ -12,6 +12,9 @@ from pydantic_core import PydanticCustomError
 from epsigma.kinds import Count, DatasetKind, Hyperparameters
 from epsigma.storage.source import is_inner
 
+# The endings of the data set `file`, each with a function in `epsigma.datasets.formats`.
+FORMATS = ("npz", "safetensors")
+
 
 def _check_inner(path: str) -> str:
     if not is_inner(path):
@@ -65,8 +68,8 @@ class _Own(Hyperparameters):
 class File(_Own):
     """Of a file of arrays."""
 
-    path: Annotated[str, Field(pattern=r"\.(npz|safetensors)\Z"), INNER_PATH] = Field(
-        description="a .npz or .safetensors file, relative to data_dir"
+    path: Annotated[str, Field(pattern=rf"\.({'|'.join(FORMATS)})\Z"), INNER_PATH] = Field(
+        description=f"a file, .{' or .'.join(FORMATS)}, relative to data_dir"
     )
 
 
