@@ -186,7 +186,7 @@ def test_all_defences_take_turns_in_every_round(monkeypatch):
 
     monkeypatch.setattr(cost, "TIMED", {1: 1, 3: 1})
     shown = {1: torch.zeros(1, 1, 2, 2), 3: torch.zeros(3, 1, 2, 2)}
-    taken = cost._in_turns([noted("a"), noted("b")], shown)
+    taken = cost._time_in_turns([noted("a"), noted("b")], shown)
     a_round = [("a", 1), ("a", 3), ("b", 1), ("b", 3)]
     assert asked[-len(a_round) * ROUNDS :] == a_round * ROUNDS
     assert all(name in ("a", "b") and n == 1 for name, n in asked[: -len(a_round) * ROUNDS])
@@ -197,12 +197,12 @@ def test_all_defences_take_turns_in_every_round(monkeypatch):
 
 def test_the_spread_is_of_quartiles_in_microseconds():
     taken = {1000: [1e-6, 2e-6, 3e-6, 4e-6, 9e-6]}
-    assert dict(cost._spread(taken, 1000)) == pytest.approx(
+    assert dict(cost._quartiles(taken, 1000)) == pytest.approx(
         {"microseconds_1000": 3, "microseconds_1000_low": 2, "microseconds_1000_high": 4}
     )
 
 
 def test_few_images_are_shown_again():
     few = torch.arange(3.0).view(3, 1, 1, 1)
-    assert cost._so_many(few, 7).flatten().tolist() == [0, 1, 2, 0, 1, 2, 0]
-    assert cost._so_many(few, 1).flatten().tolist() == [0]
+    assert cost._repeat(few, 7).flatten().tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert cost._repeat(few, 1).flatten().tolist() == [0]
