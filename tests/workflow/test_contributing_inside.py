@@ -119,7 +119,7 @@ def test_a_data_format_that_is_added_is_read(workdir: Workdir, is_known: bool) -
             "filters": [{"kind": "gaussian", "sigma": [1]}],
         }
     )
-    done = workdir.snakemake("results/data/a/test.safetensors")
+    done = workdir.snakemake("results/data/mine/test.safetensors")
     assert (done.returncode == 0) == is_known
     if not is_known:
-        assert "datasets[0] (a).path: 'mine.npy' does not match" in done.stdout + done.stderr
+        assert "datasets[0] (mine).path: 'mine.npy' does not match" in done.stdout + done.stderr

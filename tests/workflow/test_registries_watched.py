@@ -131,7 +131,8 @@ def test_an_edited_registry_redoes_what_uses_the_entry(
     finished: Workdir, section: str, old: str, new: str, expected: dict[str, int]
 ) -> None:
     edit(registry(finished, section), old, new)
-    assert Counter(job.rule for job in finished.scheduled()) == expected
+    planned = Counter(job.rule for job in finished.scheduled() if job.rule != "configuration")
+    assert planned == expected
 
 
 @pytest.mark.parametrize(
