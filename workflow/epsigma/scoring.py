@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epsigma.attacks.losses import margin
-from epsigma.cell import Level
+from epsigma.cell import Cell
 from epsigma.defence import add_detectors
 from epsigma.detectors.rejection import ClassifierWithDetectors, fold_rejection
 from epsigma.device import CPU
@@ -54,14 +54,12 @@ def score_defended(
     """Score images as the settings of a job say.
 
     Args:
-        job: its settings are the `filter`, and the `detectors` that score the images before it, if
-            there are some.
+        job: its settings are the `filter`, and the `detectors` that score the images before it.
         classifier: on the CPU; `Memoized` if there are detectors.
         images: (N, C, H, W) float32.
         labels: (N,) int64.
         device: where the filter works; None if the images have passed it.
-        perturbed: (N,) bool, which images were attacked. A rejection is `correct` for these, and
-            wrong for the others.
+        perturbed: (N,) bool, which images were attacked: a rejection is `correct` for these only.
 
     Returns:
         The columns of `score`, with detectors those of `judge`.
@@ -85,12 +83,7 @@ def score_defended(
 
 
 def score(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Columns:
-    """Score each image by a model.
-
-    Args:
-        model: from images to logits.
-        images: (N, C, H, W) float32.
-        labels: (N,) int64.
+    """Score each image, (N, C, H, W) float32 with labels (N,) int64, by a model.
 
     Returns:
         (N,) arrays: `index` int32, `label` and `prediction` int16, `probability` float32 (softmax
@@ -107,13 +100,7 @@ def score(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> 
 def judge(
     model: ClassifierWithDetectors, names: Sequence[str], images: Tensor, labels: Tensor
 ) -> Columns:
-    """Score each image by a classifier with detectors.
-
-    Args:
-        model: the classifier behind its filter, and the detectors.
-        names: of the detectors.
-        images: (N, C, H, W) float32, before the filter.
-        labels: (N,) int64.
+    """Score each image, as it is before the filter, by a classifier with detectors of these names.
 
     Returns:
         The columns of `score`, for the classifier behind its filter; `margin` with a rejection
@@ -158,10 +145,8 @@ def _score_logits(logits: Tensor, labels: Tensor) -> Columns:
 def add_rows(columns: Columns, images: ImageSet) -> None:
     """Add which example each row is of, if the set says so, and whether its target was reached.
 
-    Args:
-        columns: of `score_defended`; gets another `index` and, if all rows have a target, `target`
-            int16 and `reached` bool: accepted, and taken for the target.
-        images: the set that was scored.
+    The columns of `score_defended` get another `index` and, if all rows have a target, `target`
+    int16 and `reached` bool: accepted, and taken for the target.
     """
     if images.rows is None:
         return
@@ -174,10 +159,9 @@ def add_rows(columns: Columns, images: ImageSet) -> None:
 
 
 def by_example(columns: Columns, name: str = "correct") -> NDArray[np.bool_]:
-    """Reduce rows to examples: what holds of all rows of an example, in the examples' order.
+    """Reduce rows to examples, in their order: what holds of all rows that an example has.
 
-    An attack that aims at several classes has several rows an example, and has fooled the model if
-    one of them does: the worst case is per example.
+    An attack that aims at several classes has several, and fools the model if one of them does.
     """
     index, first = np.unique(columns["index"], return_index=True)
     values: NDArray[np.bool_] = columns[name]
@@ -230,16 +214,4 @@ def _none_if_nan(value: float) -> float | None:
 
 def identify(cell: dict[str, str]) -> dict[str, Any]:
     """Return the identity of a cell, as its row in the tables has it, from its wildcards."""
-    budget, strength = Level.parse(cell["budget"]), Level.parse(cell["strength"])
-    return {
-        "dataset": cell["dataset"],
-        "model": cell["model"],
-        "seed": int(cell["seed"]),
-        "threat": cell["threat"],
-        "attack": cell["attack"],
-        "budget_name": budget.name,
-        "budget": budget.value,
-        "filter": cell["filter"],
-        "strength_name": strength.name,
-        "strength": strength.value,
-    }
+    return Cell.from_wildcards(cell).columns

@@ -1,8 +1,4 @@
-"""The registry of checks.
-
-A check takes the `Evidence` and yields a `Verdict` for each thing that it looked at. A new one is a
-function, here or in a file of its own, and an entry in `CHECKS`.
-"""
+"""The registry of checks: each takes the `Evidence` and yields a `Verdict` of all it looked at."""
 
 from collections.abc import Callable, Iterator
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from epsigma.checks.evidence import SIGNIFICANCE, Evidence, curves
-from epsigma.checks.verdict import FAIL, WARN, Verdict, judged
+from epsigma.checks.verdict import FAIL, WARN, Verdict, at_most, judged
 from epsigma.tables.intervals import wilson
 from epsigma.vocabulary import (
     BLIND,
@@ -41,24 +41,12 @@ def in_ball(evidence: Evidence) -> Iterator[Verdict]:
     for subject, curve in curves(evidence.tables["cells"]):
         bound = evidence.attacks[subject["attack"]]["norm"]
         if bound is not None:
-            over = (curve[BOUNDED[bound]] - curve["budget"] * (1 + RELATIVE)).max()
-            yield Verdict(
-                "in_ball",
-                subject,
-                judged(over <= ROUNDING),
-                float(over),
-                ROUNDING,
-                f"The longest perturbation is {max(over, 0):.2g} over its budget ({bound}).",
-            )
+            over = float((curve[BOUNDED[bound]] - curve["budget"] * (1 + RELATIVE)).max())
+            sentence = f"The longest perturbation is {max(over, 0):.2g} over its budget ({bound})."
+            yield at_most("in_ball", subject, over, ROUNDING, sentence)
         outside = float(curve["outside_max"].max())
-        yield Verdict(
-            "in_range",
-            subject,
-            judged(outside <= ROUNDING),
-            outside,
-            ROUNDING,
-            f"Attacked pixels leave [0, 1] by at most {outside:.2g}.",
-        )
+        sentence = f"Attacked pixels leave [0, 1] by at most {outside:.2g}."
+        yield at_most("in_range", subject, outside, ROUNDING, sentence)
 
 
 def clean_at_zero(evidence: Evidence) -> Iterator[Verdict]:
@@ -67,15 +55,11 @@ def clean_at_zero(evidence: Evidence) -> Iterator[Verdict]:
         if evidence.filters.get(subject["filter"], {}).get("random"):
             continue
         most = float(curve["largest_change"].max())
-        yield Verdict(
-            "clean_at_zero",
-            subject,
-            judged(most <= 1e-4),
-            most,
-            1e-4,
-            f"At a budget of 0 logit margins differ from those of the clean images, through the "
-            f"same filter, by at most {most:.2g}.",
+        sentence = (
+            "At a budget of 0 logit margins differ from those of the clean images, through the "
+            f"same filter, by at most {most:.2g}."
         )
+        yield at_most("clean_at_zero", subject, most, 1e-4, sentence)
 
 
 def monotone(evidence: Evidence) -> Iterator[Verdict]:
@@ -90,13 +74,9 @@ def monotone(evidence: Evidence) -> Iterator[Verdict]:
             and about["norm"] is not None
             and is_white_box(subject["threat"], subject["filter"])
         )
-        yield _not_below(
-            "monotone",
-            subject,
-            curve,
-            FAIL if is_stronger else WARN,
-            "a budget fools {share} more or fewer than the next smaller one",
-        )
+        otherwise = FAIL if is_stronger else WARN
+        what = "a budget fools {share} more or fewer than the next smaller one"
+        yield _not_below("monotone", subject, curve, otherwise, what)
 
 
 def iterative(evidence: Evidence) -> Iterator[Verdict]:
@@ -109,18 +89,16 @@ def white_box(evidence: Evidence) -> Iterator[Verdict]:
     """Knowing the model is worth more than knowing another, and that more than noise."""
     for against in (TRANSFER, NOISE):
         for subject, curve in evidence.compared_with(against):
-            yield _not_below(
-                f"above_{against}", subject, curve, FAIL, f"against {against}: {{share}}"
-            )
+            what = f"against {against}: {{share}}"
+            yield _not_below(f"above_{against}", subject, curve, FAIL, what)
 
 
 def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
-    Some may: a gradient-free attack, which stops at the first success, that a random filter can
-    undo; and a single step, along a gradient that holds nearby only, since it is a surrogate's
-    (BPDA), or that of an autoencoder that was learnt, or against detectors, too, between which and
-    the class it has to choose.
+    Some may: a gradient-free attack, whose first success a random filter can undo; and a single
+    step along a gradient that holds nearby only: a surrogate's (BPDA), that of a learnt
+    autoencoder, or one that detectors have a part in.
     """
     for subject, curve in evidence.compared_with(BLIND):
         family = evidence.attacks[subject["attack"]]["family"]
@@ -144,26 +122,21 @@ def unbounded(evidence: Evidence) -> Iterator[Verdict]:
         n = found["n"]
         if found.get("n_unbounded") is not None:
             left, (low, _) = found["unbounded_accuracy"], wilson(found["n_unbounded"], n)
-            yield Verdict(
-                "unbounded",
-                found["cell"],
-                judged(low <= LEFT, WARN if has_detectors else FAIL),
-                left,
-                LEFT,
+            verdict = judged(low <= LEFT, WARN if has_detectors else FAIL)
+            sentence = (
                 f"Without a bound on the perturbation the attack leaves {left:.1%} of {n} right: "
-                "more than a few mean that it stops too early, or that its gradient is masked.",
+                "more than a few mean that it stops too early, or that its gradient is masked."
             )
+            yield Verdict("unbounded", found["cell"], verdict, left, LEFT, sentence)
         if found.get("n_half") is not None and not has_detectors:
             left, (low, _) = found["half_accuracy"], wilson(found["n_half"], n)
-            yield Verdict(
-                "half_range",
-                found["cell"],
-                judged(low <= found["chance"]),
-                left,
-                found["chance"],
+            chance = found["chance"]
+            sentence = (
                 f"At ε = 0.5, where every image can become grey, {left:.1%} are still right; "
-                f"chance is {found['chance']:.0%}.",
+                f"chance is {chance:.0%}."
             )
+            verdict = judged(low <= chance)
+            yield Verdict("half_range", found["cell"], verdict, left, chance, sentence)
 
 
 def accepted(evidence: Evidence) -> Iterator[Verdict]:
@@ -177,44 +150,34 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
         if not is_made or not is_white_box(subject["threat"], subject["filter"]):
             continue
         least = float(curve["attack_success"].min())
-        yield Verdict(
-            "accepted",
-            subject,
-            judged(least >= 1, WARN),
-            least,
-            1,
+        sentence = (
             f"Of the fooling images {least:.1%} are accepted by what they were made on, with the "
-            "confidence asked for.",
+            "confidence asked for."
         )
+        yield Verdict("accepted", subject, judged(least >= 1, WARN), least, 1, sentence)
 
 
 def converged(evidence: Evidence) -> Iterator[Verdict]:
     """Trying twice as long changes little."""
     for found in evidence.attack_probes:
+        cell = found["cell"]
         if found.get("errors") is not None:
             once, twice = found["errors"]
-            yield Verdict(
-                "converged",
-                found["cell"],
-                # A point of 100 examples is a point, whatever 0.97 - 0.96 is in binary.
-                judged(round(abs(twice - once), 9) <= CONVERGED, WARN),
-                twice - once,
-                CONVERGED,
+            # A point of 100 examples is a point, whatever 0.97 - 0.96 is in binary.
+            verdict = judged(round(abs(twice - once), 9) <= CONVERGED, WARN)
+            sentence = (
                 f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the success "
-                f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}.",
+                f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}."
             )
-        shortens = evidence.attacks[found["cell"]["attack"]].get("minimises") == "l2"
+            yield Verdict("converged", cell, verdict, twice - once, CONVERGED, sentence)
+        shortens = evidence.attacks[cell["attack"]].get("minimises") == "l2"
         if shortens and all(found["sizes"]):
             once, twice = found["sizes"]
-            yield Verdict(
-                "converged_size",
-                found["cell"],
-                judged(1 - twice / once <= SHORTER, WARN),
-                1 - twice / once,
-                SHORTER,
+            sentence = (
                 f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the mean l2 "
-                f"norm is {once:.4g}, with {found['tried'][1]} it is {twice:.4g}.",
+                f"norm is {once:.4g}, with {found['tried'][1]} it is {twice:.4g}."
             )
+            yield at_most("converged_size", cell, 1 - twice / once, SHORTER, sentence, WARN)
 
 
 def levelled(evidence: Evidence) -> Iterator[Verdict]:
@@ -230,15 +193,11 @@ def levelled(evidence: Evidence) -> Iterator[Verdict]:
         rise = max(losses) - losses[0]
         late = losses[-1] - losses[-1 - max(1, len(losses) // 10)] if len(losses) > 1 else rise
         share = late / rise if rise > 0 else 0.0
-        yield Verdict(
-            "levelled",
-            found["cell"],
-            judged(share <= LEVEL, WARN),
-            share,
-            LEVEL,
+        sentence = (
             f"Of the rise of the loss at {found['budget']}, {share:.1%} is in the last tenth of "
-            "the steps.",
+            "the steps."
         )
+        yield at_most("levelled", found["cell"], share, LEVEL, sentence, WARN)
 
 
 def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
@@ -248,15 +207,11 @@ def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
         shares = group["gradient_free_only"].astype(float) / group["n"]
         worst = float(shares.max())
         budget = float(group["budget"].iloc[int(shares.to_numpy().argmax())])
-        yield Verdict(
-            "gradient_free",
-            subject,
-            judged(worst <= MISSED, WARN),
-            worst,
-            MISSED,
+        sentence = (
             f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to a gradient-free "
-            "attack and to none that follows gradients: those are not as strong as they could be.",
+            "attack and to none that follows gradients: those are not as strong as they could be."
         )
+        yield at_most("gradient_free", subject, worst, MISSED, sentence, WARN)
 
 
 def _not_below(
@@ -266,15 +221,9 @@ def _not_below(
     level = SIGNIFICANCE / len(curve)
     below = (curve["difference"] < 0) & (curve["p_value"] < level)
     worst = curve.iloc[int(curve["difference"].to_numpy().argmin())]
-    share = (
-        f"{worst['difference'] * 100:+.2f} points (at {worst['budget_name']} = {worst['budget']:g})"
+    figure, at = float(worst["difference"]), f"{worst['budget_name']} = {worst['budget']:g}"
+    sentence = (
+        f"Error rate, paired, {what.format(share=f'{figure * 100:+.2f} points (at {at})')}; "
+        f"{int(below.sum())} of {len(curve)} comparisons are below 0 beyond chance."
     )
-    return Verdict(
-        check,
-        subject,
-        judged(not below.any(), otherwise),
-        float(worst["difference"]),
-        0,
-        f"Error rate, paired, {what.format(share=share)}; "
-        f"{int(below.sum())} of {len(curve)} comparisons are below 0 beyond chance.",
-    )
+    return Verdict(check, subject, judged(not below.any(), otherwise), figure, 0, sentence)

@@ -20,15 +20,13 @@ def scored_apart(evidence: Evidence) -> Iterator[Verdict]:
             for table in (evidence.tables["detection"], evidence.tables["detectors"])
         )
         missing = [one for one in detectors if not len(drawn) or one not in set(drawn["detector"])]
-        yield Verdict(
-            "scored_apart",
-            {"filter": name},
-            judged(bool(len(counted)) and not missing),
-            len(detectors) - len(missing),
-            len(detectors),
+        count, n_drawn = len(detectors), len(detectors) - len(missing)
+        sentence = (
             f"In {len(counted)} cells detected and corrected are counted apart, and "
-            f"{len(detectors) - len(missing)} of {len(detectors)} detectors have an ROC.",
+            f"{n_drawn} of {count} detectors have an ROC."
         )
+        verdict = judged(bool(len(counted)) and not missing)
+        yield Verdict("scored_apart", {"filter": name}, verdict, n_drawn, count, sentence)
 
 
 def false_positives(evidence: Evidence) -> Iterator[Verdict]:
@@ -40,12 +38,10 @@ def false_positives(evidence: Evidence) -> Iterator[Verdict]:
     for keys, rows in table.groupby(names, sort=False):
         *where, detector = keys
         first, asked = rows.iloc[0], evidence.rates[str(detector)]
-        yield Verdict(
-            "false_positives",
-            dict(zip(names, where, strict=False)),
-            judged(first["false_positive_low"] <= LOUD * asked, WARN),
-            float(first["false_positive"]),
-            LOUD * asked,
-            f"{detector} rejects {first['false_positive']:.2%} of {first['n_clean']} clean test "
-            f"images; its threshold was set for {asked:.2%}.",
+        subject, rate = dict(zip(names, where, strict=False)), float(first["false_positive"])
+        verdict = judged(first["false_positive_low"] <= LOUD * asked, WARN)
+        sentence = (
+            f"{detector} rejects {rate:.2%} of {first['n_clean']} clean test images; its threshold "
+            f"was set for {asked:.2%}."
         )
+        yield Verdict("false_positives", subject, verdict, rate, LOUD * asked, sentence)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from epsigma.checks.evidence import Evidence
-from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, judged
+from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, at_most, judged
 from epsigma.vocabulary import AWARE, NO_FILTER
 
 EXACT = 1e-5
@@ -19,26 +19,18 @@ def formula(evidence: Evidence) -> Iterator[Verdict]:
     """An impulse and images come out of a filter as its definition says."""
     for found in evidence.filter_probes:
         worst, allowed = found["formula_error"], EXACT + STANDARD_ERRORS * found["standard_error"]
-        yield Verdict(
-            "formula",
-            found["cell"],
-            judged(worst <= allowed),
-            worst,
-            allowed,
-            f"An impulse and test images differ from the filter's definition by at most "
-            f"{worst:.2g}.",
+        sentence = (
+            "An impulse and test images differ from the filter's definition by at most "
+            f"{worst:.2g}."
         )
+        yield at_most("formula", found["cell"], worst, allowed, sentence)
         if found["deviation"]:
             off = abs(found["measured_deviation"] / found["deviation"] - 1)
-            yield Verdict(
-                "deviation",
-                found["cell"],
-                judged(off <= DEVIATION),
-                off,
-                DEVIATION,
+            sentence = (
                 f"The draws have a standard deviation of {found['measured_deviation']:.4g}, by "
-                f"definition it is {found['deviation']:.4g}.",
+                f"definition it is {found['deviation']:.4g}."
             )
+            yield at_most("deviation", found["cell"], off, DEVIATION, sentence)
 
 
 def response(evidence: Evidence) -> Iterator[Verdict]:
@@ -46,15 +38,11 @@ def response(evidence: Evidence) -> Iterator[Verdict]:
     for found in evidence.filter_probes:
         worst = found["response_error"]
         if worst is not None:
-            yield Verdict(
-                "response",
-                found["cell"],
-                judged(worst <= RESPONSE),
-                worst,
-                RESPONSE,
-                f"Along an axis, the transform of the impulse response differs from the formula's "
-                f"by at most {worst:.2g}.",
+            sentence = (
+                "Along an axis, the transform of the impulse response differs from the formula's "
+                f"by at most {worst:.2g}."
             )
+            yield at_most("response", found["cell"], worst, RESPONSE, sentence)
 
 
 def _is_identity(evidence: Evidence, name: str) -> bool:
@@ -70,24 +58,14 @@ def changes(evidence: Evidence) -> Iterator[Verdict]:
             holds, threshold, what = changed == 0, 0.0, "must not change any"
         else:
             holds, threshold, what = changed > EXACT, EXACT, "a filter must"
-        yield Verdict(
-            "changes_pixels",
-            found["cell"],
-            judged(holds),
-            changed,
-            threshold,
-            f"Test images change by up to {changed:.2g} of the pixel range; {what}.",
-        )
-        if found["all_pass_error"] is not None:
-            yield Verdict(
-                "all_pass",
-                found["cell"],
-                judged(found["all_pass_error"] <= EXACT),
-                found["all_pass_error"],
-                EXACT,
-                f"Set to pass everything, the filter changes test images by up to "
-                f"{found['all_pass_error']:.2g}.",
+        sentence = f"Test images change by up to {changed:.2g} of the pixel range; {what}."
+        yield Verdict("changes_pixels", found["cell"], judged(holds), changed, threshold, sentence)
+        error = found["all_pass_error"]
+        if error is not None:
+            sentence = (
+                f"Set to pass everything, the filter changes test images by up to {error:.2g}."
             )
+            yield at_most("all_pass", found["cell"], error, EXACT, sentence)
 
 
 def applied(evidence: Evidence) -> Iterator[Verdict]:
@@ -96,16 +74,10 @@ def applied(evidence: Evidence) -> Iterator[Verdict]:
         if _is_identity(evidence, subject["filter"]):
             continue
         most = float(curve["largest_change"].max())
-        yield Verdict(
-            "filter_applied",
-            subject,
-            judged(most > 0),
-            most,
-            0,
-            f"The filter moves the logit margin of an example by up to {most:.3g}."
-            if most > 0
-            else "Every logit margin is the one without the filter: it was not applied.",
-        )
+        sentence = f"The filter moves the logit margin of an example by up to {most:.3g}."
+        if not most > 0:
+            sentence = "Every logit margin is the one without the filter: it was not applied."
+        yield Verdict("filter_applied", subject, judged(most > 0), most, 0, sentence)
 
 
 def attacked(evidence: Evidence) -> Iterator[Verdict]:

@@ -20,13 +20,9 @@ SUBJECT = tuple(field.name for field in fields(Cell) if field.name != "budget")
 class Verdict:
     """A row of `checks.csv`.
 
-    Args:
-        check: its name.
-        subject: by the names in `SUBJECT`; `strength` as paths spell it.
-        verdict: one of `VERDICTS`.
-        figure: what was measured.
-        threshold: what it is held against.
-        sentence: what that means, for a reader.
+    The `subject` is by the names in `SUBJECT`, `strength` as paths spell it; the `verdict` is one
+    of `VERDICTS`; the `figure` is held against the `threshold`, and the `sentence` says what that
+    means.
     """
 
     check: str
@@ -54,6 +50,19 @@ def judged(holds: bool, otherwise: str = FAIL) -> str:
     return PASS if holds else otherwise
 
 
+def at_most(
+    check: str,
+    subject: Mapping[str, Any],
+    figure: float,
+    threshold: float,
+    sentence: str,
+    otherwise: str = FAIL,
+) -> Verdict:
+    """Judge that a figure is at most its threshold."""
+    verdict = judged(figure <= threshold, otherwise)
+    return Verdict(check, subject, verdict, figure, threshold, sentence)
+
+
 def tabulate_verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
     """Put verdicts into a table, failures first, then warnings."""
     ordered = sorted(found, key=lambda verdict: -VERDICTS.index(verdict.verdict))
@@ -66,26 +75,16 @@ def concerns(
     """Find the rows of a table of cells that a failed check casts doubt on.
 
     Args:
-        table: rows with the columns of `cells.csv` that say which cell they are (or some of them).
-            Without `attack` they are worst cases over the attacks of a `norm`, and an aware one is
-            over blind attacks, too.
+        table: rows with some of the columns that say which cell they are of. Without `attack` they
+            are worst cases over attacks of a `norm`, an aware one over blind attacks, too.
         checks: `checks.csv`.
         norms: of the attacks, by name; only needed for worst cases.
-
-    Returns:
-        A boolean for each row of the table, by its index.
     """
     doubt = pd.Series(False, table.index)
     are_worst_cases = "attack" not in table
     names = [name for name in SUBJECT if name in table and name != "strength"]
-    strengths = pd.Series(
-        [
-            spell_strength(*pair)
-            for pair in zip(table["strength_name"], table["strength"], strict=True)
-        ],
-        table.index,
-        dtype=object,
-    )
+    levels = zip(table["strength_name"], table["strength"], strict=True)
+    strengths = pd.Series([spell_strength(*level) for level in levels], table.index, dtype=object)
     for _, row in checks[checks["verdict"] == FAIL].iterrows():
         concerned = pd.Series(True, table.index)
         for name in names:

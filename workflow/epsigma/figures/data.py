@@ -18,8 +18,8 @@ class FigureData:
 
     Args:
         cell: what the figure is of: `dataset`, and where they apply `model`, `attack`, `filter`.
-        settings: the `norms` of the attacks, by name; of a figure of an attack its `family`; of one
-            that shows a single seed the `seed`.
+        settings: the `norms` of the attacks, by name; the `family` of the figure's attack; the
+            `seed` of one that shows a single one.
         files: the paths of what there is to read, by name.
         tables: those that have been read, by name.
     """

@@ -1,6 +1,7 @@
 """What each defence keeps, against what it costs."""
 
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,11 @@ from epsigma.figures.data import FigureData
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Columns of `defences.csv`, and what the attacker of each knows.
-ATTACKERS = {
-    BLIND: "blind: knows the undefended model",
-    AWARE: "aware: knows the defence",
-}
+ATTACKERS = {BLIND: "blind: knows the undefended model", AWARE: "aware: knows the defence"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d", "8")
 COST = "microseconds_1000"
+# The colour of a model, the marker of a filter.
+Looks = dict[str, Any]
 # Of each power of ten.
 TICKS = (1, 1.5, 2, 3, 5, 7)
 
@@ -91,28 +91,16 @@ def _choose_rows(defences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_points(
-    axes: Axes,
-    defences: pd.DataFrame,
-    attacker: str,
-    colours: dict[str, object],
-    markers: dict[str, str],
+    axes: Axes, defences: pd.DataFrame, attacker: str, colours: Looks, markers: Looks
 ) -> None:
     """Draw a point a defence, over a logarithmic cost."""
     for _, row in defences.iterrows():
         rate = row[attacker]
         below, above = rate - row[f"{attacker}_low"], row[f"{attacker}_high"] - rate
-        axes.errorbar(
-            row[COST],
-            rate,
-            # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
-            yerr=np.clip([[below], [above]], 0, None),
-            color=colours[row["model"]],
-            marker=markers[row["filter"]],
-            markersize=6,
-            alpha=0.85,
-            elinewidth=0.8,
-            capsize=1.5,
-        )
+        look = {"color": colours[row["model"]], "marker": markers[row["filter"]], "markersize": 6}
+        # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
+        bars = np.clip([[below], [above]], 0, None)
+        axes.errorbar(row[COST], rate, yerr=bars, **look, alpha=0.85, elinewidth=0.8, capsize=1.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
     axes.xaxis.set_minor_locator(NullLocator())

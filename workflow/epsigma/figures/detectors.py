@@ -18,9 +18,7 @@ def operating_characteristics(data: FigureData) -> Figure:
 
     At the largest budget of the attack at which there are images that fool the bare classifier; a
     colour a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
-    set are dots. The false positive rate is logarithmic.
-
-    A filter that an attack did not meet has no panel there.
+    set are dots. A filter that an attack did not meet has no panel there.
     """
     curves, detectors = (
         table[table["seed"] == data.settings["seed"]]
@@ -75,13 +73,9 @@ def _draw_curves(
 ) -> None:
     """Draw the curve of each threat and detector, and a dot at its threshold."""
     for (threat, detector), line in curves.groupby(["threat", "detector"], sort=False):
-        axes.plot(
-            line["false_positive_rate"],
-            line["true_positive_rate"],
-            color=colours[str(detector)],
-            linestyle=DASHES[str(threat)],
-            drawstyle="steps-post",
-        )
+        points = (line["false_positive_rate"], line["true_positive_rate"])
+        look = {"color": colours[str(detector)], "linestyle": DASHES[str(threat)]}
+        axes.plot(*points, **look, drawstyle="steps-post")
         dot = thresholds[
             (thresholds["threat"] == threat)
             & (thresholds["detector"] == detector)
@@ -96,11 +90,7 @@ def _draw_curves(
 def _label_figure(figure: Figure, colours: dict[str, Any]) -> None:
     figure.supylabel("attacked images rejected", fontsize="medium")
     figure.supxlabel("clean images rejected", fontsize="medium")
-    style.legend_of(
-        figure,
-        [{"color": colour, "label": name} for name, colour in colours.items()]
-        + [
-            {"color": "black", "linestyle": dashes, "label": f"{threat} attacker"}
-            for threat, dashes in DASHES.items()
-        ],
-    )
+    looks = [{"color": colour, "label": name} for name, colour in colours.items()]
+    for threat, dashes in DASHES.items():
+        looks.append({"color": "black", "linestyle": dashes, "label": f"{threat} attacker"})
+    style.legend_of(figure, looks)

@@ -53,8 +53,7 @@ def draw_gallery(
         images: (2, K, C, H, W), of one channel or three.
         predictions: (2, K), the predicted classes.
         probabilities: (2, K), their softmax probabilities, in [0, 1].
-        rejected: (2, K), whether detectors reject the image: wrong of a clean one, right of an
-            attacked one.
+        rejected: (2, K), whether detectors reject the image: right of an attacked one only.
         label: the true class.
         index: of the image in the test set.
         budget: of the attack, as paths spell it.
@@ -113,15 +112,8 @@ def draw_fooling(
 ) -> Figure:
     """Draw a fooling image of each class (rows) through a filter at each strength (columns).
 
-    Args:
-        images: (R, K, C, H, W), of one channel or three.
-        predictions: (R, K), the predicted classes.
-        probabilities: (R, K), their softmax probabilities, in [0, 1].
-        rejected: (R, K), whether detectors reject the image.
-        targets: (R,), the classes that the images were made for.
-        budget: the confidence asked for, as paths spell it.
-        strengths: of the K filters, as paths spell them.
-        title: over all.
+    As `draw_gallery`, of R images, made for the classes `targets` (R,); the budget is the
+    confidence asked for.
     """
     low, high = _grey_scale(images)
     rows, columns = images.shape[:2]

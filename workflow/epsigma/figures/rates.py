@@ -11,16 +11,11 @@ from epsigma.figures import style
 
 
 def condense_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
-    """Condense seeds: the mean rate of each level, and what to draw as its band.
-
-    Args:
-        cells: rows that differ in seed and `level` only, and `in_doubt`.
-        rate: `accuracy`, `attack_success` or `fallen`.
-        level: `budget` or `strength`.
+    """Condense rows that differ in seed and `level` only: the mean rate of each, and its band.
 
     Returns:
-        `rate`, `low`, `high`, `in_doubt` by level, in its order. The band is the Wilson interval
-        of a single seed, or the range over several.
+        `rate`, `low`, `high`, `in_doubt` by level (`budget` or `strength`), in its order. The band
+        is the Wilson interval of a single seed, or the range over several.
     """
     groups = cells.groupby(level, sort=True)
     several = cells["seed"].nunique() > 1
@@ -45,36 +40,21 @@ def split_by_strength(cells: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]
 
 
 def draw_line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
-    """Draw a line with its intervals, and mark what is in doubt.
+    """Draw a line of `condense_seeds` with its intervals, and mark what is in doubt.
 
     The intervals of a line over several seeds are a band; of a single point they are a bar.
-
-    Args:
-        axes: where to.
-        rates: what `condense_seeds` returns.
-        look: keywords of `Axes.plot`.
+    `look` are keywords of `Axes.plot`.
     """
     x = np.asarray(rates.index, dtype=float)
-    axes.plot(x, rates["rate"], **look)
+    rate, low, high = (rates[name] for name in ("rate", "low", "high"))
+    axes.plot(x, rate, **look)
     if rates.attrs.get("several") and len(x) > 1:
-        axes.fill_between(
-            x,
-            rates["low"],
-            rates["high"],
-            step="post" if look.get("drawstyle") == "steps-post" else None,
-            color=look["color"],
-            alpha=0.2,
-            linewidth=0,
-        )
+        has_steps = look.get("drawstyle") == "steps-post"
+        band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
+        axes.fill_between(x, low, high, step="post" if has_steps else None, **band)
     else:
-        axes.errorbar(
-            x,
-            rates["rate"],
-            # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
-            yerr=np.clip([rates["rate"] - rates["low"], rates["high"] - rates["rate"]], 0, None),
-            fmt="none",
-            ecolor=look["color"],
-            elinewidth=0.8,
-            capsize=1.5,
-        )
-    style.mark_doubt(axes, x[rates["in_doubt"]], rates["rate"][rates["in_doubt"]])
+        # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
+        bars = np.clip([rate - low, high - rate], 0, None)
+        bar = {"fmt": "none", "ecolor": look["color"], "elinewidth": 0.8, "capsize": 1.5}
+        axes.errorbar(x, rate, yerr=bars, **bar)
+    style.mark_doubt(axes, x[rates["in_doubt"]], rate[rates["in_doubt"]])

@@ -33,13 +33,8 @@ def accuracy_by_strength(data: FigureData) -> Figure:
         draw_line(axes, rates, label=label, **look)
         none = unfiltered.loc[[budget]].set_axis([apart])
         draw_line(axes, none, color=look["color"], marker=look["marker"])
-        axes.plot(
-            [apart, rates.index[0]],
-            [none["rate"].iloc[0], rates["rate"].iloc[0]],
-            color=look["color"],
-            linewidth=0.5,
-            linestyle=":",
-        )
+        ends = [apart, rates.index[0]], [none["rate"].iloc[0], rates["rate"].iloc[0]]
+        axes.plot(*ends, color=look["color"], linewidth=0.5, linestyle=":")
     style.label_strength(axes, filtered)
     style.label_apart(axes, strengths)
     style.percent(axes, style.accuracy_label(data.is_fooling))

@@ -63,8 +63,7 @@ def theme() -> Iterator[None]:
 def sequence(n: int) -> list[dict[str, Any]]:
     """Style n ordered lines: from light to dark in cividis, with markers and dashes of their own.
 
-    Order shows in lightness, so it survives grey print and colour-blindness; neighbours differ in
-    marker and dash. A line that is solid has no `dashes`.
+    Order survives grey print and colour-blindness. A line that is solid has no `dashes`.
     """
     colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n != 1 else [1.0])
     return [
@@ -79,12 +78,7 @@ def axis_label(name: str | None, norm: str | None = None) -> str:
 
 
 def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
-    """Say on the x axis what the strength of a filter is.
-
-    Args:
-        axes: whose x axis is a strength.
-        cells: rows with `strength_name` and `strength`, of one filter.
-    """
+    """Say on the x axis what the strength of a filter is, whose rows `cells` are."""
     name = cells["strength_name"].iloc[0]
     axes.set_xlabel(axis_label(name))
     only = cells["strength"].unique()
@@ -97,11 +91,7 @@ def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def budget_label(cells: pd.DataFrame) -> str:
-    """Say what the budget of an attack is, for an axis.
-
-    Args:
-        cells: rows with `budget_name` and `norm`, of one attack.
-    """
+    """Say what the budget of an attack is, whose rows `cells` are, for an axis."""
     first = cells.iloc[0]
     return axis_label(first["budget_name"], first["norm"])
 
@@ -117,11 +107,9 @@ def apart_from(strengths: list[float]) -> float:
 
 
 def label_apart(axes: Axes, strengths: list[float]) -> None:
-    """Name the place of `apart_from` on the axis, and divide it off.
+    """Name the place of `apart_from` ascending strengths on the axis, and divide it off.
 
-    Args:
-        axes: with everything else drawn.
-        strengths: in ascending order.
+    Everything else is drawn already.
     """
     # A panel may have nothing to show at any strength.
     axes.update_datalim([(strength, 0) for strength in strengths], updatey=False)
@@ -174,16 +162,13 @@ def percent(axes: Axes, label: str) -> None:
 
 
 def legend_right(axes: Axes, *entries: Any, title: str | None = None) -> None:
-    """Put the legend beside the axes, where it hides nothing.
-
-    Args:
-        axes: whose legend.
-        entries: handles and labels; those of the axes if left out.
-        title: of the legend.
-    """
-    axes.legend(
-        *entries, loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0, title=title
-    )
+    """Put the legend (of handles and labels; those of the axes if left out) beside the axes."""
+    place: dict[str, Any] = {
+        "loc": "center left",
+        "bbox_to_anchor": (1.02, 0.5),
+        "borderaxespad": 0,
+    }
+    axes.legend(*entries, **place, title=title)
 
 
 def legend_of(figure: Figure, looks: list[dict[str, Any]]) -> None:

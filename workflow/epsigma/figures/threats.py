@@ -88,12 +88,8 @@ def _name_gap(axes: Axes, blind: "pd.Series[float]", aware: "pd.Series[float]") 
     high, low = float(blind[best]), float(aware[best])
     at_right = len(both) > 1 and best == both[-1]
     if high - low > ARROW:
-        axes.annotate(
-            "",
-            (float(best), low),
-            (float(best), high),
-            arrowprops={"arrowstyle": "<->", "color": "0.3", "linewidth": 0.9},
-        )
+        arrow = {"arrowstyle": "<->", "color": "0.3", "linewidth": 0.9}
+        axes.annotate("", (float(best), low), (float(best), high), arrowprops=arrow)
     axes.annotate(
         f"gap {100 * (high - low):z.1f} points",
         (float(best), (high + low) / 2),

@@ -21,13 +21,9 @@ VANISHING = 1e-12
 
 @dataclass(frozen=True)
 class Successes:
-    """How often an attack succeeds.
+    """How often an attack succeeds: `count` of `n` rows.
 
-    Args:
-        rate: of n rows.
-        size: their mean ℓ2 norm; None if there is none, or it has no norm.
-        count: how many.
-        n: how many rows there are.
+    `size` is the mean ℓ2 norm of these; None if there are none, or they have no norm.
     """
 
     rate: float
@@ -54,13 +50,9 @@ def count_successes(succeeded: Tensor, sizes: Tensor) -> Successes:
 def try_longer(
     run: Trial, parameters: dict[str, Any], spends: str, traced: bool
 ) -> tuple[Successes, dict[str, Any]]:
-    """Run an attack as it is, and with twice the iterations or queries.
+    """Run an attack as it is, and with twice what it `spends`: iterations or queries.
 
-    Args:
-        run: runs it.
-        parameters: its hyper-parameters.
-        spends: the one that says how much it tries.
-        traced: whether it takes `on_step`.
+    One that is `traced` takes `on_step`.
 
     Returns:
         What comes of it as it is; and `effort`, the hyper-parameter; `tried`, its two values;
@@ -86,11 +78,8 @@ def unbound(
 ) -> dict[str, float]:
     """Run an iterative attack with budgets that bound little or nothing.
 
-    Args:
-        run: runs it.
-        settings: `family`, `norm` and `swept` of the attack.
-        features: values of an image.
-        as_it_is: what comes of it as it is, if that is known: of an attack that no norm bounds.
+    The settings are its `family`, `norm` and `swept`; images have so many `features`; `as_it_is` is
+    what comes of it as it is, if that is known.
 
     Returns:
         `unbounded_accuracy`, of what no norm bounds as it is, and, in ℓ∞, `half_accuracy`, at

@@ -22,14 +22,9 @@ def examine_filter(
     images: Tensor,
     generator: torch.Generator,
 ) -> dict[str, float | None]:
-    """Compare a filter with its definition.
+    """Compare a filter with its definition, on images (N, C, H, W) of 8 bits, in [0, 1].
 
-    Args:
-        settings: how to make it.
-        identity_parameters: hyper-parameters with which it changes nothing; empty if there are
-            none.
-        images: (N, C, H, W) of 8 bits, in [0, 1].
-        generator: what it draws from.
+    It changes nothing with the `identity_parameters`, if it has some.
 
     Returns:
         `changed`, how far it moves a pixel; what `conformance` returns; `response_error`, how far
@@ -59,10 +54,7 @@ def examine_filter(
 def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
     """Compare a filter, or each of a sequence, with its definition.
 
-    Args:
-        module: the filter.
-        probes: (N, C, H, W), an impulse and images; those after the first are given what the one
-            before returns.
+    Of (N, C, H, W), an impulse and images; one after the first gets what the one before returns.
 
     Returns:
         Of the one that is farthest, `formula_error`, how far the mean over its draws (one, if it
@@ -72,11 +64,10 @@ def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
     every = []
     for part in module.parts:
         draws = torch.stack([part(probes) for _ in range(DRAWS if part.deviation else 1)])
+        mean, expected = draws.double().mean(0), part.formula(probes.double())
         every.append(
             {
-                "formula_error": largest_difference(
-                    draws.double().mean(0), part.formula(probes.double())
-                ),
+                "formula_error": largest_difference(mean, expected),
                 "standard_error": part.deviation / len(draws) ** 0.5,
                 "deviation": part.deviation,
                 "measured_deviation": float(draws.std(0).mean()) if part.deviation else 0.0,
@@ -95,9 +86,7 @@ def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
 def response_error(module: Filter, impulse: Tensor) -> float | None:
     """Compare the transform of an impulse response with the formula's, along the x axis.
 
-    Args:
-        module: the filter.
-        impulse: (1, C, H, W), a one in the middle.
+    The impulse is (1, C, H, W), with a one in the middle.
 
     Returns:
         The largest difference; None if the filter has no response, if what it does to the range

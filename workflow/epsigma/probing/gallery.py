@@ -21,12 +21,11 @@ def write_gallery(
 
     Args:
         job: its settings are the `filters`, each `strength` (as paths spell it), `implementation`
-            and `parameters`, of which the first is none, and the `detectors` that score the images
+            and `parameters`, the first being none, and the `detectors` that score the images
             before the others.
         path: safetensors to write: `images` (R, K, C, H, W) float32, the R images through each of
             K filters; `predictions` int64, `probabilities` float32 and `rejected` bool, (R, K);
-            `index` and `label`, (R,), of the images. Metadata: `budget`, and `strengths` as a JSON
-            list.
+            `index` and `label`, (R,). Metadata: `budget`, and `strengths` as a JSON list.
         model: the classifier.
         shown: (R, C, H, W), the images.
         index: (R,) int64, which they are of their set.

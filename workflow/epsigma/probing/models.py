@@ -10,12 +10,7 @@ ALONE = 64
 
 
 def examine_model(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float | int]:
-    """Measure what the checks judge of a classifier.
-
-    Args:
-        model: from images to logits.
-        images: (N, C, H, W), the test images.
-        labels: (N,) int64, their classes.
+    """Measure what the checks judge of a classifier, on test images (N, C, H, W).
 
     Returns:
         `n`, `n_correct` and `majority` (share of the most frequent class) of the test set;

@@ -54,9 +54,8 @@ def image_curve(curve: str, level: str, images: Tensor) -> pd.DataFrame:
 def response_curves(filters: Sequence[dict[str, Any]]) -> list[pd.DataFrame]:
     """Tabulate the responses of filters; one that has none (it is not linear) is left out.
 
-    Args:
-        filters: of each `filter` (its name), `strength` (as paths spell it), `implementation` and
-            `parameters`.
+    Of each it takes `filter` (its name), `strength` (as paths spell it), `implementation` and
+    `parameters`.
     """
     curves = []
     for entry in filters:
@@ -76,12 +75,5 @@ def write_spectra(path: str | Path, curves: Sequence[pd.DataFrame]) -> None:
 def _tabulate(
     curve: str, name: str, level: str, frequency: Tensor, amplitude: Tensor
 ) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "curve": curve,
-            "name": name,
-            "level": level,
-            "frequency": frequency.numpy(),
-            "amplitude": amplitude.numpy(),
-        }
-    )
+    about = {"curve": curve, "name": name, "level": level}
+    return pd.DataFrame({**about, "frequency": frequency.numpy(), "amplitude": amplitude.numpy()})

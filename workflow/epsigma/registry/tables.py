@@ -42,6 +42,6 @@ TABLES: dict[str, TableKind] = {
     "detectors": TableKind("epsigma.tables.detectors:tabulate_detectors", "detectors"),
     "roc": TableKind("epsigma.tables.detectors:tabulate_roc"),
     "robust": TableKind("epsigma.tables.robust:score_defences"),
-    "clean": TableKind("epsigma.tables.clean:score_clean"),
+    "clean": TableKind("epsigma.tables.classes:score_clean"),
     "headline": TableKind("epsigma.tables.headline:tabulate_headline", "what each filter is worth"),
 }

@@ -22,14 +22,10 @@ def attack(
 ) -> None:
     """Attack the test images, in the test set's order.
 
-    Args:
-        job: its settings are `model` and `attack`, each `implementation` and `parameters` (and
-            `random`), of the attack also what `rows_of` wants; for an aware attacker also what
-            `build_target` wants. Blind, the classifier alone is attacked.
-        test: clean test images.
-        checkpoint: of the classifier.
-        adversarial: the set to write; None if only what the filter makes of it is wanted.
-        filtered: of an aware attacker, what the filter makes of the set; None if not wanted.
+    Writes the set (`adversarial`) or, of an aware attacker, what the filter makes of it
+    (`filtered`), or both. The job's settings are `model` and `attack`, each `implementation` and
+    `parameters` (and `random`), of the attack also what `rows_of` wants; for an aware attacker
+    also what `build_target` wants. Blind, the classifier alone is attacked.
     """
     with job.logged() as log:
         device, settings = resolve(job.device), job.settings

@@ -12,13 +12,10 @@ from epsigma.training.validation import held_out
 def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None:
     """Set a detector's threshold on clean images that neither it nor the classifier learnt from.
 
-    Args:
-        job: its settings are the `detector` and the `model`, the `seed` and the smallest
-            `validation` fraction that they were trained with, and the `rate` of false positives.
-        images: of the training set, of which that fraction was held out.
-        checkpoint: of the classifier.
-        threshold: JSON to write: `threshold`, above which at most `rate` of the `n` images score
-            (of few images perhaps none), `rejected`, how many do, and the `median` score.
+    JSON: `threshold`, above which at most `rate` of the `n` images score (of few perhaps none),
+    `rejected`, how many do, and the `median` score. The job's settings are the `detector`, the
+    `model`, the `seed` and the smallest `validation` fraction of the training images that was held
+    out, and the `rate` of false positives.
     """
     with job.logged() as log:
         settings = job.settings
@@ -30,15 +27,13 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
         # As many as may be rejected lie above it.
         allowed = int(settings["rate"] * len(scores))
         limit = scores.sort(descending=True).values[allowed]
-        write_json(
-            threshold,
-            {
-                "cell": job.cell,
-                "threshold": float(limit),
-                "rate": settings["rate"],
-                "n": len(scores),
-                "rejected": int((scores > limit).sum()),
-                "median": float(scores.median()),
-            },
-        )
-        log.info("threshold %.6g, %d of %d above", limit, (scores > limit).sum(), len(scores))
+        found = {
+            "cell": job.cell,
+            "threshold": float(limit),
+            "rate": settings["rate"],
+            "n": len(scores),
+            "rejected": int((scores > limit).sum()),
+            "median": float(scores.median()),
+        }
+        write_json(threshold, found)
+        log.info("%s", found)

@@ -42,17 +42,10 @@ def make_card(
 ) -> None:
     """Write an attack's card: hyper-parameters, results, convergence, verdicts and versions.
 
-    Args:
-        job: its cell names `dataset`, `model` and `attack`; its settings are the attack's `block`
-            of the configuration, the `implementation`, and the `descriptions` of its
-            hyper-parameters by name.
-        cells: `cells.csv`.
-        distortion: `distortion.csv`.
-        fooling: `fooling.csv`.
-        checks: `checks.csv`.
-        convergence: SVG of the loss, to be shown on the card.
-        probes: JSON files of the attack, of `epsigma.stages.probe`.
-        card: HTML to write, that needs no other file.
+    It reads four tables, the SVG of the loss (`convergence`) and JSON of `epsigma.stages.probe`,
+    and writes HTML that needs no other file. The job's cell names `dataset`, `model` and `attack`;
+    its settings are the attack's `block` of the configuration, the `implementation`, and the
+    `descriptions` of its hyper-parameters by name.
     """
     with job.logged():
         svg = Path(convergence).read_text(encoding="utf-8")

@@ -22,24 +22,16 @@ def check(
     checks: str,
     page: str,
 ) -> None:
-    """Write `checks.csv`: a row a check and subject, failures first.
+    """Write `checks.csv`, a row a check and subject, failures first, and a page that shows it.
 
-    Args:
-        job: its settings are what is known of the `attacks` and `filters`, and the `rates` of the
-            detectors, see `Evidence`.
-        tables: `cells.csv`, and the tables that are made of ledgers.
-        model_probes: JSON files of `probe_model`.
-        filter_probes: JSON files of `probe_filter`.
-        attack_probes: JSON files of `probe_attack`.
-        checks: CSV to write, with the columns of `Verdict.row`.
-        page: HTML to write, that shows it.
+    It reads `cells.csv`, the tables that are made of ledgers, and JSON files of
+    `epsigma.stages.probe`. The job's settings are the `attacks`, `filters` and `rates` of
+    `Evidence`; the columns are those of `Verdict.row`.
     """
     with job.logged() as log:
         evidence = Evidence(
             Tables(tables),
-            job.settings["attacks"],
-            job.settings["filters"],
-            job.settings["rates"],
+            **{name: job.settings[name] for name in ("attacks", "filters", "rates")},
             model_probes=[_read_probe(path) for path in model_probes],
             filter_probes=[_read_probe(path) for path in filter_probes],
             attack_probes=[_read_probe(path) for path in attack_probes],

@@ -9,13 +9,7 @@ from epsigma.tables.reading import write_table
 
 
 def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
-    """Write the table of cells.
-
-    Args:
-        job: identity and log.
-        metrics: the cells' JSON files, in the order of the rows.
-        table: CSV to write, see `tabulate_cells`.
-    """
+    """Write the table of cells as CSV, from their JSON files, in the order of the rows."""
     with job.logged() as log:
         cells = tabulate_cells([read_json(path) for path in metrics])
         write_table(table, cells)

@@ -29,16 +29,8 @@ ROUNDS = 9
 WARM_UP = 2
 
 COLUMNS = [
-    "dataset",
-    "model",
-    "filter",
-    "strength_name",
-    "strength",
-    "detectors",
-    "training_seconds",
-    "extra_training_seconds",
-    "parameters",
-    "multiply_adds",
+    *("dataset", "model", "filter", "strength_name", "strength", "detectors"),
+    *("training_seconds", "extra_training_seconds", "parameters", "multiply_adds"),
     *(f"microseconds_{batch}{of}" for batch in TIMED for of in ("", "_low", "_high")),
     "rounds",
 ]
@@ -54,18 +46,18 @@ def measure_cost(job: Job, *, test: str, cost: str, files: Sequence[str] = ()) -
             `undefended` (the same of what it is a variant of, or of itself) and `autoencoders`.
             And `files`, all paths that are named there, if they do not lie where they say.
         test: clean test images.
-        cost: CSV to write, a row a defence, with the columns `COLUMNS`: seconds of the processor
-            in training, and by how much more that is than the undefended model's (empty for weights
-            from a file); `parameters` of all that an image passes; `multiply_adds` for one,
-            of matrix products and convolutions, as torch counts them (transforms, sorting and what
-            works value by value are none); microseconds an image in batches of 1 and 1,000, the
-            median over `rounds` in which all defences take turns, with their quartiles.
+        cost: CSV to write, a row a defence: seconds of the processor in training, and by how much
+            more that is than the undefended model's (empty for weights from a file); `parameters`
+            of all that an image passes; `multiply_adds` for one, of matrix products and
+            convolutions (other operations are none); microseconds an image in batches of 1 and
+            1,000, median and quartiles over `rounds` in which all defences take turns.
         files: where the settings' `files` lie.
     """
     with job.logged() as log:
         torch.set_num_threads(1)
         images = read_clean(test, CPU).images
-        shown = {batch: _repeat(images, batch) for batch in TIMED}
+        # The first images again if there are fewer.
+        shown = {batch: images[torch.arange(batch) % len(images)].contiguous() for batch in TIMED}
         where = dict(zip(job.settings.get("files", ()), files, strict=True))
         entries = [_locate(entry, where) for entry in job.settings["defences"]]
         made = [_build_defence(job, entry) for entry in entries]
@@ -91,11 +83,6 @@ def measure_cost(job: Job, *, test: str, cost: str, files: Sequence[str] = ()) -
         with atomic_write(cost) as temporary:
             table = pd.DataFrame(rows, columns=COLUMNS)
             table.to_csv(temporary, index=False, float_format="%.6g")
-
-
-def _repeat(images: Tensor, count: int) -> Tensor:
-    """Take `count` images, the first ones again if there are fewer."""
-    return images[torch.arange(count) % len(images)].contiguous()
 
 
 def _locate(value: Any, where: dict[str, str]) -> Any:

@@ -14,16 +14,7 @@ from epsigma.tables.reading import read_table, write_table
 def set_beside_cost(
     job: Job, *, robust: str, clean: str, costs: Sequence[str], defences: str, page: str
 ) -> None:
-    """Write the table of defences.
-
-    Args:
-        job: identity and log.
-        robust: `robust.csv`.
-        clean: `clean.csv`.
-        costs: tables of `epsigma.stages.cost`, of each data set.
-        defences: CSV to write, see `tabulate_defences`.
-        page: HTML to write, that shows it.
-    """
+    """Write the table of defences, from tables and the cost of each data set's, and a page."""
     with job.logged():
         table = tabulate_defences(
             read_table(robust), read_table(clean), pd.concat([read_table(path) for path in costs])

@@ -22,11 +22,10 @@ def draw(job: Job, *, figures: Sequence[str], **files: Any) -> None:
     """Draw figures.
 
     Args:
-        job: its cell names what the figures are of: `dataset`, and where they apply `model` and
-            `attack`. Its settings are, by the figures' names, the `functions` that draw them, and
-            what `epsigma.figures.data.FigureData` has as its settings.
-        figures: SVG files to write, with a PNG beside each. The stem of a file is the figure's
-            name; if there are `galleries`, its folder is named after the filter that it is of.
+        job: its cell and its settings are those of `FigureData`, and `functions`, by the figures'
+            names what draws them.
+        figures: SVG files to write, with a PNG beside each, named after the figures; if there are
+            `galleries`, each in a folder that is named after the filter that it is of.
         files: what the figures are drawn from, paths by name: tables as `cells`, their `checks`;
             `probes`, JSON files of the attack; `galleries`, safetensors named after the filters.
     """

@@ -19,15 +19,8 @@ LEVELS = 255
 def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None:
     """Score the clean test images through a filter.
 
-    Without one (`none`) it is the ledger that attack success is counted against.
-
-    Args:
-        job: its settings are the `model`, the `filter`, and the `detectors` that score the images
-            before it.
-        test: clean test images.
-        checkpoint: of the classifier.
-        ledger: the file to write, with the columns of `score`; with detectors those of `judge`,
-            and what they reject is not `correct`.
+    Without one (`none`) it is the ledger that attack success is counted against. The job's settings
+    are the `model` and those of `score_defended`, whose columns the ledger has.
     """
     with job.logged() as log:
         clean = read_clean(test, CPU)
@@ -52,15 +45,13 @@ def evaluate(
     """Score a cell.
 
     Args:
-        job: its settings are the `model`, the `filter`, the `detectors` that score the images
-            before it, and `requantise`, whether to score them once more as images of 8 bits.
+        job: its settings are the `model`, those of `score_defended`, and `requantise`, whether to
+            score the images once more with 8 bits.
         checkpoint: of the classifier.
         clean: the ledger of `evaluate_clean`, without a filter.
         metrics: JSON to write, see `summarise`.
-        ledger: Parquet to write: the columns of `score`, `correct_clean`, the measures of the
-            unfiltered perturbation, and of a set that was aimed at classes `target` and
-            `reached`, whether the model names it. With detectors, the columns of `judge`, and what
-            they reject is `correct`, if it was perturbed. If asked for, `correct_8bit`.
+        ledger: Parquet to write: the columns of `score_defended` and `add_rows`, `correct_clean`,
+            the measures of the unfiltered perturbation and, if asked for, `correct_8bit`.
         images: the cell's set as it is to be scored, or else
         adversarial: a set that has yet to pass the filter.
 
@@ -77,10 +68,8 @@ def evaluate(
             job, model, given.images, given.labels, device=device, perturbed=perturbed
         )
         add_rows(columns, given)
-        is_complete = given.rows is None
-        columns["correct_clean"] = _correct_clean(
-            columns, clean, is_complete, images or adversarial
-        )
+        path = images or adversarial
+        columns["correct_clean"] = _correct_clean(columns, clean, given.rows is None, path)
         if job.settings.get("requantise"):
             rounded = (given.images * LEVELS).round_().div_(LEVELS)
             columns["correct_8bit"] = score_defended(
@@ -94,17 +83,7 @@ def evaluate(
 
 
 def _correct_clean(columns: Columns, clean: str, is_complete: bool, path: str) -> NDArray[np.bool_]:
-    """Look up, row by row, what the model, unfiltered, gets right when clean.
-
-    Args:
-        columns: of the set.
-        clean: ledger of the test set.
-        is_complete: whether the set is all of the test set.
-        path: of the set.
-
-    Raises:
-        ValueError: if the set's labels are not the test set's.
-    """
+    """Look up, row by row, what the model, unfiltered, gets right when clean."""
     before = read_ledger(clean, ["label", "correct"])
     at = np.arange(len(before["label"])) if is_complete else columns["index"]
     exists = at.max(initial=0) < len(before["label"])

@@ -8,13 +8,9 @@ from epsigma.storage.images import read_image_set, write_image_set
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
-    """Filter an adversarial set.
+    """Filter an adversarial set; labels and measures stay as they are.
 
-    Args:
-        job: its settings are the `filter`: `implementation` and `parameters`, and `random` if
-            it draws.
-        adversarial: the set to filter.
-        filtered: the set to write; labels and measures are the adversarial set's.
+    The job's settings are the `filter`: `implementation`, `parameters`, and `random` if it draws.
     """
     with job.logged() as log:
         device = resolve(job.device)

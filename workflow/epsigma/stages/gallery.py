@@ -26,14 +26,8 @@ def make_gallery(
 ) -> None:
     """Put a test image, clean and attacked, through a filter at every strength.
 
-    Args:
-        job: its settings are the `model`, the `budgets` (as paths spell them), and what
-            `write_gallery` wants.
-        test: clean test images.
-        checkpoint: of the classifier.
-        adversarial: the adversarial set of each budget.
-        ledgers: the unfiltered ledger of each budget.
-        gallery: safetensors to write, see `write_gallery`.
+    It reads the adversarial set and the unfiltered ledger of each budget. The job's settings are
+    the `model`, the `budgets` (as paths spell them), and what `write_gallery` wants.
     """
     with job.logged() as log:
         columns = [read_ledger(path, ["index", "correct", "correct_clean"]) for path in ledgers]
@@ -52,9 +46,7 @@ def choose(
 ) -> tuple[int, int]:
     """Choose a budget and an image, by a rule that does not look at any filter.
 
-    Args:
-        correct: (N,), for each budget: what the model gets right when attacked at it, unfiltered.
-        correct_clean: (N,), what it gets right when clean.
+    By what the model gets right, (N,), unfiltered: attacked at each budget, and clean.
 
     Returns:
         The first budget that fools the model on half of what it gets right when clean (the one

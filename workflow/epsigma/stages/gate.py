@@ -7,15 +7,10 @@ from epsigma.tables.reading import read_table
 
 
 def gate(job: Job, *, checks: str, verdict: str) -> None:
-    """Stop if a check failed.
-
-    Args:
-        job: its settings say whether the study is `strict`.
-        checks: `checks.csv`.
-        verdict: text to write: how many checks passed, and what failed.
+    """Write as text how many checks passed, and what failed.
 
     Raises:
-        ValueError: if a check failed and the study is strict; the message names the failures.
+        ValueError: if a check failed and the study is `strict`; the message names the failures.
     """
     with job.logged():
         table = read_table(checks)

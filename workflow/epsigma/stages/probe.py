@@ -31,14 +31,7 @@ IMAGES = 500
 
 
 def probe_model(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
-    """Measure a classifier.
-
-    Args:
-        job: its settings are the `model`.
-        test: clean test images.
-        checkpoint: of the classifier.
-        facts: JSON to write: what `examine_model` returns.
-    """
+    """Write what `examine_model` returns as JSON; the job's settings are the `model`."""
     with job.logged():
         clean = read_clean(test, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
@@ -46,14 +39,7 @@ def probe_model(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
 
 
 def probe_filter(job: Job, *, test: str, facts: str) -> None:
-    """Measure how far a filter is from its definition.
-
-    Args:
-        job: its settings are the `filter`, how to make it, and `identity_parameters`, the
-            hyper-parameters with which it changes nothing.
-        test: clean test images.
-        facts: JSON to write: what `examine_filter` returns.
-    """
+    """Write what `examine_filter` returns as JSON; it says what the job's settings are."""
     with job.logged():
         images = read_clean(test, CPU).images[:IMAGES]
         generator = seeded_generator(job, CPU, "filter")
@@ -65,16 +51,11 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
 def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     """Run an attack longer and without bounds, and look at the gradient that it follows.
 
-    Args:
-        job: its settings are those of `epsigma.stages.attack.attack` at a budget in the middle
-            of the grid, and `norm`, `family`, `swept`, `spends` and `traced` of the attack's kind.
-        test: clean test images.
-        checkpoint: of the classifier.
-        facts: JSON to write: `n`, `chance`, `budget`; of one that can try longer what `try_longer`
-            returns, the errors being the rates of success, and the sizes mean ℓ2 norms (null if
-            there is no success); of an iterative one what `unbound` returns; of one that follows
-            the gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite
-            ones.
+    JSON: `n`, `chance`, `budget`; of one that can try longer what `try_longer` returns, the errors
+    being the rates of success; of an iterative one what `unbound` returns; of one that follows the
+    gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones. The job's
+    settings are those of the stage `attack` at a budget in the middle of the grid, and `norm`,
+    `family`, `swept`, `spends` and `traced` of the attack's kind.
     """
     with job.logged():
         clean, classes = read_clean(test, CPU), read_classes(test)

@@ -10,24 +10,9 @@ from epsigma.tables.reference import Study, scoreboard
 def set_beside_published(
     job: Job, *, cells: str, clean: str, distortion: str, reference: str, page: str
 ) -> None:
-    """Write the scoreboard.
-
-    Args:
-        job: its settings are the kinds of the `datasets` and `models` by name, and of the
-            `attacks` by name, kind and hyper-parameters.
-        cells: `cells.csv`.
-        clean: `clean.csv`.
-        distortion: `distortion.csv`.
-        reference: CSV to write, see `epsigma.tables.reference.scoreboard`.
-        page: HTML to write, that shows it.
-    """
+    """Write the scoreboard and a page that shows it, from tables; the settings are of `Study`."""
     with job.logged():
-        study = Study(
-            clean=read_table(clean),
-            cells=read_table(cells),
-            distortion=read_table(distortion),
-            **job.settings,
-        )
-        board = scoreboard(study)
+        tables = (read_table(clean), read_table(cells), read_table(distortion))
+        board = scoreboard(Study(*tables, **job.settings))
         write_table(reference, board, digits=6)
         write_text(page, table_page(board, "Published figures, and ours"))

@@ -11,13 +11,9 @@ from epsigma.storage.images import read_clean, read_image_set
 def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
     """Write the amplitude spectra of images and perturbations, and the filters' responses.
 
-    Args:
-        job: its settings are the `budgets` (as paths spell them) and the `filters`, as
-            `response_curves` takes them.
-        test: clean test images.
-        adversarial: the adversarial set of each budget.
-        spectrum: CSV to write, see `write_spectra`: the curves `images`, `perturbation` (its level
-            is the budget) and `filter` (with its name; its level is the strength).
+    CSV, see `write_spectra`: the curves `images`, `perturbation` (its level is the budget) and
+    `filter` (its level is the strength). The job's settings are the `budgets` (as paths spell them)
+    of the sets, and the `filters`, as `response_curves` takes them.
     """
     with job.logged():
         clean = read_clean(test, CPU).images

@@ -14,13 +14,8 @@ def tabulate(
 ) -> None:
     """Write the tables that are made of ledgers.
 
-    Args:
-        job: its settings are those of `read_scores`, and `tables`, by the name of each table the
-            function of `Scores` that makes it, as `package.module:name`.
-        cells: `cells.csv`.
-        ledgers: of all cells.
-        clean: ledgers of the clean images, through every filter.
-        tables: CSV files to write, each named after its table.
+    The job's settings are those of `read_scores`, and `tables`, by the name of each table (which
+    its CSV file is named after) the function of `Scores` that makes it, as `package.module:name`.
     """
     with job.logged() as log:
         scores = read_scores(job.settings, cells=cells, ledgers=ledgers, clean=clean)

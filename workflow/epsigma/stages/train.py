@@ -47,15 +47,14 @@ def train(
 
     Args:
         job: its settings are the `model` (`implementation` and `parameters`), the `seed` and, to
-            train, `training` (`epochs`, `batch_size`, `learning_rate`, `validation`, the `schedule`
-            and the `objective`, `implementation` and `parameters`, unless they are constant and
-            the plain cross-entropy), and whether what is trained `teaches`.
+            train, `training` (`epochs`, `batch_size`, `learning_rate`, `validation`, perhaps
+            `schedule` and `objective`), and whether what is trained `teaches`.
         images: of the training set; a random part is held out for validation.
         checkpoint: Lightning checkpoint to write; `hyper_parameters` say what it is.
         curve: CSV to write: `epoch`, `train_loss`, `train_accuracy` (means over the epoch, while
-            the weights move, of the objective's images: attacked ones, if it attacks them),
-            `validation_loss` (the plain cross-entropy), `validation_accuracy`. Of weights from a
-            file, a row of epoch 0, over all training images; nothing is validated.
+            the weights move, of the objective's images), `validation_loss` (the cross-entropy),
+            `validation_accuracy`. Of weights from a file, a row of epoch 0, over all training
+            images.
         spent: JSON to write: `seconds`, the time that training took of the processor, and
             `parameters`, how many the model has. Of weights from a file `seconds` is null.
         weights: the user's own, as `epsigma.models.weights.read_weights` takes them; None to train.
@@ -96,12 +95,10 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
     """Train an autoencoder on clean images; seeds and determinism as in `train`.
 
     Args:
-        job: its settings are the `model` (`implementation` and `parameters`), the `seed` and
-            `training` (`epochs`, `batch_size`, `learning_rate`, `validation`, `objective`).
+        job: its settings are the `model`, the `seed` and `training`, as in `train`.
         images: of the training set; a random part is held out for validation.
         checkpoint: Lightning checkpoint to write.
-        curve: CSV to write: `epoch`, `train_loss` (with the objective's noise), `validation_loss`
-            (without).
+        curve: CSV to write: `epoch`, `train_loss` (with the objective's noise), `validation_loss`.
         spent: JSON to write, as in `train`.
 
     Raises:
@@ -155,14 +152,8 @@ def _build_module(
     training: dict[str, Any],
     log: logging.Logger,
 ) -> Training:
-    return Training(
-        model,
-        objective,
-        about,
-        learning_rate=training["learning_rate"],
-        schedule=training.get("schedule", "constant"),
-        log=log,
-    )
+    rate, schedule = training["learning_rate"], training.get("schedule", "constant")
+    return Training(model, objective, about, learning_rate=rate, schedule=schedule, log=log)
 
 
 def _build_classifier(

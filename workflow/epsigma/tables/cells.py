@@ -10,21 +10,10 @@ from epsigma.tables.intervals import add_rate, with_bounds
 
 # A stable interface: others read this table.
 COLUMNS = [
-    *CELL_COLUMNS,
-    "n",
-    *with_bounds("accuracy"),
-    "n_correct_clean",
-    *with_bounds("attack_success"),
-    "linf",
-    "l2",
-    "l0",
-    "linf_max",
-    "l2_max",
-    "outside_max",
-    "changed_max",
-    "confidence",
-    "n_correct",
-    "n_fooled",
+    *(*CELL_COLUMNS, "n", *with_bounds("accuracy")),
+    *("n_correct_clean", *with_bounds("attack_success")),
+    *("linf", "l2", "l0", "linf_max", "l2_max", "outside_max", "changed_max"),
+    *("confidence", "n_correct", "n_fooled"),
 ]
 RATES = (("accuracy", "n_correct", "n"), ("attack_success", "n_fooled", "n_correct_clean"))
 # What follows them where the study asks for it: with 8 bits a value, and with detectors.
@@ -36,10 +25,7 @@ OPTIONAL_RATES = (
 
 
 def tabulate_cells(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Put cells' figures into a table, with intervals on every rate.
-
-    Args:
-        rows: as `epsigma.stages.evaluate.evaluate` writes them.
+    """Put cells' figures, of `identify` and `summarise`, into a table, with intervals on rates.
 
     Returns:
         The columns `COLUMNS`, and those of `OPTIONAL_RATES` of which a cell has the count, each

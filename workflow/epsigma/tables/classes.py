@@ -1,4 +1,4 @@
-"""`classes.csv`: each cell, class by class."""
+"""`classes.csv` and `clean.csv`: accuracy class by class, and on clean images."""
 
 import numpy as np
 import pandas as pd
@@ -23,5 +23,24 @@ def score_classes(scores: Scores) -> pd.DataFrame:
         }
         for cell, scored in scores.cells.items()
         for label, n in zip(*np.unique(scored.label, return_counts=True), strict=True)
+    ]
+    return add_rate(pd.DataFrame(rows), "accuracy", "n_correct")
+
+
+def score_clean(scores: Scores) -> pd.DataFrame:
+    """Score the clean images.
+
+    Returns:
+        A row for each data set, model, seed, filter and strength: `n`, `n_correct`, and `accuracy`
+        with its Wilson interval.
+    """
+    rows = [
+        {
+            **dict(zip(("dataset", "model", "seed", "filter"), names, strict=True)),
+            **{"strength_name": strength.name, "strength": strength.value},
+            "n": len(scored.fooled),
+            "n_correct": int((~scored.fooled).sum()),
+        }
+        for (*names, strength), scored in scores.clean.items()
     ]
     return add_rate(pd.DataFrame(rows), "accuracy", "n_correct")

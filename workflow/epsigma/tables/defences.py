@@ -2,31 +2,23 @@
 
 import pandas as pd
 
+from epsigma.tables.intervals import with_bounds
+
 # What tells a defence from another.
 DEFENCE = ["dataset", "model", "filter", "strength_name", "strength"]
 # Columns of `clean.csv`, and what they are called here.
-CLEAN = {
-    "n": "clean_n",
-    "accuracy": "clean",
-    "accuracy_low": "clean_low",
-    "accuracy_high": "clean_high",
-}
+CLEAN = {"n": "clean_n", **dict(zip(with_bounds("accuracy"), with_bounds("clean"), strict=True))}
 
 
 def tabulate_defences(
     robust: pd.DataFrame, clean: pd.DataFrame, cost: pd.DataFrame
 ) -> pd.DataFrame:
-    """Set what each defence keeps beside what it costs.
-
-    Args:
-        robust: `robust.csv`.
-        clean: `clean.csv`.
-        cost: `cost.csv` of each data set, one below the other.
+    """Set what each defence keeps beside what it costs, from tables of these names.
 
     Returns:
         The rows of `robust`, a defence, seed, norm and budget each (those of 0, where nothing is
-        attacked, left out), with the defence's accuracy on all `clean_n` `clean` images and its
-        Wilson interval after what says which it is, and the columns of `cost` at the end.
+        attacked, left out), with the accuracy on all `clean_n` `clean` images and its Wilson
+        interval after what says which defence it is, and the columns of `cost` at the end.
     """
     attacked = robust[robust["budget"] != 0]
     harmless = clean.rename(columns=CLEAN)[[*DEFENCE, "seed", *CLEAN.values()]]

@@ -34,10 +34,7 @@ def tabulate_detection(scores: Scores) -> pd.DataFrame:
 
 
 def count_outcomes(columns: Columns) -> dict[str, int]:
-    """Count what becomes of the rows of an attacked set.
-
-    Args:
-        columns: of the ledger of a cell with detectors.
+    """Count what becomes of the rows of an attacked set, the ledger of a cell with detectors.
 
     Returns:
         `n` rows. Each of them is either `n_detected`, rejected; or else `n_corrected`, right,

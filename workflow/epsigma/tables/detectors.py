@@ -1,7 +1,6 @@
 """`detectors.csv` and `roc.csv`: how well each detector tells attacked images from clean ones.
 
-Attacked images are those that fool the classifier alone, of examples that it gets right when
-clean; clean ones are all of the test set.
+Attacked images are those of `find_successes`; clean ones are all of the test set.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.storage.ledgers import REJECTS, SCORE
-from epsigma.tables.intervals import add_rate, delong
+from epsigma.tables.intervals import add_rate, delong, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
 
 # False positive rates at which a curve is drawn: logarithmic from one in 10,000, and all the rest.
@@ -28,25 +27,21 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
         `n_true_positive`; `area` under the curve with its 95 % interval (DeLong); and the rates
         `false_positive` and `true_positive`, with Wilson intervals.
     """
-    rows = []
-    for cell, detector, clean, attacked in _by_detector(scores):
-        rejects, score = f"{REJECTS}{detector}", f"{SCORE}{detector}"
-        area, low, high = delong(clean[score], attacked[score])
-        rows.append(
-            {
-                **cell.columns,
-                "detector": detector,
-                "n_clean": len(clean[score]),
-                "n_false_positive": int(clean[rejects].sum()),
-                "n_attacked": len(attacked[score]),
-                "n_true_positive": int(attacked[rejects].sum()),
-                "area": area,
-                "area_low": low,
-                "area_high": high,
-            }
-        )
+    areas = with_bounds("area")
+    rows = [
+        {
+            **cell.columns,
+            "detector": detector,
+            "n_clean": len(clean[SCORE]),
+            "n_false_positive": int(clean[REJECTS].sum()),
+            "n_attacked": len(attacked[SCORE]),
+            "n_true_positive": int(attacked[REJECTS].sum()),
+            **dict(zip(areas, delong(clean[SCORE], attacked[SCORE]), strict=True)),
+        }
+        for cell, detector, clean, attacked in _by_detector(scores)
+    ]
     counts = ["n_clean", "n_false_positive", "n_attacked", "n_true_positive"]
-    columns = [*CELL_COLUMNS, "detector", *counts, "area", "area_low", "area_high"]
+    columns = [*CELL_COLUMNS, "detector", *counts, *areas]
     table = pd.DataFrame(rows, columns=columns)
     add_rate(table, "false_positive", "n_false_positive", "n_clean")
     return add_rate(table, "true_positive", "n_true_positive", "n_attacked")
@@ -59,36 +54,25 @@ def tabulate_roc(scores: Scores) -> pd.DataFrame:
         A row a cell, detector and point of its curve: `false_positive_rate` and
         `true_positive_rate`. No curve where no image fools the classifier.
     """
+    rates = ("false_positive_rate", "true_positive_rate")
     rows = [
-        {
-            **cell.columns,
-            "detector": detector,
-            "false_positive_rate": false,
-            "true_positive_rate": true,
-        }
+        {**cell.columns, "detector": detector, **dict(zip(rates, point, strict=True))}
         for cell, detector, clean, attacked in _by_detector(scores)
-        if len(attacked[f"{SCORE}{detector}"])
-        for false, true in zip(
-            *roc(clean[f"{SCORE}{detector}"], attacked[f"{SCORE}{detector}"]), strict=True
-        )
+        if len(attacked[SCORE])
+        for point in zip(*roc(clean[SCORE], attacked[SCORE]), strict=True)
     ]
-    columns = [*CELL_COLUMNS, "detector", "false_positive_rate", "true_positive_rate"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, "detector", *rates])
 
 
 def _by_detector(scores: Scores) -> Iterator[tuple[Cell, str, Columns, Columns]]:
-    """List the cells and their detectors, with the ledgers of clean and of attacked images."""
+    """List cells and detectors; of clean and of attacked images what is `SCORE` and `REJECTS`."""
     for cell in scores.cells_with_detectors():
-        columns = scores.ledger(cell)
+        columns, clean = scores.ledger(cell), scores.clean_ledgers[defence_of(cell)]
         fooling = find_successes(columns)
-        names = detectors_of(columns)
-        attacked = {
-            name: columns[name][fooling]
-            for detector in names
-            for name in (f"{SCORE}{detector}", f"{REJECTS}{detector}")
-        }
-        for detector in names:
-            yield cell, detector, scores.clean_ledgers[defence_of(cell)], attacked
+        for detector in detectors_of(columns):
+            names = {of: f"{of}{detector}" for of in (SCORE, REJECTS)}
+            attacked = {of: columns[name][fooling] for of, name in names.items()}
+            yield cell, detector, {of: clean[name] for of, name in names.items()}, attacked
 
 
 def detectors_of(columns: Columns) -> list[str]:
@@ -97,10 +81,7 @@ def detectors_of(columns: Columns) -> list[str]:
 
 
 def find_successes(columns: Columns) -> NDArray[np.bool_]:
-    """Mark the rows that fool the classifier alone, of examples that it gets right when clean.
-
-    These are what a detector is there for.
-    """
+    """Mark the rows that fool the classifier alone, of examples that it gets right when clean."""
     found: NDArray[np.bool_] = columns["correct_clean"] & ~columns["correct_bare"]
     return found
 
@@ -108,11 +89,7 @@ def find_successes(columns: Columns) -> NDArray[np.bool_]:
 def roc(
     clean: NDArray[np.float32], attacked: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute a receiver operating characteristic.
-
-    Args:
-        clean: scores (N,) of images that ought to pass.
-        attacked: scores (M,) of images that ought to be rejected.
+    """Compute the receiver operating characteristic of scores, clean (N,) and attacked (M,).
 
     Returns:
         False and true positive rates, at each of `RATES` that differ: the shares that score above

@@ -40,9 +40,6 @@ def measure_distortion(columns: Columns) -> dict[str, Any]:
 
     Only rows of examples count that the model, unfiltered, gets right when clean.
 
-    Args:
-        columns: of a ledger (M rows), see `epsigma.stages.evaluate.evaluate`.
-
     Returns:
         `n`, the rows, and `n_reached`, those that the model gives the class aimed at (of an
         untargeted attack, any wrong one); of `l2` and `changed` (the share of features) the mean

@@ -28,10 +28,7 @@ def tabulate_acceptance(scores: Scores) -> pd.DataFrame:
 
 
 def count_accepted(columns: Columns) -> list[dict[str, Any]]:
-    """Count the fooling images of each class that the model accepts.
-
-    Args:
-        columns: of a ledger of fooling images.
+    """Count the fooling images of each class that the model accepts, from their ledger.
 
     Returns:
         A dict a class: `target`; `n` images; `n_accepted`, named as the target with the confidence

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.tables.clean import score_clean
+from epsigma.tables.classes import score_clean
 from epsigma.tables.intervals import add_rate, with_bounds
 from epsigma.tables.scores import Scores
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
@@ -18,12 +18,10 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
     """Say what each filter is worth at its best strength, blind and aware, and what it costs.
 
     Returns:
-        `dataset`, `model`, `attack`, `budget_name`, `budget`, `filter`, `best_for` (the threat
-        under which the strength is the best: the paper chooses by `blind`), `strength_name`,
-        `strength`; `n`, and with Wilson intervals `none` (accuracy without a filter), `blind`,
-        `aware`, `clean_none` and `clean` (on clean images, without and through the filter), and
-        `clean_cost`, the difference of these two; empty where there is no such cell. Seeds are
-        pooled.
+        The cell, its seeds pooled, and `best_for`, the threat under which the strength is the best
+        (the paper chooses by `blind`); `n`, and with Wilson intervals `none` (accuracy without a
+        filter), `blind`, `aware`, `clean_none` and `clean` (on clean images, without and through
+        the filter), and `clean_cost`, their difference; empty where there is no such cell.
     """
     # Fooling images are of no class: what a filter keeps is no accuracy.
     are_fooling = scores.table["attack"].map(lambda name: scores.attacks[name].is_fooling)
@@ -45,12 +43,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
 
 
 def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Find the best strength of each filter against an attack at a budget, under each threat.
-
-    Args:
-        attacked: cells of a model, an attack and a budget.
-        clean: clean accuracies of the model.
-    """
+    """Find the best strength of each filter against an attack at a budget, under each threat."""
     bare = attacked["filter"] == NO_FILTER
     for name, filtered in attacked[~bare].groupby("filter", sort=False):
         for threat, cells in filtered.groupby("threat", sort=False):
@@ -70,10 +63,10 @@ def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str
                 "best_for": threat,
                 **{column: best[column] for column in ("strength_name", "strength", "n")},
                 **{
-                    f"{rate}{bound}": cell[f"accuracy{bound}"].iloc[0]
+                    name: cell[of].iloc[0]
                     for rate, cell in rates.items()
                     if len(cell)
-                    for bound in ("", "_low", "_high")
+                    for name, of in zip(with_bounds(rate), with_bounds("accuracy"), strict=True)
                 },
             }
 

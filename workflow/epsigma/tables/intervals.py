@@ -23,14 +23,7 @@ def wilson(count: Any, trials: Any) -> tuple[Any, Any]:
 def add_rate(table: pd.DataFrame, rate: str, count: str, trials: str = "n") -> pd.DataFrame:
     """Add to a table a rate and the bounds of its Wilson interval; all empty without trials.
 
-    Args:
-        table: is changed.
-        rate: the column to add; its bounds are `…_low` and `…_high`.
-        count: the column of how many trials succeeded.
-        trials: the column of how many there were.
-
-    Returns:
-        The table.
+    The rate is a share of the column `trials`; returns the table itself.
     """
     successes = table[count].astype(float)
     of = table[trials].astype(float).where(table[trials] > 0)
@@ -52,11 +45,7 @@ def agresti_min(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bound the difference of two rates on the same examples.
 
-    Args:
-        more: pairs in which only the first is true.
-        less: pairs in which only the second is.
-        n: all pairs.
-        confidence: in (0, 1).
+    Of `n` pairs in `more` only the first is true, in `less` only the second.
 
     Returns:
         Lower and upper bounds, in [-1, 1]: Wald's, after half a pair was added to each of the four
@@ -72,12 +61,7 @@ def agresti_min(
 def delong(
     clean: NDArray[np.float32], attacked: NDArray[np.float32], confidence: float = CONFIDENCE
 ) -> tuple[float, float, float]:
-    """Estimate the area under a receiver operating characteristic, with an interval.
-
-    Args:
-        clean: scores (N,) of images that ought to pass.
-        attacked: scores (M,) of images that ought to be rejected.
-        confidence: in (0, 1).
+    """Estimate the area under the characteristic of scores, clean (N,) and attacked (M,).
 
     Returns:
         The probability that an attacked image scores above a clean one, ties counting half, and

@@ -1,6 +1,6 @@
 """Tables as CSV files: reading and writing."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -20,23 +20,13 @@ def write_table(path: str | Path, table: pd.DataFrame, digits: int | None = None
         table.to_csv(temporary, index=False, float_format=f"%.{digits}g" if digits else None)
 
 
-class Tables(Mapping[str, pd.DataFrame]):
-    """Tables by the name of their file, each read when it is first used."""
+class Tables(dict[str, pd.DataFrame]):
+    """Tables by the name of their file, each read when it is first looked up."""
 
     def __init__(self, paths: Iterable[str]) -> None:
+        super().__init__()
         self._paths = {Path(path).stem: path for path in paths}
-        self._read: dict[str, pd.DataFrame] = {}
 
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        """Read a table, if it has not been."""
-        if name not in self._read:
-            self._read[name] = read_table(self._paths[name])
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        """Count the tables."""
-        return len(self._paths)
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self[name] = table = read_table(self._paths[name])
+        return table

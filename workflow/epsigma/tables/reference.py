@@ -1,14 +1,13 @@
-"""The scoreboard: published figures, and what a study measured in their place.
+"""`reference.csv`: figures that were read in their source, and what a study measured."""
 
-Only figures that were read in their source. `published` lists them; `scoreboard` looks up ours.
-"""
-
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from epsigma.tables.intervals import with_bounds
 from epsigma.vocabulary import BLIND, NO_FILTER
 
 ALZANTOT = "Alzantot, Chakraborty & Srivastava, Mitigating Adversarial Examples in Neural Networks"
@@ -20,6 +19,10 @@ DISTILLATION = "Papernot et al. 2016 (arXiv:1511.04508), section V"
 MADRY = "Madry et al. 2018 (arXiv:1706.06083), table 1"
 # What all that published FGSM ascend.
 CROSS_ENTROPY = {"loss": "cross_entropy"}
+ALL_TARGETS: dict[str, Any] = {"targets": "all"}
+# Models, kind of the attack, budget and what else must be so.
+JSMA = (("cnn",), "jsma", 0.145, {**ALL_TARGETS, "theta": 1})
+CARLINI_WAGNER = (("cnn",), "carlini_wagner", 0, ALL_TARGETS)
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,10 @@ def _goodfellow() -> Iterator[Published]:
 
 
 def _tutorial() -> Iterator[Published]:
-    accuracies = {
-        0: 0.981,
-        0.05: 0.943,
-        0.1: 0.851,
-        0.15: 0.683,
-        0.2: 0.43,
-        0.25: 0.208,
-        0.3: 0.087,
-    }
+    budgets = (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+    accuracies = (0.981, 0.943, 0.851, 0.683, 0.43, 0.208, 0.087)
     why = "another network of the LeNet family, and training; theirs normalises its input"
-    for eps, accuracy in accuracies.items():
+    for eps, accuracy in zip(budgets, accuracies, strict=True):
         setting = f"MNIST, LeNet, FGSM, eps = {eps:g}"
         of_attack = (("cnn",), "fgsm", eps, CROSS_ENTROPY)
         yield Published(TUTORIAL, "accuracy", accuracy, setting, why, *of_attack)
@@ -90,17 +86,9 @@ def _distillation() -> Iterator[Published]:
         ("cnn", "not distilled", 0.9589),
         ("cnn distillation 100", "distilled at T = 100", 0.0045),
     ):
-        yield Published(
-            DISTILLATION,
-            "success",
-            success,
-            f"MNIST, {name}, JSMA",
-            why,
-            (model,),
-            "jsma",
-            0.145,
-            {"targets": "all", "theta": 1, "outputs": "softmax"},
-        )
+        of_attack = ((model,), "jsma", 0.145, {**ALL_TARGETS, "theta": 1, "outputs": "softmax"})
+        setting = f"MNIST, {name}, JSMA"
+        yield Published(DISTILLATION, "success", success, setting, why, *of_attack)
 
 
 PUBLISHED: tuple[Published, ...] = (
@@ -121,10 +109,7 @@ PUBLISHED: tuple[Published, ...] = (
         "MNIST, LeNet-5, JSMA, gamma = 0.145, all nine targets",
         "another network and training; ours counts targets of test images that are right when "
         "clean, and differentiates what `outputs` says",
-        ("cnn",),
-        "jsma",
-        0.145,
-        {"targets": "all", "theta": 1},
+        *JSMA,
     ),
     Published(
         PAPERNOT,
@@ -132,10 +117,7 @@ PUBLISHED: tuple[Published, ...] = (
         0.0402,
         "MNIST, LeNet-5, JSMA, gamma = 0.145, share of features changed, successes",
         "another network and training; ours is a mean over successes",
-        ("cnn",),
-        "jsma",
-        0.145,
-        {"targets": "all", "theta": 1},
+        *JSMA,
     ),
     *_distillation(),
     Published(
@@ -155,10 +137,7 @@ PUBLISHED: tuple[Published, ...] = (
         1.0,
         "MNIST, their CNN, C&W l2, targeted",
         "another network and training, and fewer steps (they take 10,000)",
-        ("cnn",),
-        "carlini_wagner",
-        0,
-        {"targets": "all"},
+        *CARLINI_WAGNER,
     ),
     Published(
         CARLINI,
@@ -167,42 +146,22 @@ PUBLISHED: tuple[Published, ...] = (
         "MNIST, their CNN, C&W l2, the easiest target",
         "another network and training (pixels of both are in units of the range); they take "
         "10,000 steps",
-        ("cnn",),
-        "carlini_wagner",
-        0,
-        {"targets": "all"},
+        *CARLINI_WAGNER,
     ),
 )
 
 COLUMNS = [
-    "source",
-    "setting",
-    "quantity",
-    "published",
-    "ours",
-    "ours_low",
-    "ours_high",
-    "difference",
-    "n",
-    "dataset",
-    "model",
-    "seed",
-    "attack",
-    "why",
+    *("source", "setting", "quantity", "published", "ours", "ours_low", "ours_high", "difference"),
+    *("n", "dataset", "model", "seed", "attack", "why"),
 ]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What was measured, and what the names in it stand for.
+    """What was measured, tables of these names, and what the names in them stand for.
 
-    Args:
-        clean: `clean.csv`.
-        cells: `cells.csv`.
-        distortion: `distortion.csv`.
-        datasets: kinds by name.
-        models: by name what they are, as in `Published.model`.
-        attacks: by name, their `kind` and their hyper-parameters but for the swept one.
+    By name the kinds of `datasets`, what `models` are, as in `Published.model`, and of `attacks`
+    `kind` and hyper-parameters but for the swept one.
     """
 
     clean: pd.DataFrame
@@ -239,50 +198,31 @@ def scoreboard(study: Study, published: Sequence[Published] = PUBLISHED) -> pd.D
 
 def _measured(study: Study, figure: Published) -> Iterator[dict[str, Any]]:
     """Look up what a study has of a published figure."""
-    for name, table, columns in _lookups(study, figure):
+    rate = "accuracy" if figure.quantity in ("clean", "error") else figure.quantity
+    for name, table in _lookups(study, figure):
         of_model = table["model"].map(study.models).isin(figure.model)
         rows = table[of_model & (table["dataset"].map(study.datasets) == "mnist")]
         rows = rows[rows["filter"] == NO_FILTER]
         if name is not None:
-            rows = rows[
-                (rows["attack"] == name)
-                & (rows["threat"] == BLIND)
-                & (rows["budget"] == figure.budget)
-            ]
+            rows = rows[(rows["attack"] == name) & (rows["threat"] == BLIND)]
+            rows = rows[rows["budget"] == figure.budget]
         for _, row in rows.iterrows():
             # A column that is not there (a mean has no interval) is no number.
-            ours, low, high = (float(row.get(column, float("nan"))) for column in columns)
+            ours, low, high = (float(row.get(column, math.nan)) for column in with_bounds(rate))
             if figure.quantity == "error":
                 ours, low, high = 1 - ours, 1 - high, 1 - low
             yield {
-                "ours": ours,
-                "ours_low": low,
-                "ours_high": high,
-                "n": row["n"],
-                "dataset": row["dataset"],
-                "model": row["model"],
-                "seed": row["seed"],
-                "attack": name,
+                **{"ours": ours, "ours_low": low, "ours_high": high, "attack": name},
+                **{column: row[column] for column in ("n", "dataset", "model", "seed")},
             }
 
 
-def _lookups(
-    study: Study, figure: Published
-) -> Iterator[tuple[str | None, pd.DataFrame, tuple[str, str, str]]]:
-    """Name the attacks, the table and its columns that a figure is to be looked up in."""
-    rate = ("accuracy", "accuracy_low", "accuracy_high")
+def _lookups(study: Study, figure: Published) -> Iterator[tuple[str | None, pd.DataFrame]]:
+    """Name the attacks and the table that a figure is to be looked up in."""
     if figure.attack is None:
-        yield None, study.clean, rate
-        return
+        yield None, study.clean
+    wanted = {"kind": figure.attack, **figure.parameters}
+    is_in_cells = figure.quantity in ("accuracy", "error", "confidence")
     for name, block in study.attacks.items():
-        wanted = {"kind": figure.attack, **figure.parameters}
-        if any(block.get(key) != value for key, value in wanted.items()):
-            continue
-        if figure.quantity in ("accuracy", "error"):
-            yield name, study.cells, rate
-        elif figure.quantity == "confidence":
-            yield name, study.cells, ("confidence", "", "")
-        elif figure.quantity == "success":
-            yield name, study.distortion, ("success", "success_low", "success_high")
-        else:
-            yield name, study.distortion, (figure.quantity, "", "")
+        if all(block.get(key) == value for key, value in wanted.items()):
+            yield name, study.cells if is_in_cells else study.distortion

@@ -27,11 +27,10 @@ def score_defences(scores: Scores) -> pd.DataFrame:
     over attacks of a norm and budget, example by example.
 
     Returns:
-        `dataset`, `model`, `seed`, `norm`, `budget_name`, `budget`, `filter`, `strength_name`,
-        `strength`; `aware`, accuracy against all attacks; `aware_8bit`, the same of images rounded
-        to 8 bits; `blind`, against attackers who know neither the filter nor how the model was
-        trained: on a defended variant these are transfers from the undefended model. Each with its
-        Wilson interval, and the numbers of attacks, of examples and of those that are right,
+        The columns `COLUMNS`; `aware`, accuracy against all attacks; `aware_8bit`, of images
+        rounded to 8 bits; `blind`, against attackers who know neither the filter nor how the model
+        was trained: on a defended variant these are transfers from the undefended model. Each with
+        its Wilson interval, and the numbers of attacks, of examples and of those that are right,
         `…_attacks`, `…_n` and `…_n_correct`; empty where there is no such cell.
     """
     groups: dict[tuple[str, Cell], list[Cell]] = {}
@@ -83,13 +82,7 @@ def _score_worst(scores: Scores, cells: Sequence[Cell], name: str) -> dict[str, 
     for rate, fooled in by_rate.items():
         right = (~np.logical_or.reduce(fooled)).sum()
         n = len(scored[0].index)
-        low, high = wilson(int(right), n)
-        found |= {
-            f"{rate}_attacks": len(cells),
-            f"{rate}_n": n,
-            rate: right / n,
-            f"{rate}_low": low,
-            f"{rate}_high": high,
-            f"{rate}_n_correct": int(right),
-        }
+        bounds = zip(with_bounds(rate), (right / n, *wilson(int(right), n)), strict=True)
+        counts = {f"{rate}_attacks": len(cells), f"{rate}_n": n, f"{rate}_n_correct": int(right)}
+        found |= {**counts, **dict(bounds)}
     return found

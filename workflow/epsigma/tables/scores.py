@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,15 +21,12 @@ Columns = dict[str, NDArray[Any]]
 SCORED = ["index", "label", "correct", "margin"]
 # What clean images are scored by: data set, model, seed, filter and strength.
 Defence = tuple[str, str, int, str, Level]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What tables know of an attack: fields of its kind, and what a transfer is from.
-
-    `source` is the attack that a transfer takes over, `source_model` the model that it is made on;
-    `targeted` says whether it aims at classes.
-    """
+    """What tables know of an attack: fields of its kind, and what a transfer is from."""
 
     family: str
     norm: str | None
@@ -61,11 +58,10 @@ class Scored:
 
     Args:
         fooled: (N,), which are misclassified, aimed at any class.
-        margin: (N,), logit of the label minus the largest other; the smallest of the classes
-            that were aimed at.
+        margin: (N,), logit of the label minus the largest other, the smallest of all aims.
         index: (N,), which of the test set's they are, ascending.
         label: (N,), the true classes.
-        fooled_8bit: (N,), which are misclassified when rounded to 8 bits; None if not asked.
+        fooled_8bit: (N,), `fooled` when rounded to 8 bits; None if not asked.
     """
 
     fooled: Bools
@@ -91,10 +87,10 @@ class Scored:
         if len(index) == len(self.index):
             return self
         here = np.isin(self.index, index)
-        rounded = None if self.fooled_8bit is None else self.fooled_8bit[here]
-        return Scored(
-            self.fooled[here], self.margin[here], self.index[here], self.label[here], rounded
-        )
+        kept: dict[str, Any] = {
+            name: None if values is None else values[here] for name, values in vars(self).items()
+        }
+        return Scored(**kept)
 
 
 def on_common_examples(scored: Sequence[Scored]) -> list[Scored]:
@@ -112,12 +108,12 @@ class Scores:
 
     Args:
         cells: what became of the examples of each cell, in the order of the study.
-        clean: the same of the clean images, by what they were scored by.
-        attacks: what is known of them, by name.
+        clean: the same of the clean images.
+        attacks: by name.
         detectors: the filters that have detectors.
         defends: of each model the undefended one that it is a variant of; None if of none.
         table: `cells.csv`.
-        ledgers: ledgers with all columns, of the cells of which some table needs more than `cells`.
+        ledgers: those of which some table needs more than `cells`, with all columns.
         clean_ledgers: the same of the clean images, where there are detectors.
         paths: of the ledgers of all cells.
     """
@@ -174,11 +170,10 @@ def read_scores(
 
     Args:
         settings: `attacks`, the fields of `Attack` by name; `filters`, of each its `detectors`;
-            `defends`, see `Scores`; and whether images were also scored with 8 bits
-            (`requantise`).
+            `defends`, see `Scores`; `requantise`, whether images were also scored with 8 bits.
         cells: `cells.csv`.
         ledgers: of all cells, in the order of the study.
-        clean: ledgers of the clean images, through every filter.
+        clean: of the clean images, through every filter.
 
     Raises:
         ValueError: if a ledger is damaged; the message names it.
@@ -186,8 +181,18 @@ def read_scores(
     attacks = {name: Attack(**about) for name, about in settings["attacks"].items()}
     detectors = {name for name, about in settings["filters"].items() if about["detectors"]}
     paths = {Cell.from_wildcards(read_cell(path)): path for path in ledgers}
-    scored, more = _read_cells(paths, attacks, detectors, settings["requantise"])
-    clean_scored, clean_more = _read_clean(clean, detectors)
+    clean_paths = {_read_defence(path): path for path in clean}
+    complete = {
+        cell
+        for cell in paths
+        if cell.filter in detectors
+        or attacks[cell.attack].is_fooling
+        or attacks[cell.attack].has_distortion
+    }
+    names = [*SCORED, "correct_8bit"] if settings["requantise"] else SCORED
+    scored, more = _read_ledgers(paths, names, complete)
+    watched = {defence for defence in clean_paths if defence[3] in detectors}
+    clean_scored, clean_more = _read_ledgers(clean_paths, SCORED, watched)
     return Scores(
         cells=scored,
         clean=clean_scored,
@@ -201,38 +206,19 @@ def read_scores(
     )
 
 
-def _read_cells(
-    paths: Mapping[Cell, str],
-    attacks: Mapping[str, Attack],
-    detectors: Collection[str],
-    requantise: bool,
-) -> tuple[dict[Cell, Scored], dict[Cell, Columns]]:
-    """Read the ledgers of cells: what became of the examples, and of some cells all columns."""
-    scored, ledgers = {}, {}
-    for cell, path in paths.items():
-        attack = attacks[cell.attack]
-        if attack.is_fooling or attack.has_distortion or cell.filter in detectors:
-            ledgers[cell] = columns = read_ledger(path)
-        else:
-            columns = read_ledger(path, [*SCORED, *(["correct_8bit"] if requantise else [])])
-        scored[cell] = Scored.of(columns)
-    return scored, ledgers
+def _read_defence(path: str) -> Defence:
+    """Read from a ledger of clean images what they were scored by."""
+    of = read_cell(path)
+    return of["dataset"], of["model"], int(of["seed"]), of["filter"], Level.parse(of["strength"])
 
 
-def _read_clean(
-    paths: Sequence[str], detectors: Collection[str]
-) -> tuple[dict[Defence, Scored], dict[Defence, Columns]]:
-    """Read the ledgers of clean images; with detectors, all columns."""
-    scored, ledgers = {}, {}
-    for path in paths:
-        about = read_cell(path)
-        defence = (
-            *(about["dataset"], about["model"], int(about["seed"]), about["filter"]),
-            Level.parse(about["strength"]),
-        )
-        if about["filter"] in detectors:
-            ledgers[defence] = columns = read_ledger(path)
-        else:
-            columns = read_ledger(path, SCORED)
-        scored[defence] = Scored.of(columns)
+def _read_ledgers(
+    paths: Mapping[Key, str], names: list[str], complete: Collection[Key]
+) -> tuple[dict[Key, Scored], dict[Key, Columns]]:
+    """Read what became of the examples, and of some ledgers all columns."""
+    ledgers = {key: read_ledger(paths[key]) for key in paths if key in complete}
+    scored = {
+        key: Scored.of(ledgers[key] if key in ledgers else read_ledger(path, names))
+        for key, path in paths.items()
+    }
     return scored, ledgers

@@ -17,9 +17,8 @@ CURVE = [name for name in CELL_COLUMNS if name != "budget"]
 def tabulate_minimum_budgets(scores: Scores) -> pd.DataFrame:
     """Find the smallest budget of the grid at which each example is misclassified.
 
-    Of attacks whose budget bounds the perturbation.
-    An example that is right at every budget is censored: its budget is above the largest. One that
-    is wrong at the smallest may have been so below it.
+    Of attacks whose budget bounds the perturbation. An example that is right at every budget is
+    censored. One that is wrong at the smallest may have been so below it.
 
     Returns:
         A row a curve (a cell without its budget, but for `budget_name`): `n`, `n_censored`,
@@ -46,9 +45,8 @@ def tabulate_fooled_shares(scores: Scores) -> pd.DataFrame:
     """Count the examples that some budget up to each of a curve's fools.
 
     Returns:
-        A row a curve, as in `tabulate_minimum_budgets`, and `budget`: `n`, `n_fallen`, and
-        `fallen`, the share of examples whose minimum budget is at most that, with its Wilson
-        interval.
+        A row a curve and `budget`: `n`, `n_fallen`, and `fallen`, the share of examples whose
+        minimum budget is at most that, with its Wilson interval.
     """
     rows = [
         {**curve, "budget": budget, "n": len(row), "n_fallen": int(row.sum())}
@@ -60,12 +58,7 @@ def tabulate_fooled_shares(scores: Scores) -> pd.DataFrame:
 
 
 def _accumulate(scores: Scores) -> Iterator[tuple[dict[str, Any], NDArray[np.float64], Bools]]:
-    """Mark, curve by curve, which examples some budget up to each fools.
-
-    Yields:
-        The curve's columns; its budgets (B,), ascending; (B, N), whether an example is fooled at
-        that budget or a smaller one.
-    """
+    """Mark, curve by curve, which examples (B, N) some budget up to each (B,) fools."""
     for curve, cells in scores.curves().items():
         if scores.attacks[curve.attack].norm:
             columns = {**curve.columns, "budget_name": cells[0].budget.name}

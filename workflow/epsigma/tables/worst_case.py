@@ -24,10 +24,9 @@ def score_worst_cases(scores: Scores) -> pd.DataFrame:
     attacker may also do what a blind one does, so the aware worst case is over both.
 
     Returns:
-        `dataset`, `model`, `seed`, `threat`, `norm`, `budget_name`, `budget`, `filter`,
-        `strength_name`, `strength`, `attacks` (how many), `n`, `n_correct`, `accuracy` with its
-        Wilson interval, and `gradient_free_only`: of the examples that a gradient-free attack
-        fools, those that no attack that follows gradients does (empty where there are not both).
+        The columns `COLUMNS` (`attacks` says how many), `accuracy` with its Wilson interval, and
+        `gradient_free_only`: of the examples that a gradient-free attack fools, those that no
+        attack that follows gradients does (empty where there are not both).
     """
     rows = []
     for (norm, where), cells in _group(scores).items():

@@ -20,14 +20,8 @@ def fool(
 ) -> None:
     """Make fooling images: so many for each class, class by class.
 
-    Args:
-        job: its settings are `model` and `attack`, each `implementation` and `parameters` (and
-            `random`), of the attack also `images`, how many for each class; for an aware attacker
-            also what `build_target` wants. Blind, the classifier alone is fooled.
-        test: clean test images.
-        checkpoint: of the classifier.
-        adversarial: the set to write; None if only what the filter makes of it is wanted.
-        filtered: of an aware attacker, what the filter makes of the set; None if not wanted.
+    Writes and reads what the stage `attack` does; of the attack's settings also `images`, how many
+    for each class. Blind, the classifier alone is fooled.
     """
     with job.logged() as log:
         device, settings = resolve(job.device), job.settings

@@ -24,16 +24,9 @@ def evaluate_fooling(
 ) -> None:
     """Score a cell of fooling images, which have no clean counterpart and no true class.
 
-    Args:
-        job: its settings are the `model`, the `filter`, and the `detectors` that score the images
-            before it. The cell's budget is the confidence at which an image counts.
-        checkpoint: of the classifier.
-        metrics: JSON to write, see `summarise`.
-        ledger: Parquet to write, as `epsigma.stages.evaluate.evaluate` does. The label is the
-            target; an image is `correct` unless the model accepts it: it is not rejected, and it
-            is taken for its target with the confidence. All are `correct_clean`.
-        images: the cell's set as it is to be scored, or else
-        adversarial: a set that has yet to pass the filter.
+    It reads and writes what the stage `evaluate` does. The label is the target; an image is
+    `correct` unless the model accepts it: it is not rejected, and it is taken for its target with
+    the confidence that is the cell's budget. All are `correct_clean`.
     """
     with job.logged() as log:
         given = read_image_set(images or adversarial, CPU)

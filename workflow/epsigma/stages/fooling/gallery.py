@@ -14,12 +14,8 @@ from epsigma.storage.images import read_image_set
 def gallery_fooling(job: Job, *, checkpoint: str, adversarial: Sequence[str], gallery: str) -> None:
     """Put the first fooling image of each class, at the largest confidence, through a filter.
 
-    Args:
-        job: its settings are the `model`, the `budgets` (as paths spell them), and what
-            `write_gallery` wants.
-        checkpoint: of the classifier.
-        adversarial: the set of each budget.
-        gallery: safetensors to write, see `write_gallery`.
+    The job's settings are the `model`, the `budgets` (as paths spell them) of the sets, and what
+    `write_gallery` wants.
     """
     with job.logged() as log:
         made, budget = read_image_set(adversarial[-1], CPU), job.settings["budgets"][-1]

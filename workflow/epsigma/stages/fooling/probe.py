@@ -17,13 +17,9 @@ from epsigma.storage.images import read_classes, read_clean
 def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     """Make fooling images as long as the study does, and twice as long.
 
-    Args:
-        job: its settings are those of `epsigma.stages.fooling.attack.fool` at a budget in the
-            middle of the grid, and `swept`, `spends` and `traced` of the attack's kind.
-        test: clean test images.
-        checkpoint: of the classifier.
-        facts: JSON to write: `n`, `chance`, `budget` and what `try_longer` returns. The errors are
-            the shares that are taken for their class with the confidence; the sizes are null.
+    JSON: `n`, `chance`, `budget` and what `try_longer` returns. The errors are the shares that are
+    taken for their class with the confidence; the sizes are null. The job's settings are those of
+    the stage `attack` at a budget in the middle of the grid, and `swept`, `spends` and `traced`.
     """
     with job.logged():
         clean, classes = read_clean(test, CPU).images, read_classes(test)
@@ -41,13 +37,10 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             return count_successes(accepted, measures["l2"])
 
         _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
-        write_json(
-            facts,
-            {
-                "cell": job.cell,
-                "n": len(rows.index),
-                "chance": 1 / classes,
-                "budget": str(Level(swept, parameters[swept])),
-                **longer,
-            },
-        )
+        found = {
+            "cell": job.cell,
+            "n": len(rows.index),
+            "chance": 1 / classes,
+            "budget": str(Level(swept, parameters[swept])),
+        }
+        write_json(facts, found | longer)

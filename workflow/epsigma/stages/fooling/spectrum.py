@@ -11,13 +11,7 @@ from epsigma.storage.images import read_clean, read_image_set
 def spectrum_fooling(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
     """Write the amplitude spectra of images and of fooling images, and the filters' responses.
 
-    Args:
-        job: its settings are the `budgets` (as paths spell them) and the `filters`, as
-            `response_curves` takes them.
-        test: clean test images.
-        adversarial: the set of each budget.
-        spectrum: CSV to write, see `write_spectra`: the curves `images`, `fooling` (its level is
-            the budget) and `filter` (with its name; its level is the strength).
+    As `make_spectrum` of the stage `spectrum` does, with `fooling` in place of `perturbation`.
     """
     with job.logged():
         curves = [image_curve("images", "", read_clean(test, CPU).images)]
