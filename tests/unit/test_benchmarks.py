@@ -216,8 +216,8 @@ def test_the_machine_is_described():
     [
         ("main (snakemake/cli.py:1);schedule (snakemake/scheduling/job_scheduler.py:2)", None),
         ("run (snakemake/x.py:1);attack (epsigma/stages/attack.py:5);fgsm (a.py:1)", "arithmetic"),
-        ("attack (epsigma/stages/attack.py:5);read_clean (epsigma/tensors.py:1)", "reading"),
-        ("attack (epsigma/stages/attack.py:5);write_image_set (epsigma/tensors.py:1)", "writing"),
+        ("attack (epsigma/stages/attack.py:5);read_clean (epsigma/storage/images.py:1)", "reading"),
+        ("attack (epsigma/stages/attack.py:5);write_image_set (epsigma/storage/i.py:1)", "writing"),
         ("gate (epsigma/stages/gate.py:5);atomic_write (epsigma/storage/files.py:1)", "writing"),
         ("fool (epsigma/stages/fooling/attack.py:5);ascend (a.py:1)", "arithmetic"),
         ("gallery (epsigma/stages/fooling/gallery.py:5);draw (b.py:1)", "figures"),
