@@ -68,7 +68,7 @@ ruleorder: b > a
 
 @pytest.fixture
 def snakemake(tmp_path):
-    """Run Snakemake in a folder on a Snakefile of a test; what it printed."""
+    """Run Snakemake on a Snakefile in a folder of its own, and return what it printed."""
 
     def run(snakefile, *arguments):
         (tmp_path / "Snakefile").write_text(snakefile)
@@ -92,11 +92,11 @@ def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snak
 
 
 def calls(body):
-    """The methods of `workflow` that statements call or are decorated with, in order, and theirs.
+    """List the methods of `workflow` that statements call, decorators included, in order.
 
     Returns:
-        For each its name, the names of its keyword arguments, how many others it has, and whether
-        it decorates.
+        For each its name, the names of its keyword arguments, how many other arguments it has, and
+        whether it decorates.
     """
     found = []
     for node in body:
