@@ -15,13 +15,9 @@ from epsigma.storage.files import read_json
 
 
 class Expectation(nn.Module):
-    """A random model's mean logits over several draws: expectation over transformation.
+    """A random model's mean logits over `samples` draws: expectation over transformation.
 
     Source: Athalye, Engstrom, Ilyas & Kwok 2018 (arXiv:1707.07397), section 2.1, of the logits.
-
-    Args:
-        model: from images to logits, at random.
-        samples: draws; at least 1.
     """
 
     def __init__(self, model: nn.Module, samples: int) -> None:
@@ -43,13 +39,8 @@ def defend(
     """Put a filter in front of a model, so that an attacker can differentiate through both.
 
     Args:
-        module: the filter, on images.
-        model: from images to logits.
-        gradient: `exact`, or `bpda` for that of the filter's surrogate.
+        gradient: `exact`, or `bpda` for that of the filter's surrogate; else a ValueError.
         eot_samples: draws of a random filter to average over; None if it does not draw.
-
-    Raises:
-        ValueError: if `gradient` is neither: how to attack the filter is unknown.
     """
     filtered = nn.Sequential(attackable(module, gradient), model)
     return filtered if eot_samples is None else Expectation(filtered, eot_samples)

@@ -16,17 +16,7 @@ Attack = Callable[..., Tensor]
 
 
 def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
-    """List the rows that an attack makes.
-
-    Args:
-        settings: of the attack: `examples` (how many of the first test images; all, if None) and
-            `targets`, if it can aim.
-        labels: (N,) int64, of the test images.
-        classes: how many there are.
-
-    Raises:
-        ValueError: if there are fewer test images, or no such targets.
-    """
+    """List the rows that an attack of these settings makes: `attacked_rows` of the labels (N,)."""
     return attacked_rows(
         labels,
         classes,
@@ -46,9 +36,6 @@ def make_set(
     """Run an attack, batch by batch.
 
     Args:
-        settings: of the attack.
-        generator: what it draws from.
-        model: what is attacked.
         clean: (N, C, H, W), the test images.
         rows: (M) what of them to attack.
         changed: hyper-parameters that are not those of the settings.
@@ -87,9 +74,6 @@ def is_fooled(model: ClassifierWithDetectors, images: Tensor, rows: Rows) -> Ten
 
 
 def build_attack(settings: dict[str, Any], generator: torch.Generator) -> Attack:
-    """Make an attack of its `implementation` and `parameters`, for a model, images and labels.
-
-    One that is `random` draws from the generator.
-    """
+    """Make an attack of its `implementation` and `parameters`; a `random` one has the generator."""
     options = {"generator": generator} if settings.get("random") else {}
     return partial(load(settings["implementation"]), **settings["parameters"], **options)

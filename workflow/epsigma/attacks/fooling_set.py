@@ -14,10 +14,7 @@ NORMS = tuple(name for name in ImageSet.MEASURES if name != "outside")
 
 
 def fooling_rows(classes: int, images: int, device: torch.device) -> Rows:
-    """List the rows of fooling images: so many for each class, class by class.
-
-    A row's label is the class that it aims at; it has no true one.
-    """
+    """List so many rows a class, class by class; the label of each is the class that it aims at."""
     targets = torch.arange(classes, device=device).repeat_interleave(images)
     return Rows(torch.arange(len(targets), device=device), targets, targets.clone())
 
@@ -33,9 +30,6 @@ def make_fooling_set(
     """Make fooling images, batch by batch.
 
     Args:
-        settings: of the attack.
-        generator: what it draws from.
-        model: what is to accept them.
         clean: (N, C, H, W), the test images, of which the images have the shape.
         rows: (M) the classes aimed at.
         changed: hyper-parameters that are not those of the settings.

@@ -11,11 +11,7 @@ from epsigma.storage.checkpoint import load_weights, read_checkpoint
 
 
 def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Module:
-    """Read a trained autoencoder.
-
-    Args:
-        settings: its `implementation`, `parameters` and `checkpoint`.
-        device: where to.
+    """Read a trained autoencoder, by its `implementation`, `parameters` and `checkpoint`.
 
     Returns:
         From images to images in [0, 1], in eval mode, its parameters frozen; `Memoized`, so that

@@ -29,18 +29,10 @@ def cifar10(
 ) -> Dataset:
     """Read CIFAR-10 from its binary version, or download that.
 
-    The "Python version" is pickled, and unpickling runs whatever the file says: it is not read.
-
-    Args:
-        data_dir: folder of `cifar-10-binary.tar.gz`, which is checked against its published sum,
-            or else of `cifar-10-batches-bin`, unpacked from it, of which lengths and the numbers
-            of labels are checked. If it has neither, the archive is downloaded there.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one, as far as that is known.
+    `data_dir` has `cifar-10-binary.tar.gz`, which is checked against its published sum, or else
+    `cifar-10-batches-bin`, unpacked from it, of which lengths and the numbers of labels are
+    checked. The "Python version" is pickled, and unpickling runs whatever the file says: it is
+    not read.
 
     Source: Krizhevsky 2009, Learning multiple layers of features from tiny images.
     """
@@ -100,11 +92,7 @@ def _md5() -> "hashlib._Hash":
 
 
 def _decode(source: Path, files: list[bytes], per_class: int) -> Images:
-    """Take apart records of a label and the red, the green and the blue plane.
-
-    Raises:
-        ValueError: if the records are not as many as published, of each class.
-    """
+    """Take apart records of a label and the red, the green and the blue plane."""
     remedy = f"replace it by what {ARCHIVE} holds"
     n, record = CLASSES * per_class // len(files), 1 + int(np.prod(SHAPE))
     for content in files:

@@ -33,16 +33,9 @@ def file(
     number of channels (1 or 3). Labels are integers (N,), from 0, of at least two classes.
 
     Args:
-        data_dir: the folder of data files.
-        path: of the file, relative to `data_dir`.
+        path: of the file, relative to `data_dir`; one outside is a ValueError.
         test_fraction: part of the images that is kept for the test; None if the file has a test
             set of its own.
-        split_seed: of the stratified split.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or pickled, lies outside `data_dir`, or holds something
-            else.
     """
     found = locate(data_dir, path)
     arrays = _read(found)

@@ -39,17 +39,13 @@ def folder(
     the order of the folders' names, code point by code point.
 
     Args:
-        data_dir: the folder of data files.
         path: of the folder, relative to `data_dir`.
         channels: 3 for red, green and blue; 1 for grey (L = 0.299 R + 0.587 G + 0.114 B).
         size: side to which each image is resized (bilinear, averaging what it shrinks; not
             cropped, so that what is not square is squeezed); None if all are of one size.
-        test_fraction: part of the images that is kept for the test; None if there are folders
-            `train` and `test`.
-        split_seed: of the stratified split.
+        test_fraction: as of `file`; None if there are folders `train` and `test`.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
         ValueError: if it is, or a link in it leads, outside `data_dir`; or if a file is no image,
             or is damaged, transparent, of more than 8 bits or of another size than the first.
     """

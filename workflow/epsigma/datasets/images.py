@@ -8,15 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64, from 0.
-
-    Raises:
-        ValueError: if shapes, types or the label range are not so.
-    """
+    """Labelled images: (N, C, H, W) uint8, and labels (N,) int64, from 0; else ValueError."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -38,11 +30,7 @@ class Images:
             raise ValueError(f"there is a label {self.labels.min()}; labels count from 0")
 
     def first(self, n: int | None) -> "Images":
-        """Return the first `n` of them (all, if None).
-
-        Raises:
-            ValueError: if there are fewer.
-        """
+        """Return the first `n` of them (all, if None); a ValueError if there are fewer."""
         if n is not None and n > len(self.labels):
             raise ValueError(f"{n} images were asked for, there are {len(self.labels)}")
         return Images(self.images[:n], self.labels[:n])

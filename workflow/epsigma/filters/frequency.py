@@ -81,9 +81,6 @@ class RadialFilter(Filter):
             response at f = 0.
         post: what becomes of values outside [0, 1]: `none`, `clip`, or `rescale` (each image's
             range is mapped to [0, 1]; an image of one value is clipped).
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -174,9 +171,8 @@ class RadialFilter(Filter):
     def _plan(self, height: int, width: int) -> tuple[bool, tuple[Tensor, Tensor, Tensor]]:
         """Choose the basis vectors that are needed along each axis, and the response on them.
 
-        Returns:
-            Whether they are for what passes (else for what is stopped); and float64 matrices
-            (height, r), (width, c) and (r, c).
+        Whether they are for what passes (else for what is stopped); and float64 matrices
+        (height, r), (width, c) and (r, c).
         """
         (down, fy), (across, fx) = fourier_basis(height), fourier_basis(width)
         response = self.response(torch.hypot(fy[:, None], fx))
@@ -206,10 +202,7 @@ class HighPass(RadialFilter):
 
 
 class BandPass(RadialFilter):
-    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre.
-
-    Arguments as in `RadialFilter`, and `width`, in cycles per pixel; positive.
-    """
+    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre. See `RadialFilter`."""
 
     def __init__(
         self,

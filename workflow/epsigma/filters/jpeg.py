@@ -54,10 +54,6 @@ class Jpeg(Filter):
         quality: from 1 to 100, as libjpeg scales it; from 98, the smooth tables have steps of 1/8
             where JPEG's are 1.
 
-    Raises:
-        ValueError: if `quality` is out of range; in `forward`, if images have other than 1 or 3
-            channels.
-
     Source: the codec is Kornia's, of Reich, Debnath, Patel & Chakradhar 2024 (arXiv:2309.06978),
     with the rounding of Shin & Song 2017; as a defence, Dziugaite, Ghahramani & Roy 2016
     (arXiv:1608.00853) and Das et al. 2017 (arXiv:1705.02900).

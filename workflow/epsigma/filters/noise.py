@@ -15,9 +15,6 @@ class GaussianNoise(Filter):
         std: standard deviation of the noise, in units of the pixel range; positive.
         generator: draws the noise; torch's global one if None.
 
-    Raises:
-        ValueError: if `std` is not positive.
-
     Source: randomised smoothing's noise, once an image (Cohen, Rosenfeld & Kolter 2019,
     arXiv:1902.02918, average over many draws).
     """

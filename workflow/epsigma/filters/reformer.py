@@ -14,9 +14,6 @@ class Reformer(Filter):
         autoencoder: from images in [0, 1] to images in [0, 1], trained on clean ones.
         passes: how often an image passes it, one after the other; at least 1.
 
-    Raises:
-        ValueError: if `passes` is less than 1.
-
     Source: Meng & Chen 2017 (arXiv:1705.09064), section 4.3.2.
     """
 

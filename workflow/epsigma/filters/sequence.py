@@ -11,12 +11,9 @@ class Sequence(Filter):
     """Pass images through several filters in turn.
 
     Args:
-        filters: the filters, in their order.
+        filters: the filters, in their order; at least one.
         attackable: the same, each with the gradient that an aware attacker takes of it; they return
             what the filters do.
-
-    Raises:
-        ValueError: if there are none, or not as many of both.
     """
 
     is_linear = False

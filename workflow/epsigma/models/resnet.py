@@ -14,8 +14,6 @@ class ResNet(nn.Module):
     small. `width` 64 and `blocks` 2 make it ResNet-18, and layers have torchvision's names.
 
     Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
         width: channels of the first stage.
         blocks: residual blocks of a stage, two convolutions each.
 

@@ -21,11 +21,7 @@ def checksums(tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
 
 
 def verify(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None) -> None:
-    """Hold what was read against the checksums of the file's metadata, if it has some.
-
-    Raises:
-        ValueError: names the tensors that are others.
-    """
+    """Hold what was read against the checksums of the metadata, if any; ValueError if another."""
     expected = json.loads((metadata or {}).get("checksums", "{}"))
     others = [name for name, value in expected.items() if _sum(tensors[name]) != value]
     if others:

@@ -12,11 +12,7 @@ _RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "py
 
 
 def record(cell: dict[str, str], settings: dict[str, Any], code: str) -> dict[str, str]:
-    """Say, as metadata of a file, which cell it is and what made it.
-
-    Returns:
-        Strings by string: `cell`, `settings` and `versions` are JSON, `code` is the digest.
-    """
+    """Say, as metadata of a file, which cell it is and, with the code's digest, what made it."""
     return {
         "cell": json.dumps(cell),
         "settings": json.dumps(settings),

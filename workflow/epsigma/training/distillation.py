@@ -16,9 +16,6 @@ class Distillation(Objective):
         temperature: T of both; positive.
         teacher: from images to logits, in eval mode, trained at the same T.
 
-    Raises:
-        ValueError: if `temperature` is not positive.
-
     Source: Papernot, McDaniel, Wu, Jha & Swami 2016 (arXiv:1511.04508), section IV.A.
     """
 

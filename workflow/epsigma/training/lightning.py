@@ -145,9 +145,6 @@ def fit(
     """Train on all but a random part of the images, which is held out for validation.
 
     Args:
-        trainer: of `make_trainer`.
-        module: what is trained.
-        data: the training set.
         training: `validation`, the fraction that is held out, and `batch_size`.
         seed: of the part, and of the order of the batches.
 

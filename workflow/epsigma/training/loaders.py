@@ -25,10 +25,7 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def split_validation(data: ImageSet, *, fraction: float, seed: int) -> tuple[Batches, Batches]:
-    """Hold out a random part of the images.
-
-    Returns:
-        What to train on, and what to validate on: `fraction` of the images, rounded.
+    """Split into what to train on and what to validate on, `fraction` at random of the images.
 
     Raises:
         ValueError: if one of them is empty.
