@@ -52,13 +52,9 @@ def add_detectors(
     classifier: nn.Module,
     generator: torch.Generator,
 ) -> ClassifierWithDetectors:
-    """Add detectors to a classifier behind a filter.
+    """Add detectors, each with a file of its `threshold`, to a classifier behind a filter.
 
-    Args:
-        detectors: how to make each, and the file of its `threshold`.
-        filtered_classifier: from images to logits, filter included.
-        classifier: the classifier alone.
-        generator: what filters of the detectors draw from; all lies where it does.
+    All lies where the generator does, which the detectors' filters draw from.
     """
     return ClassifierWithDetectors(
         filtered_classifier,
@@ -73,11 +69,8 @@ def build_target(
 ) -> nn.Module:
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
-    Args:
-        settings: of an aware attacker `filter`, how to make it, with its `gradient` and, if it
-            draws, the `eot_samples`, and `detectors`, if there are some.
-        model: the classifier, from images to logits.
-        generator: what the filter and the detectors draw from; all lies where it does.
+    An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
+    draws, from the generator, and `detectors`, if there are some.
     """
     if "filter" not in settings:
         return model

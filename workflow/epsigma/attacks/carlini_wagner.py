@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -223,19 +224,7 @@ def _adam(
 ) -> None:
     """Step in u, in place, by one pass over all rows; `rate` and ε are meant in w."""
     # As flat tensors their strides agree, whatever the model made of the gradient's.
-    adam(
-        [u.view(-1)],
-        [gradient.reshape(-1)],
-        [mean.view(-1)],
-        [square.view(-1)],
-        [],
-        [count],
-        fused=True,
-        amsgrad=False,
-        beta1=BETA1,
-        beta2=BETA2,
-        lr=2 * rate,
-        weight_decay=0,
-        eps=ADAM_EPS / 4,
-        maximize=False,
-    )
+    x, g, m, v = ([one.reshape(-1)] for one in (u, gradient, mean, square))
+    rates: dict[str, Any] = {"lr": 2 * rate, "beta1": BETA1, "beta2": BETA2, "eps": ADAM_EPS / 4}
+    how: dict[str, Any] = {"amsgrad": False, "weight_decay": 0, "maximize": False, "fused": True}
+    adam(x, g, m, v, [], [count], **how, **rates)

@@ -38,11 +38,7 @@ def all_log_odds(logits: Tensor) -> Tensor:
 
 
 def needed_log_odds(confidence: float) -> float:
-    """Return the log-odds from which softmax in float32, in any batch, is at least the confidence.
-
-    Raises:
-        ValueError: if the confidence is outside (0, 1).
-    """
+    """Return the log-odds from which softmax in float32, in any batch, reaches the confidence."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence = {confidence} is outside (0, 1)")
     doubt = max(1 - confidence - _SOFTMAX_ROUNDING, _SURE)

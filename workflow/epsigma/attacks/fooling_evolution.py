@@ -100,13 +100,10 @@ def _check(
 
 @dataclass(frozen=True)
 class _Archive:
-    """The elites of P populations, one for each of K classes.
+    """The elites (P, K, C, H, W) of P populations, one for each of K classes.
 
-    Args:
-        rows: (P, K) int64, which row of the result aims at the class; -1 if none does.
-        elites: (P, K, C, H, W), the images.
-        height: (P, K), their log-odds; -inf if there is none yet.
-        loss: (P, K), their -log p.
+    `rows` (P, K) int64 says which row of the result aims at the class, -1 if none does. `height`
+    is (P, K), their log-odds, -inf if there is none yet, and `loss` their -log p.
     """
 
     rows: Tensor

@@ -27,16 +27,10 @@ def make_fooling_set(
     rows: Rows,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Make fooling images, batch by batch.
+    """Make fooling images (M, C, H, W), batch by batch, and the measures of an adversarial set.
 
-    Args:
-        clean: (N, C, H, W), the test images, of which the images have the shape.
-        rows: (M) the classes aimed at.
-        changed: hyper-parameters that are not those of the settings.
-
-    Returns:
-        (M, C, H, W), and the measures of an adversarial set. `outside` is how far an image leaves
-        the pixel range; the others are NaN, for there is no clean counterpart.
+    `outside` is how far an image leaves the pixel range; the others are NaN, for there is no clean
+    counterpart. Arguments as of `make_set`; the rows say which classes are aimed at.
     """
     attack = build_attack(settings, generator)
     images = clean.new_empty(len(rows.index), *clean.shape[1:])

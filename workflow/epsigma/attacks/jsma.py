@@ -51,7 +51,22 @@ def jsma(
     Source: Papernot, McDaniel, Jha, Fredrikson, Celik & Swami 2016 (arXiv:1511.07528), algorithms 2
     and 3; for negative θ, their saliency map for features that decrease.
     """
-    _check(labels, gamma, targets, theta, outputs, memory)
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma = {gamma} is outside [0, 1]")
+    if not 0 < abs(theta) <= 1:
+        raise ValueError(f"theta = {theta} is 0 or outside [-1, 1]")
+    if outputs not in OUTPUTS:
+        raise ValueError(f"outputs = {outputs!r} is none of {', '.join(OUTPUTS)}")
+    if memory < 1:
+        raise ValueError(f"memory = {memory} is less than 1 MiB")
+    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
+        what = getattr(targets, "dtype", type(targets).__name__)
+        raise TypeError(f"targets are {what}, not an int64 tensor: give one class for each image")
+    if targets.shape != labels.shape:
+        raise ValueError(
+            f"targets have the shape {tuple(targets.shape)}, the labels {tuple(labels.shape)}: "
+            "repeat an image for each of its targets"
+        )
     shape = images.shape[1:]
     result = images.flatten(1).clone()
     # Of the images still attacked: their places in the batch, values and targets.
@@ -71,27 +86,6 @@ def jsma(
         x.scatter_(1, pair, x.gather(1, pair).add_(theta).clamp_(0, 1))
         result[at] = x
     return result.view_as(images)
-
-
-def _check(
-    labels: Tensor, gamma: float, targets: Tensor, theta: float, outputs: str, memory: int
-) -> None:
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma = {gamma} is outside [0, 1]")
-    if not 0 < abs(theta) <= 1:
-        raise ValueError(f"theta = {theta} is 0 or outside [-1, 1]")
-    if outputs not in OUTPUTS:
-        raise ValueError(f"outputs = {outputs!r} is none of {', '.join(OUTPUTS)}")
-    if memory < 1:
-        raise ValueError(f"memory = {memory} is less than 1 MiB")
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        what = getattr(targets, "dtype", type(targets).__name__)
-        raise TypeError(f"targets are {what}, not an int64 tensor: give one class for each image")
-    if targets.shape != labels.shape:
-        raise ValueError(
-            f"targets have the shape {tuple(targets.shape)}, the labels {tuple(labels.shape)}: "
-            "repeat an image for each of its targets"
-        )
 
 
 def _differentiate(

@@ -5,31 +5,19 @@ from torch import Tensor, nn
 
 from epsigma.attacks.balls import L2
 
+Generator = torch.Generator | None
+
 
 def sign_noise(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    generator: torch.Generator | None = None,
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: Generator = None
 ) -> Tensor:
-    """Add noise as large as FGSM's perturbation: clip(x + ε·s), s = ±1 with equal chances.
-
-    Args:
-        eps: radius of the ℓ∞ ball.
-    """
+    """Add noise as large as FGSM's perturbation: clip(x + ε·s), s = ±1 with equal chances."""
     signs = torch.empty_like(images).bernoulli_(0.5, generator=generator).mul_(2).sub_(1)
     return signs.mul_(eps).add_(images).clamp_(0, 1)
 
 
 def uniform_noise(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    generator: torch.Generator | None = None,
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: Generator = None
 ) -> Tensor:
     """Add noise drawn uniformly from the ℓ∞ ball of radius ε: clip(x + u), u ~ U[−ε, ε]."""
     noise = torch.empty_like(images).uniform_(-eps, eps, generator=generator)
@@ -37,12 +25,7 @@ def uniform_noise(
 
 
 def l2_noise(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    eps: float,
-    generator: torch.Generator | None = None,
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: Generator = None
 ) -> Tensor:
     """Add noise of ℓ2 norm ε in a random direction: clip(x + ε·z/‖z‖₂), z ~ N(0, 1)."""
     z = torch.empty_like(images).normal_(generator=generator)
@@ -56,14 +39,9 @@ def feature_noise(
     *,
     gamma: float,
     theta: float = 1.0,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Tensor:
-    """Add θ, clipped, to ⌊C·H·W·Υ⌋ features that are chosen at random: as many as JSMA may change.
-
-    Args:
-        gamma: Υ, in [0, 1].
-        theta: θ.
-    """
+    """Add θ, clipped, to ⌊C·H·W·Υ⌋ features chosen at random: as many as JSMA may change."""
     flat = images.flatten(1)
     chosen = torch.rand(flat.shape, device=flat.device, generator=generator).argsort(1)
     chosen = chosen[:, : int(flat.shape[1] * gamma + 1e-9)]
@@ -77,7 +55,7 @@ def fooling_noise(
     labels: Tensor,
     *,
     confidence: float,
-    generator: torch.Generator | None = None,
+    generator: Generator = None,
 ) -> Tensor:
     """Draw a uniform image (M, C, H, W) for each label, whatever the confidence: the control."""
     shape = (len(labels), *images.shape[1:])

@@ -18,10 +18,7 @@ def transfer(
 ) -> Tensor:
     """Run an attack on the source model, which the stage hands in; the result is scored on another.
 
-    Args:
-        eps: budget of the attack.
-        attack: its `implementation`, and its other `parameters` by keyword.
-        options: handed on, such as `generator`.
+    `attack` has its `implementation`, and its other `parameters` by keyword.
 
     Source: Papernot, McDaniel & Goodfellow 2016 (arXiv:1605.07277).
     """

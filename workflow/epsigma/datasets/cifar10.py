@@ -1,6 +1,5 @@
 """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels, in colour."""
 
-import hashlib
 import tarfile
 import zlib
 from pathlib import Path
@@ -31,8 +30,7 @@ def cifar10(
 
     `data_dir` has `cifar-10-binary.tar.gz`, which is checked against its published sum, or else
     `cifar-10-batches-bin`, unpacked from it, of which lengths and the numbers of labels are
-    checked. The "Python version" is pickled, and unpickling runs whatever the file says: it is
-    not read.
+    checked. The "Python version" is pickled, and unpickling runs whatever the file says.
 
     Source: Krizhevsky 2009, Learning multiple layers of features from tiny images.
     """
@@ -62,10 +60,10 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
 
 def _read_archive(archive: Path) -> dict[str, bytes]:
     """Read the files out of the archive; nothing is written to the disk."""
+    from torchvision.datasets.utils import calculate_md5
+
     remedy = "remove it to have it downloaded again"
-    with archive.open("rb") as stream:
-        found = hashlib.file_digest(stream, _md5).hexdigest()
-    if found != MD5:
+    if (found := calculate_md5(archive)) != MD5:
         raise ValueError(
             f"{archive} is not the published archive: its MD5 sum is {found}, not {MD5} "
             f"(truncated, altered, or another file under this name): {remedy}"
@@ -85,10 +83,6 @@ def _read_archive(archive: Path) -> dict[str, bytes]:
     if missing:
         raise ValueError(f"{archive} lacks {', '.join(missing)}: {remedy}")
     return files
-
-
-def _md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
 
 
 def _decode(source: Path, files: list[bytes], per_class: int) -> Images:

@@ -11,12 +11,7 @@ from epsigma.storage.source import entries, locate
 
 PARTS = ("train", "test")
 # Pillow's decoders that are asked, and the names of their files: formats of a single image.
-FORMATS = {
-    "BMP": (".bmp",),
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "PPM": (".pgm", ".ppm"),
-}
+FORMATS = {"BMP": (".bmp",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "PPM": (".pgm", ".ppm")}
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 # By the number of channels, what Pillow calls them.
 MODES = {1: "L", 3: "RGB"}

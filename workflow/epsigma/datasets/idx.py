@@ -51,11 +51,7 @@ class Published:
 
 
 def read_published(
-    files: Published,
-    data_dir: Path,
-    *,
-    train_size: int | None = None,
-    test_size: int | None = None,
+    files: Published, data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
 ) -> Dataset:
     """Read a published set, or download it by torchvision if none of its files is found.
 
@@ -88,13 +84,10 @@ def read_published(
 
 
 def read_idx(path: Path, *, md5: str, gzipped: bool = False) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped if its name ends so.
-
-    `md5` is the published sum of the raw bytes; of the `gzipped` file, if so.
+    """Read an IDX file of unsigned bytes; `md5` is the published sum, raw or `gzipped`.
 
     Raises:
-        ValueError: if the file is truncated, of another format or not the published one; the
-            message names the file and the remedy.
+        ValueError: if the file is truncated, of another format or not the published one.
     """
     remedy = "replace it by the original"
     raw = packed = path.read_bytes()

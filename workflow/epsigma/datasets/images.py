@@ -63,10 +63,7 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(
-        np.arange(len(whole.labels)),
-        test_size=test_size,
-        random_state=seed,
-        stratify=whole.labels,
+        np.arange(len(whole.labels)), test_size=test_size, random_state=seed, stratify=whole.labels
     )
     return Dataset(
         train=Images(whole.images[train], whole.labels[train]),
@@ -75,11 +72,7 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
 
 
 def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
-    """Split off a fraction for the test (rounded to whole images), each class in proportion.
-
-    Raises:
-        ValueError: if there are not enough images for every class to be on both sides.
-    """
+    """Split off a fraction for the test, each class in proportion; each side needs one of each."""
     n = len(whole.labels)
     numbers, counts = np.unique(whole.labels, return_counts=True)
     test_size = round(n * fraction)
@@ -96,11 +89,7 @@ def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
 
 
 def learnable(data: Dataset) -> Dataset:
-    """Return a data set of somebody's own making, if a classifier can be trained on it.
-
-    Raises:
-        ValueError: if it has fewer than two classes, or one without training images.
-    """
+    """Return a data set, if it has two classes, or more, and none without training images."""
     numbers = np.unique(data.train.labels)
     if len(numbers) < data.classes:
         empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])

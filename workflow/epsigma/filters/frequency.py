@@ -84,13 +84,7 @@ class RadialFilter(Filter):
     """
 
     def __init__(
-        self,
-        *,
-        cutoff: float,
-        shape: str = "ideal",
-        order: int = 2,
-        dc: str,
-        post: str = "none",
+        self, *, cutoff: float, shape: str = "ideal", order: int = 2, dc: str, post: str = "none"
     ) -> None:
         super().__init__()
         if cutoff <= 0:
@@ -202,7 +196,7 @@ class HighPass(RadialFilter):
 
 
 class BandPass(RadialFilter):
-    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre. See `RadialFilter`."""
+    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre. As `RadialFilter`."""
 
     def __init__(
         self,

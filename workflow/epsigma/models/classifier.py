@@ -32,11 +32,7 @@ def build_model(
 
 @torch.no_grad()
 def check_outputs(model: nn.Module, images: Tensor, classes: int) -> None:
-    """Check what a model returns for a few images; its modules are left in their modes.
-
-    Args:
-        images: (N, C, H, W) in [0, 1], real ones.
-        classes: K.
+    """Check what a model returns for a few real images; its modules are left in their modes.
 
     Raises:
         ModelError: if it raises, or its outputs are not finite logits (N, K) in floating point:
@@ -79,13 +75,8 @@ def load_classifier(
 ) -> nn.Module:
     """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
 
-    Args:
-        checkpoint: written by `epsigma.stages.train`.
-        settings: the model's `implementation` and `parameters`. They come from the caller, not
-            from the file: a file cannot name code to run.
-
-    Returns:
-        The model in eval mode, its parameters frozen.
+    The model is in eval mode, its parameters frozen. Its `implementation` and `parameters` come
+    from the caller, not from the file: a file cannot name code to run.
 
     Raises:
         ValueError: if the checkpoint is damaged, holds pickled objects, or is another model's.

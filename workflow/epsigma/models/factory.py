@@ -12,10 +12,7 @@ from epsigma.models.classifier import ModelError
 def make(
     shape: tuple[int, int, int], classes: int, *, factory: str, parameters: dict[str, Any]
 ) -> nn.Module:
-    """Call the user's function of shape, classes and, by keyword, `parameters`.
-
-    Args:
-        factory: the function, as `package.module:function`; imported here and nowhere else.
+    """Call the user's function, `package.module:function`, of shape, classes and `parameters`.
 
     Raises:
         ModelError: if it is not found, raises, or returns no `nn.Module`.

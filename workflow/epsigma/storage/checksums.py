@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 
 def checksums(tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """Say, as metadata of a safetensors file, which has none of its own, what is in its tensors.
+    """Say, as metadata of a safetensors file, in JSON and hexadecimal, what is in its tensors.
 
     The sum of the 64-bit words of each, modulo 2⁶⁴: no altered bit leaves it as it was, and it
     takes a tenth of a cyclic redundancy check's time, which is a tenth of a cell's.
-
-    Returns:
-        `checksums`, JSON of the sums by name, in hexadecimal.
     """
     return {"checksums": json.dumps({name: _sum(value) for name, value in tensors.items()})}
 

@@ -13,17 +13,13 @@ class Objective(ABC):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, progress: float
     ) -> tuple[Tensor, Tensor | None]:
-        """Compute the loss of a batch.
+        """Compute the mean loss of a batch, and logits (N, K) to count accuracy on, if any.
 
         Args:
             model: from images to logits, in training mode.
             images: (N, C, H, W) float in [0, 1].
             labels: (N,) int64, the true classes.
             progress: epochs that are done, and the part of the present one.
-
-        Returns:
-            The mean loss, and logits (N, K) that training accuracy is counted on; None if there
-            are no classes.
         """
 
     def validate(
