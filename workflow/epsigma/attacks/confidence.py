@@ -46,11 +46,7 @@ def needed_log_odds(confidence: float) -> float:
 
 
 def count_classes(model: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """Return how many classes the model knows, of at least one image and (M,) classes aimed at.
-
-    Raises:
-        ValueError: if there is no image, or a label is none of the model's classes.
-    """
+    """Return how many classes the model knows; ValueError for no image, or labels of no class."""
     if not len(images):
         raise ValueError("images are none: at least one is needed, for its shape")
     classes = predict(model, images[:1]).shape[1]

@@ -17,12 +17,8 @@ Attack = Callable[..., Tensor]
 
 def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
     """List the rows that an attack of these settings makes: `attacked_rows` of the labels (N,)."""
-    return attacked_rows(
-        labels,
-        classes,
-        examples=settings.get("examples"),
-        targets=settings.get("targets", "untargeted"),
-    )
+    targets = settings.get("targets", "untargeted")
+    return attacked_rows(labels, classes, examples=settings.get("examples"), targets=targets)
 
 
 def make_set(
@@ -33,12 +29,9 @@ def make_set(
     rows: Rows,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run an attack, batch by batch.
+    """Run an attack, batch by batch, on the rows (M) of the test images, `clean` (N, C, H, W).
 
-    Args:
-        clean: (N, C, H, W), the test images.
-        rows: (M) what of them to attack.
-        changed: hyper-parameters that are not those of the settings.
+    `changed` are hyper-parameters that are not those of the settings.
 
     Returns:
         (M, C, H, W), and what `measure` returns of each row. A classifier with detectors is

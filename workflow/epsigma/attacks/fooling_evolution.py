@@ -153,12 +153,9 @@ class _Archive:
 def polynomial_mutation(
     x: Tensor, rate: float, strength: float, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Mutate pixels, each on its own, in place: x ← clip(x + δ), δ ~ (η + 1)(1 − |δ|)^η / 2.
+    """Mutate pixels in [0, 1], at a rate, in place: x ← clip(x + δ), δ ~ (η + 1)(1 − |δ|)^η / 2.
 
-    Args:
-        x: of any shape, float in [0, 1].
-        rate: probability that a pixel mutates, in [0, 1].
-        strength: η, at least 0; |δ| is 1 / (η + 2) on average.
+    `strength` is η, at least 0; |δ| is 1 / (η + 2) on average.
 
     Source: Deb 2001, Multi-Objective Optimization Using Evolutionary Algorithms, page 124, cited by
     Nguyen et al.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from epsigma.datasets.images import Dataset, Images, learnable, split_off
+from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import entries, locate
 
 PARTS = ("train", "test")
@@ -66,9 +66,7 @@ def folder(
             raise ValueError(f"{found / 'test'}: {unknown[0]} is no class of {found / 'train'}")
     read = [_read_all(pictures, classes, channels, size) for pictures in parts]
     try:
-        if test_fraction is None:
-            return learnable(Dataset(*read))
-        return learnable(split_off(read[0], fraction=test_fraction, seed=split_seed))
+        return learnable(read, fraction=test_fraction, seed=split_seed)
     except ValueError as error:
         raise ValueError(f"{found}: {error}") from error
 

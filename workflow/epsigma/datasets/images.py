@@ -1,5 +1,6 @@
 """What a data set is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
     )
 
 
-def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
+def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
     """Split off a fraction for the test, each class in proportion; each side needs one of each."""
     n = len(whole.labels)
     numbers, counts = np.unique(whole.labels, return_counts=True)
@@ -88,8 +89,16 @@ def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
     return stratified_split(whole, test_size=test_size, seed=seed)
 
 
-def learnable(data: Dataset) -> Dataset:
-    """Return a data set, if it has two classes, or more, and none without training images."""
+def learnable(parts: Sequence[Images], *, fraction: float | None, seed: int) -> Dataset:
+    """Make a data set of somebody's own images, on which a classifier can be trained.
+
+    Args:
+        parts: for training and for the test; or all, of which a fraction is split off.
+
+    Raises:
+        ValueError: if it has fewer than two classes, or one without training images.
+    """
+    data = Dataset(*parts) if fraction is None else _split_off(parts[0], fraction, seed)
     numbers = np.unique(data.train.labels)
     if len(numbers) < data.classes:
         empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])

@@ -163,10 +163,9 @@ class RadialFilter(Filter):
         return part if passes else images - part
 
     def _plan(self, height: int, width: int) -> tuple[bool, tuple[Tensor, Tensor, Tensor]]:
-        """Choose the basis vectors that are needed along each axis, and the response on them.
+        """Choose the vectors that are needed along each axis, for what passes or what does not.
 
-        Whether they are for what passes (else for what is stopped); and float64 matrices
-        (height, r), (width, c) and (r, c).
+        Returns which, and float64 matrices (height, r), (width, c) and, the response, (r, c).
         """
         (down, fy), (across, fx) = fourier_basis(height), fourier_basis(width)
         response = self.response(torch.hypot(fy[:, None], fx))

@@ -116,22 +116,18 @@ def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
     for one, other in batches(perturbed, clean):
         delta = one - other
         differs = delta != 0
+        below, above = _reach(one)
         parts.append(
             (
                 torch.maximum(*_reach(delta)),
                 torch.linalg.vector_norm(delta.flatten(1), dim=1),
                 differs.any(1).flatten(1).sum(1).float(),
                 differs.flatten(1).sum(1) / differs[0].numel(),
-                _outside(one),
+                torch.maximum(below, above - 1).clamp_(min=0),
             )
         )
     joined = (torch.cat(values) for values in zip(*parts, strict=True))
     return dict(zip(ImageSet.MEASURES, joined, strict=True))
-
-
-def _outside(images: Tensor) -> Tensor:
-    below, above = _reach(images)
-    return torch.maximum(below, above.sub_(1)).clamp_(min=0)
 
 
 def _reach(images: Tensor) -> tuple[Tensor, Tensor]:

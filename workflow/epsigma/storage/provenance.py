@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -26,8 +27,6 @@ def versions() -> dict[str, str]:
     """Name the versions of Python, epsigma and the packages that do the arithmetic."""
     found = {"python": sys.version.split()[0], "epsigma": __version__}
     for package in _RECORDED:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

@@ -38,11 +38,7 @@ def locate(data_dir: Path, path: str) -> Path:
 
 
 def entries(folder: Path, data_dir: Path) -> list["os.DirEntry[str]"]:
-    """List a folder by name, without what begins with a dot.
-
-    Raises:
-        ValueError: if a link leads out of `data_dir`.
-    """
+    """List a folder by name, but what begins with a dot; ValueError if a link leaves `data_dir`."""
     with os.scandir(folder) as found:
         listed = sorted(
             (entry for entry in found if not entry.name.startswith(".")),
