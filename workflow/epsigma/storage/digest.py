@@ -20,14 +20,11 @@ _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionD
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Digest what the modules, and those that they import of the same package, do.
+    """Digest what the modules, by full names, and those of the same package that they import, do.
 
     It changes when code changes; comments, docstrings, layout and timestamps do not count.
     Nothing is imported. Imports are followed where they are written out, also inside functions,
     and also to the user's own modules in the working directory.
-
-    Args:
-        modules: full names, such as `epsigma.attacks.fgsm`.
 
     Returns:
         16 hexadecimal digits.
