@@ -1,14 +1,16 @@
 """What the workflow takes from Snakemake beside rules: these tests fail when an upgrade changes it.
 
-That is what `epsigma.engine` does to the scheduler, and what `workflow/rules/columns.smk` calls.
+That is what `epsigma.engine` does to the scheduler, and how it adds rules.
 """
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from epsigma.engine import add_twin
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,50 +93,40 @@ def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snak
     assert ("a timer" in done.stderr) is (lift == "no")
 
 
-def calls(body):
-    """List the methods of `workflow` that statements call, decorators included, in order.
-
-    Returns:
-        For each its name, the names of its keyword arguments, and whether it decorates.
-    """
-    found = []
-    for node in body:
-        if isinstance(node, ast.FunctionDef):
-            found += [described(decorator, True) for decorator in node.decorator_list]
-        elif isinstance(node, ast.Expr):
-            found.append(described(node.value, False))
-    return found
-
-
-def described(node, decorates):
-    keywords = set()
-    if isinstance(node, ast.Call):
-        keywords, node = {keyword.arg for keyword in node.keywords}, node.func
-    assert isinstance(node, ast.Attribute)
-    assert ast.unparse(node.value) == "workflow"
-    return node.attr, keywords, decorates
+def called(tree):
+    """List the methods of `workflow` that are used, with the keyword arguments that they get."""
+    keywords = {
+        id(call.func): {keyword.arg for keyword in call.keywords}
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+    }
+    return {
+        node.attr: keywords.get(id(node), set())
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "workflow"
+    }
 
 
 def test_twins_are_made_by_what_use_rule_and_ruleorder_are_compiled_to(snakemake):
     compiled = ast.parse(snakemake(TWIN, "--print-compilation").stdout).body
-    (loop,) = (
-        node
-        for node in ast.parse((ROOT / "workflow" / "rules" / "columns.smk").read_text()).body
-        if isinstance(node, ast.For)
-    )
     # What Snakemake writes for rule `a` comes first.
-    theirs, ours = calls(compiled[1:]), calls(loop.body)
-    expected = ["userule", "output", "log", "register_wildcard_constraints", "run", "ruleorder"]
-    assert [name for name, *_ in theirs] == [name for name, *_ in ours] == expected
-    assert [decorates for *_, decorates in theirs] == [decorates for *_, decorates in ours]
-    _, options, _ = ours[0]
-    assert options == {"rules", "name_modifier"}
+    twin, order = compiled[1:]
+    theirs = called(ast.Module([twin, order], []))
+    ours = called(ast.parse(inspect.getsource(add_twin)))
+    names = {"userule", "output", "log", "register_wildcard_constraints", "run", "ruleorder"}
+    assert theirs.keys() == ours.keys() == names
+    assert ours["userule"] == {"rules", "name_modifier"}
     # The others say that no module is used, that no rule is left out, and where the line is.
-    assert theirs[0][1] == options | {"from_module", "exclude_rules", "lineno"}
-    userule = compiled[1].decorator_list[0]
-    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in userule.keywords}
+    assert theirs["userule"] == ours["userule"] | {"from_module", "exclude_rules", "lineno"}
+    given = {
+        keyword.arg: ast.literal_eval(keyword.value) for keyword in twin.decorator_list[0].keywords
+    }
     assert (given["rules"], given["name_modifier"]) == (["a"], "b")
     assert (given["from_module"], given["exclude_rules"]) == (None, [])
+    # The innermost comes first, as decorators are applied.
+    assert [d.func.attr for d in twin.decorator_list[:-1]] == [
+        "userule",
+        *("output", "log", "register_wildcard_constraints"),
+    ]
     # Names of rules are strings, the one that wins first.
-    assert [ast.literal_eval(name) for name in compiled[-1].value.args] == ["b", "a"]
-    assert ast.unparse(loop.body[-1]) == "workflow.ruleorder(twin.rule, twin.stage)"
+    assert [ast.literal_eval(name) for name in order.value.args] == ["b", "a"]
