@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from epsigma.cell import FIXED_LEVEL, Cell
+from epsigma.plan.figures import filter_rules
+from epsigma.vocabulary import BLIND
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = sorted((ROOT / "envs").glob("*.txt"))
@@ -27,9 +30,10 @@ def pins(path: Path) -> dict[str, str]:
 
 def rules() -> set[str]:
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    named = r"^rule (\w+)|columns\(\"(\w+)\"|\{\"(\w+)\": SimpleNamespace"
-    found = re.findall(named, text, re.MULTILINE)
-    return {name for names in found for name in names}
+    drawing = filter_rules(
+        [Cell("digits", "mlp", 0, BLIND, "fgsm", FIXED_LEVEL, "median", FIXED_LEVEL)]
+    )
+    return {*re.findall(r"^rule (\w+):", text, re.MULTILINE), *(rule.name for rule in drawing)}
 
 
 def test_a_run_is_pinned_to_the_last_digit() -> None:
