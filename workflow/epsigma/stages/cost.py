@@ -56,8 +56,7 @@ def measure_cost(job: Job, *, test: str, cost: str, files: Sequence[str] = ()) -
     with job.logged() as log:
         torch.set_num_threads(1)
         images = read_clean(test, CPU).images
-        # The first images again if there are fewer.
-        shown = {batch: images[torch.arange(batch) % len(images)].contiguous() for batch in TIMED}
+        shown = {batch: _repeat(images, batch) for batch in TIMED}
         where = dict(zip(job.settings.get("files", ()), files, strict=True))
         entries = [_locate(entry, where) for entry in job.settings["defences"]]
         made = [_build_defence(job, entry) for entry in entries]
@@ -83,6 +82,11 @@ def measure_cost(job: Job, *, test: str, cost: str, files: Sequence[str] = ()) -
         with atomic_write(cost) as temporary:
             table = pd.DataFrame(rows, columns=COLUMNS)
             table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def _repeat(images: Tensor, count: int) -> Tensor:
+    """Take `count` images, the first ones again if there are fewer."""
+    return images[torch.arange(count) % len(images)].contiguous()
 
 
 def _locate(value: Any, where: dict[str, str]) -> Any:
