@@ -23,14 +23,16 @@ IDLE = "idle"
 # Of a stack, outermost frame first, the first line that fits says what it is.
 ACTIVITIES = {
     "importing": r"<frozen importlib|_find_and_load|import_module \(importlib",
-    "reading": r"read_\w+ \(epsigma|load_file|load_classifier|read_csv|stages/dataset\.py",
-    "writing": r"write_\w+ \(epsigma|whole \(epsigma|save_file|savefig|to_csv|save_checkpoint",
+    "reading": r"read_(?!study)\w+ \(epsigma|load_file|load_classifier|read_csv"
+    r"|stages/dataset\.py",
+    "writing": r"(atomic_write|write_\w+) \(epsigma|save_file|savefig|to_csv|save_checkpoint",
     "training": r"stages/train\.py",
-    "figures": r"matplotlib|seaborn|stages/(draw|gallery|spectrum|card)\.py|epsigma/figures",
+    "figures": r"matplotlib|seaborn|stages/(fooling/)?(draw|gallery|spectrum|card)\.py"
+    r"|epsigma/figures",
     "tables and checks": r"stages/(collect|tabulate|reference|check)\.py|epsigma/(checks|tables)",
-    "arithmetic": r"stages/(attack|filter|evaluate|probe|cell\w*|column\w*)\.py"
-    r"|epsigma/(attacks|filters|models)/",
-    "provenance, configuration": r"epsigma/(provenance|configuration|grid|kinds)",
+    "arithmetic": r"stages/(fooling/)?(attack|filter|evaluate|probe)\.py"
+    r"|epsigma/(attacks|filters|models|probing)/",
+    "provenance, configuration": r"epsigma/(storage/provenance|study/|plan/|kinds|engine)",
     "scheduling": r"snakemake",
     "other": r"",
 }

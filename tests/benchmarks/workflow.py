@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import get_args
 
 import psutil
 import yaml
@@ -84,10 +85,10 @@ def write_study(path, study):
 
 
 def column_modes():
-    """What the configuration's key `columns` may be beside `none`; nothing if there is none."""
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    modes = schema["properties"].get("columns", {}).get("enum", [])
-    return [mode for mode in modes if mode != "none"]
+    """What the configuration's key `columns` may be beside `none`."""
+    from epsigma.study.schema import Study
+
+    return [mode for mode in get_args(Study.model_fields["columns"].annotation) if mode != "none"]
 
 
 class Peak(threading.Thread):

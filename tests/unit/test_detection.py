@@ -518,7 +518,7 @@ WHERE = {
     "filter": "magnet",
     "strength": "fixed",
 }
-ROUGH = {"implementation": "test_watched:Rough", "parameters": {}}
+ROUGH = {"implementation": "test_rejection:Rough", "parameters": {}}
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from epsigma.registry.detectors import DETECTORS
 from epsigma.stages.calibrate import calibrate
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean, write_tensors
-from epsigma.training.loaders import split_validation
+from epsigma.training.lightning import split_validation
 from epsigma.training.validation import held_out
 from scipy.spatial.distance import jensenshannon
 from torch import nn

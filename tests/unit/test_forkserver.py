@@ -36,6 +36,15 @@ def die(job):
 def leave(job):
     sys.exit(3)
 """
+# A stage that says which process imported it.
+COUNTED = """
+IMPORTED_BY = os.getpid()
+
+def tell(job, *, path):
+    write(job, path=path)
+    with open(f"{path} by", "w") as stream:
+        stream.write(str(IMPORTED_BY))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +95,15 @@ def test_a_request_does_not_wait_for_all_modules(start):
     server = start(*slow)
     assert slow[-1] not in ask(server, "early")[2]
     until(lambda: slow[-1] in ask(server, "late")[2])
+
+
+def test_a_request_waits_for_the_module_of_its_stage_which_the_server_imports(start):
+    Path("slow.py").write_text("import time; time.sleep(2)")
+    Path("counted.py").write_text(STAGES + COUNTED)
+    server = start("counted", "slow")
+    assert server.run("counted:tell", JOB, {"path": "told"})
+    assert int(Path("told by").read_text()) == server._process.pid
+    assert "slow" not in json.loads(Path("told").read_text())[2]
 
 
 def test_requests_of_several_threads_are_served_at_once_and_none_is_mistaken_for_failed(start):

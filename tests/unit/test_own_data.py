@@ -210,7 +210,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path, trap, where):
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "own.csv").touch()
-    with pytest.raises(ValueError, match=r"neither \.npz nor \.safetensors"):
+    with pytest.raises(ValueError, match=r"no format that is known: convert it to \.npz or"):
         file(tmp_path, path="own.csv")
 
 

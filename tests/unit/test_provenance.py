@@ -219,7 +219,7 @@ def test_a_plot_s_code_is_no_part_of_what_trains_and_attacks():
             name = pending.pop()
             if name not in seen:
                 seen.add(name)
-                pending += provenance._imports(provenance._parse(name), name)
+                pending += provenance._read(name)[1]
         assert not {name for name in seen if name.startswith("epsigma.figures")}
 
 

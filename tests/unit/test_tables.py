@@ -193,8 +193,8 @@ def test_the_configuration_that_is_written_down_is_the_one_that_was_run(tmp_path
         }
     )
     path = tmp_path / "configuration.yaml"
-    write_configuration(make_job(study), configuration=str(path))
+    write_configuration(make_job(study.dump()), configuration=str(path))
     found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert found == study
-    assert list(found) == list(study)
-    assert validate(found) == study
+    assert found == study.dump()
+    assert list(found) == list(study.dump())
+    assert validate(found).dump() == study.dump()

@@ -11,7 +11,7 @@ from epsigma.stages.dataset import dataset
 from epsigma.stages.train import train
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean
-from epsigma.training.loaders import split_validation
+from epsigma.training.lightning import split_validation
 
 CPU = torch.device("cpu")
 EPOCHS = 6

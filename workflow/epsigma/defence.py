@@ -15,13 +15,9 @@ from epsigma.storage.files import read_json
 
 
 class Expectation(nn.Module):
-    """A random model's mean logits over several draws: expectation over transformation.
+    """A random model's mean logits over `samples` draws: expectation over transformation.
 
     Source: Athalye, Engstrom, Ilyas & Kwok 2018 (arXiv:1707.07397), section 2.1, of the logits.
-
-    Args:
-        model: from images to logits, at random.
-        samples: draws; at least 1.
     """
 
     def __init__(self, model: nn.Module, samples: int) -> None:
@@ -43,13 +39,8 @@ def defend(
     """Put a filter in front of a model, so that an attacker can differentiate through both.
 
     Args:
-        module: the filter, on images.
-        model: from images to logits.
-        gradient: `exact`, or `bpda` for that of the filter's surrogate.
+        gradient: `exact`, or `bpda` for that of the filter's surrogate; else a ValueError.
         eot_samples: draws of a random filter to average over; None if it does not draw.
-
-    Raises:
-        ValueError: if `gradient` is neither: how to attack the filter is unknown.
     """
     filtered = nn.Sequential(attackable(module, gradient), model)
     return filtered if eot_samples is None else Expectation(filtered, eot_samples)
@@ -61,13 +52,9 @@ def add_detectors(
     classifier: nn.Module,
     generator: torch.Generator,
 ) -> ClassifierWithDetectors:
-    """Add detectors to a classifier behind a filter.
+    """Add detectors, each with a file of its `threshold`, to a classifier behind a filter.
 
-    Args:
-        detectors: how to make each, and the file of its `threshold`.
-        filtered_classifier: from images to logits, filter included.
-        classifier: the classifier alone.
-        generator: what filters of the detectors draw from; all lies where it does.
+    All lies where the generator does, which the detectors' filters draw from.
     """
     return ClassifierWithDetectors(
         filtered_classifier,
@@ -82,11 +69,8 @@ def build_target(
 ) -> nn.Module:
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
-    Args:
-        settings: of an aware attacker `filter`, how to make it, with its `gradient` and, if it
-            draws, the `eot_samples`, and `detectors`, if there are some.
-        model: the classifier, from images to logits.
-        generator: what the filter and the detectors draw from; all lies where it does.
+    An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
+    draws, from the generator, and `detectors`, if there are some.
     """
     if "filter" not in settings:
         return model

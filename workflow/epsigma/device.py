@@ -9,11 +9,7 @@ CPU = torch.device("cpu")
 
 
 def resolve(device: str) -> torch.device:
-    """Find the device that the configuration's `auto`, `cpu` or `cuda` means here.
-
-    Raises:
-        RuntimeError: if `cuda` is asked for and there is none.
-    """
+    """Find the device that `auto`, `cpu` or `cuda` means here; RuntimeError if there is no such."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         # What tells a missing GPU from one that SLURM gave, and that this torch cannot use.

@@ -18,6 +18,7 @@ from snakemake.logging import logger
 
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
+from epsigma.plan.columns import Twin
 from epsigma.storage.digest import missing_packages
 from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
 
@@ -123,6 +124,19 @@ class Apart:
             self._server = ForkServer([])
         if not self._server.run(function, job, files):
             raise WorkflowError(f"{function} failed, see {job.log}")
+
+
+def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], logs: list[str]) -> None:
+    """Add a rule that makes columns: the rule of its stage, with other files.
+
+    This is what Snakemake compiles `use rule … as … with:` and `ruleorder:` to; those take names
+    that are written out only, and of columns the study says which there are.
+    """
+    inherited = workflow.run(lambda: None)
+    constrained = workflow.register_wildcard_constraints(**twin.constraints)(inherited)
+    made = workflow.output(**outputs)(workflow.log(*logs)(constrained))
+    workflow.userule(rules=[twin.stage], name_modifier=twin.rule)(made)
+    workflow.ruleorder(twin.rule, twin.stage)
 
 
 def lift_rate_limit(workflow: Any) -> None:

@@ -39,10 +39,12 @@ class ForkServer:
     It ends when this process does, however that ends, or when `close` is called.
 
     Args:
-        modules: to import, in this order; a request is served between two of them.
+        modules: to import, in this order. Between two of them requests are served; one for a stage
+            of a module that is not imported yet waits for that one.
     """
 
     def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = [*modules]
         self._control, control = socket.socketpair()
         package = str(Path(__file__).parents[1])
         command = [sys.executable, "-c", _PROGRAM, package, *modules]
@@ -55,8 +57,6 @@ class ForkServer:
 
         Args:
             function: `module:name` of a function of a `Job` and, by keyword, files.
-            job: what it is told.
-            files: paths, or lists of them.
 
         Returns:
             Whether it ended without an error; what it raised is on standard error.
@@ -64,10 +64,12 @@ class ForkServer:
         Raises:
             OSError: if the server is gone.
         """
+        module = function.partition(":")[0]
+        needed = self._modules.index(module) if module in self._modules else len(self._modules)
         connection, theirs = socket.socketpair()
         with connection:
             with theirs:
-                socket.send_fds(self._control, [b"."], [theirs.fileno()])
+                socket.send_fds(self._control, [bytes([needed])], [theirs.fileno()])
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
             # Nothing comes from a process that was killed.
             return connection.recv(1) == b"\0"
@@ -90,9 +92,12 @@ def serve(modules: Sequence[str]) -> None:
             if pending and not select.select([control], [], [], 0)[0]:
                 importlib.import_module(pending.pop(0))
                 continue
-            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            needed, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 return
+            # Here, for all: each process that is forked before would import it by itself.
+            if needed[0] < len(modules):
+                importlib.import_module(modules[needed[0]])
             if os.fork() == 0:
                 _answer(socket.socket(fileno=descriptors[0]))
             os.close(descriptors[0])

@@ -37,10 +37,7 @@ class Job:
 
     @contextmanager
     def logged(self) -> Iterator[logging.Logger]:
-        """Give the body a logger that writes to the job's log file only.
-
-        What the body raises is written there, with its traceback, and raised again.
-        """
+        """Give the body a logger that writes to the job's log file only, errors of the body too."""
         path = Path(self.log)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as stream:

@@ -16,9 +16,8 @@ _RESULTS: ContextVar[_Results | None] = ContextVar("results", default=None)
 class Memoized(nn.Module):
     """A module that, inside `memoizing`, computes its result for a tensor once.
 
-    Args:
-        module: of a tensor; deterministic, and what it returns must not be changed in place.
-        key: modules with the same key are the same; by default it is equal to no other.
+    It is deterministic, and what it returns must not be changed in place. Modules with the same
+    key are the same; by default it is equal to no other.
     """
 
     def __init__(self, module: nn.Module, key: Hashable | None = None) -> None:

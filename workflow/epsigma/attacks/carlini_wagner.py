@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,7 @@ GAIN = 1e-3
 
 @dataclass(frozen=True)
 class _Aim:
-    """What counts as success.
-
-    Args:
-        classes: (M,) int64, the targets, or the classes to get away from.
-        targeted: which of the two.
-        kappa: by how much the logits have to lead.
-    """
+    """What counts as success: the classes (M,), to reach or to leave, and κ, the lead of logits."""
 
     classes: Tensor
     targeted: bool
@@ -49,11 +44,7 @@ class _Aim:
         return attacked_logits(model, images, self.classes)
 
     def lag(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Say by how much success is missed, before κ: (M,), negative where it is reached.
-
-        It is the `margin` of `epsigma.attacks.losses`, reversed when untargeted. With it comes,
-        (M, 1), the largest of the other classes, which its gradient needs.
-        """
+        """Say by how much success is missed, (M,), before κ; and the place of the rival, (M, 1)."""
         own = self.classes.unsqueeze(1)
         value, rival = logits.scatter(1, own, -torch.inf).max(1, keepdim=True)
         lag = value.sub_(logits.gather(1, own)).squeeze(1)
@@ -92,11 +83,8 @@ def carlini_wagner(
     further steps leaves the batch. An image that is a success when clean is returned as it is.
 
     Args:
-        model: from images to logits, in eval mode; its parameters are best frozen.
-        images: (M, C, H, W) float in [0, 1]; not modified.
-        labels: (M,) int64, the true classes.
         kappa: κ, the lead that the logits of a success have at least, from 0 on.
-        targets: (M,) int64, the classes to reach; any but the true one if None.
+        targets: (N,) int64, the classes to reach; any but the true one if None.
         steps: steps of Adam for one c, at most.
         search_steps: how many c; from 10 on, the last is the smallest that succeeded once more.
         learning_rate: Adam's, in the units of w.
@@ -104,15 +92,11 @@ def carlini_wagner(
         abort_early: give a c up when the lowest loss of the image has not fallen by 0.01 % in a
             tenth of `steps` (the authors' code looks at the last, summed over the batch), and the
             search when another c succeeds and shortens the way by less than 0.1 %.
-        on_step: is told, at each step, the loss of each row that is still worked on, (rows,), with
-            f + κ for f, as in the authors' code: it is 0 on success.
+        on_step: is told the losses with f + κ for f, as in the authors' code: 0 on success.
 
     Returns:
-        (M, C, H, W) of the images' dtype, in [0, 1]: of each image the success that is nearest to
+        (N, C, H, W) of the images' dtype, in [0, 1]: of each image the success that is nearest to
         it in ℓ2, or, if there was none, the image itself.
-
-    Raises:
-        ValueError: if an argument is out of range, or `targets` is not one class an image.
 
     Source: Carlini & Wagner 2017 (arXiv:1608.04644), sections V and VI, and the authors' code.
     """
@@ -168,25 +152,13 @@ def _check(
 
 @dataclass(frozen=True)
 class _Descent:
-    """Runs of Adam, one for each c that is tried.
+    """Runs of Adam, one for each c that is tried; `best` and its `length` are updated in place.
 
     Adam runs on u = 2w: x' = sigmoid(u) is the same function as ½(tanh w + 1), several times
     cheaper, and exact near 0, where most pixels of a digit are. In u a step is twice as long, and
     what is computed is a quarter of the gradient in w (by half the loss: δ and c/2 · ∇f), so that
-    ε is a quarter, too.
-
-    Args:
-        model: from images to logits.
-        images: (M, C, H, W), the clean images.
-        aim: what counts as success.
-        best: (M, C, H, W), the nearest success so far; updated in place.
-        length: (M,), its ℓ2 distance, infinite if there is none; updated in place.
-        steps: of a run, at most.
-        learning_rate: in w.
-        patience: steps after which a row is left alone whose lowest loss has not fallen; None: no
-            row is. It is the lowest, not the last: the loss of one row, unlike the sum over a
-            batch, jumps.
-        on_step: is told the losses.
+    ε is a quarter, too. After `patience` steps a row is left alone whose lowest loss has not
+    fallen: not the last, for the loss of one row, unlike the sum over a batch, jumps.
     """
 
     model: nn.Module
@@ -252,19 +224,7 @@ def _adam(
 ) -> None:
     """Step in u, in place, by one pass over all rows; `rate` and ε are meant in w."""
     # As flat tensors their strides agree, whatever the model made of the gradient's.
-    adam(
-        [u.view(-1)],
-        [gradient.reshape(-1)],
-        [mean.view(-1)],
-        [square.view(-1)],
-        [],
-        [count],
-        fused=True,
-        amsgrad=False,
-        beta1=BETA1,
-        beta2=BETA2,
-        lr=2 * rate,
-        weight_decay=0,
-        eps=ADAM_EPS / 4,
-        maximize=False,
-    )
+    x, g, m, v = ([one.reshape(-1)] for one in (u, gradient, mean, square))
+    rates: dict[str, Any] = {"lr": 2 * rate, "beta1": BETA1, "beta2": BETA2, "eps": ADAM_EPS / 4}
+    how: dict[str, Any] = {"amsgrad": False, "weight_decay": 0, "maximize": False, "fused": True}
+    adam(x, g, m, v, [], [count], **how, **rates)

@@ -18,14 +18,8 @@ _SURE = 2.0**-26
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute log p − log(1 − p) of a class, less what another batch size may make of the logits.
 
-    It rises with the confidence p and, unlike it, is not rounded to 0 or 1.
-
-    Args:
-        logits: (N, K) float.
-        labels: (N,) int64, the class of each.
-
-    Returns:
-        (N,) float.
+    (N,) of logits (N, K) and classes (N,). It rises with the confidence p and, unlike it, is not
+    rounded to 0 or 1.
     """
     aimed = labels.unsqueeze(1)
     others = logits.scatter(1, aimed, -torch.inf).logsumexp(1)
@@ -44,11 +38,7 @@ def all_log_odds(logits: Tensor) -> Tensor:
 
 
 def needed_log_odds(confidence: float) -> float:
-    """Return the log-odds from which softmax in float32, in any batch, is at least the confidence.
-
-    Raises:
-        ValueError: if the confidence is outside (0, 1).
-    """
+    """Return the log-odds from which softmax in float32, in any batch, reaches the confidence."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence = {confidence} is outside (0, 1)")
     doubt = max(1 - confidence - _SOFTMAX_ROUNDING, _SURE)
@@ -56,16 +46,7 @@ def needed_log_odds(confidence: float) -> float:
 
 
 def count_classes(model: nn.Module, images: Tensor, labels: Tensor) -> int:
-    """Return how many classes the model knows.
-
-    Args:
-        model: from images to logits.
-        images: (N, C, H, W) float in [0, 1], at least one.
-        labels: (M,) int64, the classes aimed at.
-
-    Raises:
-        ValueError: if there is no image, or a label is none of the model's classes.
-    """
+    """Return how many classes the model knows; ValueError for no image, or labels of no class."""
     if not len(images):
         raise ValueError("images are none: at least one is needed, for its shape")
     classes = predict(model, images[:1]).shape[1]

@@ -16,23 +16,9 @@ Attack = Callable[..., Tensor]
 
 
 def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
-    """List the rows that an attack makes.
-
-    Args:
-        settings: of the attack: `examples` (how many of the first test images; all, if None) and
-            `targets`, if it can aim.
-        labels: (N,) int64, of the test images.
-        classes: how many there are.
-
-    Raises:
-        ValueError: if there are fewer test images, or no such targets.
-    """
-    return attacked_rows(
-        labels,
-        classes,
-        examples=settings.get("examples"),
-        targets=settings.get("targets", "untargeted"),
-    )
+    """List the rows that an attack of these settings makes: `attacked_rows` of the labels (N,)."""
+    targets = settings.get("targets", "untargeted")
+    return attacked_rows(labels, classes, examples=settings.get("examples"), targets=targets)
 
 
 def make_set(
@@ -43,15 +29,9 @@ def make_set(
     rows: Rows,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run an attack, batch by batch.
+    """Run an attack, batch by batch, on the rows (M) of the test images, `clean` (N, C, H, W).
 
-    Args:
-        settings: of the attack.
-        generator: what it draws from.
-        model: what is attacked.
-        clean: (N, C, H, W), the test images.
-        rows: (M) what of them to attack.
-        changed: hyper-parameters that are not those of the settings.
+    `changed` are hyper-parameters that are not those of the settings.
 
     Returns:
         (M, C, H, W), and what `measure` returns of each row. A classifier with detectors is
@@ -87,9 +67,6 @@ def is_fooled(model: ClassifierWithDetectors, images: Tensor, rows: Rows) -> Ten
 
 
 def build_attack(settings: dict[str, Any], generator: torch.Generator) -> Attack:
-    """Make an attack of its `implementation` and `parameters`, for a model, images and labels.
-
-    One that is `random` draws from the generator.
-    """
+    """Make an attack of its `implementation` and `parameters`; a `random` one has the generator."""
     options = {"generator": generator} if settings.get("random") else {}
     return partial(load(settings["implementation"]), **settings["parameters"], **options)

@@ -11,17 +11,8 @@ def fgsm(
     """Take one step of size ε along the sign of the gradient: clip(x + ε·sign ∇ₓJ(θ, x, y)).
 
     Args:
-        model: from images to logits, in eval mode.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes.
         eps: radius of the ℓ∞ ball, in [0, 1].
         loss: a key of `LOSSES`.
-
-    Returns:
-        (N, C, H, W), in [0, 1] and within `eps` of `images`.
-
-    Raises:
-        ValueError: if `eps` is outside [0, 1], or `loss` is unknown.
 
     Source: Goodfellow, Shlens & Szegedy 2014 (arXiv:1412.6572), section 4; clipped to the pixel
     range.

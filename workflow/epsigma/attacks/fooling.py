@@ -31,15 +31,12 @@ def fooling(
 
     A step goes along the gradient of log p, made to a fixed length, without the pixels that
     would leave [0, 1]. The gradient of a wrong class's log p does not vanish where the model is
-    sure of another, as that of p itself does, and its length does not count. Where there is no
-    way up (dead units, a corner of the pixel range) a row starts anew, at noise of a random
-    range of grey. Each row stops at the confidence, so it is as far from its start as it must
-    be; one that does not get there comes back as the most confident image on its way.
+    sure of another, as that of p itself does. Where there is no way up (dead units, a corner of
+    the pixel range) a row starts anew, at noise of a random range of grey. Each row stops at the
+    confidence; one that does not get there comes back as the most confident image on its way.
 
     Args:
-        model: from images to logits, in eval mode; it has a gradient.
-        images: (N, C, H, W) float in [0, 1], the data set's; only their shape and their mean
-            count; not modified.
+        images: (N, C, H, W), the data set's; only their shape and their mean count.
         labels: (M,) int64, the classes aimed at; rows of the same class differ.
         confidence: softmax probability to reach, in (0, 1); it is passed by a little, so that it
             holds too when the images are scored in another batch.
@@ -47,14 +44,9 @@ def fooling(
             several rows aim at one class, each gets noise of at most 0.05 a pixel of its own.
         steps: how many, at most.
         learning_rate: ℓ2 length of a step, in units of the pixel range.
-        on_step: called before each step with −log p of the rows still worked on, (m,).
-        generator: draws the starts; torch's global one if None.
 
     Returns:
         (M, C, H, W), in [0, 1], of the type of `images`.
-
-    Raises:
-        ValueError: if an argument is out of range.
 
     Source: Nguyen, Yosinski & Clune 2015 (arXiv:1412.1897), the section on gradient ascent; here
     without their optional L2 regularisation.

@@ -34,30 +34,23 @@ def fooling_evolution(
     MAP-Elites: a population keeps the best image of each class that the model knows, its elite,
     and each of a generation's offspring, a mutated elite of any class, becomes the elite of every
     class of which the model is surer. The n-th row of a class belongs to the n-th population:
-    rows of one class come from different populations, rows of different classes may have
-    ancestors in common. Populations know nothing of each other. An elite that has reached the
-    confidence is not replaced any more, but has offspring; a population all of whose rows have
-    reached it leaves. Only its logits are used.
+    rows of one class come from different populations, which know nothing of each other; rows of
+    different classes may have ancestors in common. An elite that has reached the confidence is
+    not replaced any more, but has offspring; a population all of whose rows have reached it
+    leaves. Only the model's logits are used.
 
     Args:
-        model: from images to logits, in eval mode; it needs no gradient.
-        images: (N, C, H, W) float in [0, 1], the data set's; only their shape counts.
+        images: (N, C, H, W), the data set's; only their shape counts.
         labels: (M,) int64, the classes aimed at; rows of the same class differ.
-        confidence: softmax probability to reach, in (0, 1); it is passed by a little, so that it
-            holds too when the images are scored in another batch.
+        confidence: as in `fooling`.
         generations: how many, at most, after the first one, which is noise.
         offspring: of a population in a generation.
         mutation_rate: probability that a pixel mutates, in (0, 1]; halved every 1000 generations.
         mutation_strength: η of `polynomial_mutation`, at least 0; the larger, the less it moves.
-        on_step: called before each generation with −log p of the rows still worked on, (m,).
-        generator: draws noise, parents and mutations; torch's global one if None.
 
     Returns:
         (M, C, H, W), in [0, 1], of the type of `images`; a row that does not reach the confidence
         is the elite of its class.
-
-    Raises:
-        ValueError: if an argument is out of range.
 
     Source: Nguyen, Yosinski & Clune 2015 (arXiv:1412.1897), the sections on evolution, with their
     direct encoding; Mouret & Clune 2015 (arXiv:1504.04909).
@@ -107,13 +100,10 @@ def _check(
 
 @dataclass(frozen=True)
 class _Archive:
-    """The elites of P populations, one for each of K classes.
+    """The elites (P, K, C, H, W) of P populations, one for each of K classes.
 
-    Args:
-        rows: (P, K) int64, which row of the result aims at the class; -1 if none does.
-        elites: (P, K, C, H, W), the images.
-        height: (P, K), their log-odds; -inf if there is none yet.
-        loss: (P, K), their -log p.
+    `rows` (P, K) int64 says which row of the result aims at the class, -1 if none does. `height`
+    is (P, K), their log-odds, -inf if there is none yet, and `loss` their -log p.
     """
 
     rows: Tensor
@@ -140,10 +130,7 @@ class _Archive:
         return (self.rows >= 0) & (self.height < needed)
 
     def admit(self, children: Tensor, logits: Tensor, needed: float) -> None:
-        """Let the best child (P, n, C, H, W) of each class replace an elite, in place.
-
-        Its logits are (P·n, K). An elite that has reached the log-odds is not replaced.
-        """
+        """Let the best child (P, n, C, H, W) of each class replace an elite, in place."""
         count, classes = children.shape[1], logits.shape[1]
         found, champion = all_log_odds(logits).view(-1, count, classes).max(1)
         log_p = logits.log_softmax(1).view(-1, count, classes)
@@ -166,16 +153,9 @@ class _Archive:
 def polynomial_mutation(
     x: Tensor, rate: float, strength: float, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Mutate pixels, each on its own, in place: x ← clip(x + δ), δ ~ (η + 1)(1 − |δ|)^η / 2.
+    """Mutate pixels in [0, 1], at a rate, in place: x ← clip(x + δ), δ ~ (η + 1)(1 − |δ|)^η / 2.
 
-    Args:
-        x: of any shape, float in [0, 1].
-        rate: probability that a pixel mutates, in [0, 1].
-        strength: η, at least 0; |δ| is 1 / (η + 2) on average.
-        generator: draws; torch's global one if None.
-
-    Returns:
-        `x`.
+    `strength` is η, at least 0; |δ| is 1 / (η + 2) on average.
 
     Source: Deb 2001, Multi-Objective Optimization Using Evolutionary Algorithms, page 124, cited by
     Nguyen et al.

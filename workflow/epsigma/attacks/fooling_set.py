@@ -14,10 +14,7 @@ NORMS = tuple(name for name in ImageSet.MEASURES if name != "outside")
 
 
 def fooling_rows(classes: int, images: int, device: torch.device) -> Rows:
-    """List the rows of fooling images: so many for each class, class by class.
-
-    A row's label is the class that it aims at; it has no true one.
-    """
+    """List so many rows a class, class by class; the label of each is the class that it aims at."""
     targets = torch.arange(classes, device=device).repeat_interleave(images)
     return Rows(torch.arange(len(targets), device=device), targets, targets.clone())
 
@@ -30,19 +27,10 @@ def make_fooling_set(
     rows: Rows,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Make fooling images, batch by batch.
+    """Make fooling images (M, C, H, W), batch by batch, and the measures of an adversarial set.
 
-    Args:
-        settings: of the attack.
-        generator: what it draws from.
-        model: what is to accept them.
-        clean: (N, C, H, W), the test images, of which the images have the shape.
-        rows: (M) the classes aimed at.
-        changed: hyper-parameters that are not those of the settings.
-
-    Returns:
-        (M, C, H, W), and the measures of an adversarial set. `outside` is how far an image leaves
-        the pixel range; the others are NaN, for there is no clean counterpart.
+    `outside` is how far an image leaves the pixel range; the others are NaN, for there is no clean
+    counterpart. Arguments as of `make_set`; the rows say which classes are aimed at.
     """
     attack = build_attack(settings, generator)
     images = clean.new_empty(len(rows.index), *clean.shape[1:])

@@ -8,11 +8,7 @@ from epsigma.detectors.rejection import attacked_logits
 
 
 def check_loss(loss: str) -> str:
-    """Return the name of a loss, if there is one.
-
-    Raises:
-        ValueError: if `loss` is no key of `LOSSES`.
-    """
+    """Return `loss`, or raise ValueError if it is no key of `LOSSES`."""
     if loss not in LOSSES:
         raise ValueError(f"loss = {loss!r} is none of {', '.join(LOSSES)}")
     return loss
@@ -24,9 +20,6 @@ def input_gradient(
     """Differentiate the loss with respect to the images.
 
     Args:
-        model: from images to logits, in eval mode; its parameters are best frozen.
-        images: (N, C, H, W) float.
-        labels: (N,) int64, the true classes.
         loss: a key of `LOSSES`.
 
     Returns:

@@ -34,14 +34,10 @@ def jsma(
     of all other outputs. The pair changed is that of the largest −αβ among those with α > 0 and
     β < 0; if θ is negative, among those with α < 0 and β > 0. A feature that is at the end of the
     pixel range that θ points to leaves the search. An image is done when the target is predicted,
-    no pair is left, or the budget is spent.
+    no pair is left, or the budget is spent; at once if the target is its label.
 
     Args:
-        model: from images to logits, in eval mode; its parameters are best frozen.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes; an image whose target it is stays as it is.
-        gamma: Υ, in [0, 1]: at most ⌊C·H·W·Υ / 2⌋ pairs are changed, which is at most this part
-            of the features.
+        gamma: Υ, in [0, 1]: at most ⌊C·H·W·Υ / 2⌋ pairs are changed.
         targets: (N,) int64, which class each image is to be taken for.
         theta: θ, what a feature is changed by, in [−1, 1] and not 0; the result is clipped.
         outputs: what F is: `logits`, or `softmax`, of which β = −α, since they sum to one, and
@@ -49,18 +45,28 @@ def jsma(
         memory: what the search for pairs may hold at once, in MiB; it does not change the result.
             One image always fits, at 128 bytes a feature.
 
-    Returns:
-        (N, C, H, W), in [0, 1]; differs from `images` in at most `gamma` of the features.
-
     Raises:
         TypeError: if `targets` is no int64 tensor.
-        ValueError: if another argument is out of range, `outputs` is unknown, or there are not as
-            many targets as images.
 
     Source: Papernot, McDaniel, Jha, Fredrikson, Celik & Swami 2016 (arXiv:1511.07528), algorithms 2
     and 3; for negative θ, their saliency map for features that decrease.
     """
-    _check(labels, gamma, targets, theta, outputs, memory)
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma = {gamma} is outside [0, 1]")
+    if not 0 < abs(theta) <= 1:
+        raise ValueError(f"theta = {theta} is 0 or outside [-1, 1]")
+    if outputs not in OUTPUTS:
+        raise ValueError(f"outputs = {outputs!r} is none of {', '.join(OUTPUTS)}")
+    if memory < 1:
+        raise ValueError(f"memory = {memory} is less than 1 MiB")
+    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
+        what = getattr(targets, "dtype", type(targets).__name__)
+        raise TypeError(f"targets are {what}, not an int64 tensor: give one class for each image")
+    if targets.shape != labels.shape:
+        raise ValueError(
+            f"targets have the shape {tuple(targets.shape)}, the labels {tuple(labels.shape)}: "
+            "repeat an image for each of its targets"
+        )
     shape = images.shape[1:]
     result = images.flatten(1).clone()
     # Of the images still attacked: their places in the batch, values and targets.
@@ -82,37 +88,10 @@ def jsma(
     return result.view_as(images)
 
 
-def _check(
-    labels: Tensor, gamma: float, targets: Tensor, theta: float, outputs: str, memory: int
-) -> None:
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma = {gamma} is outside [0, 1]")
-    if not 0 < abs(theta) <= 1:
-        raise ValueError(f"theta = {theta} is 0 or outside [-1, 1]")
-    if outputs not in OUTPUTS:
-        raise ValueError(f"outputs = {outputs!r} is none of {', '.join(OUTPUTS)}")
-    if memory < 1:
-        raise ValueError(f"memory = {memory} is less than 1 MiB")
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        what = getattr(targets, "dtype", type(targets).__name__)
-        raise TypeError(f"targets are {what}, not an int64 tensor: give one class for each image")
-    if targets.shape != labels.shape:
-        raise ValueError(
-            f"targets have the shape {tuple(targets.shape)}, the labels {tuple(labels.shape)}: "
-            "repeat an image for each of its targets"
-        )
-
-
 def _differentiate(
     model: nn.Module, images: Tensor, targets: Tensor, outputs: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Differentiate the target's output, and the sum of all others, with respect to the features.
-
-    Two backward passes, however many classes there are: the others are all without the target.
-
-    Returns:
-        ∂F_t/∂x and Σ_{j≠t} ∂F_j/∂x, (N, d), and the predicted classes, (N,).
-    """
+    """Compute ∂F_t/∂x and Σ_{j≠t} ∂F_j/∂x, (N, d), and the predicted classes, (N,)."""
     x = images.detach().requires_grad_()
     with torch.enable_grad():
         logits = model(x)
@@ -144,8 +123,8 @@ def salient_pairs(
     Args:
         rise: (N, d) float, how the target's output rises with each feature.
         fall: (N, d) float, how the others fall.
-        live: (N, d) bool, the features that may be chosen. One with a derivative that is infinite
-            or not a number is not chosen either.
+        live: (N, d) bool, the features that may be chosen; one with a derivative that is not
+            finite is not chosen either.
         memory: what may be held at once, in MiB; never less than one row needs.
 
     Returns:
@@ -204,11 +183,7 @@ def _product(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _mark_front(fall: Tensor) -> Tensor:
-    """Mark the features that at most one before them, which rises as much, equals in falling.
-
-    Args:
-        fall: (N, k), in the order of what rises most.
-    """
+    """Mark those of (N, k) features, most rising first, that one at most before them equals."""
     most = fall.cummax(1).values
     # Of a feature and the two that fall most before it: the running second maximum.
     second = torch.minimum(fall[:, 1:], most[:, :-1]).cummax(1).values
@@ -218,10 +193,7 @@ def _mark_front(fall: Tensor) -> Tensor:
 
 
 def _compare_pairs(rise: Tensor, fall: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare all pairs of (N, k) candidates, padded by −∞ at their ends; as `salient_pairs`.
-
-    Memory is that of the candidates: those that lie `apart` are compared at once.
-    """
+    """Compare all pairs of (N, k) candidates, padded by −∞ at their ends; as `salient_pairs`."""
     counts, order = (rise > -torch.inf).sum(1).sort(descending=True, stable=True)
     rise, fall = rise[order], fall[order]
     most = rise.new_zeros(len(rise))
@@ -240,10 +212,7 @@ def _compare_pairs(rise: Tensor, fall: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _list_marked(marks: Tensor) -> Tensor:
-    """List where each row (N, d) is marked, in order: (N, the most marks of a row), −1 after.
-
-    At least two, the size of a pair.
-    """
+    """List where rows (N, d) are marked, in order: (N, the most marks, at least 2), −1 after."""
     counts = marks.sum(1)
     row, column = marks.nonzero(as_tuple=True)
     place = torch.arange(len(row), device=marks.device) - (counts.cumsum(0) - counts)[row]

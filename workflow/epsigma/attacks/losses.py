@@ -8,25 +8,14 @@ from torch.nn import functional
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """J(θ, x, y), the loss that the model was trained on.
-
-    Args:
-        logits: (N, K) float.
-        labels: (N,) int64, the true classes.
-
-    Returns:
-        (N,) float, at least 0.
-    """
+    """J(θ, x, y), (N,) of logits (N, K) and classes (N,): the loss that models are trained on."""
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Max over j ≠ y of Z_j, minus Z_y: positive exactly when the example is misclassified.
+    """Max over j ≠ y of Z_j, minus Z_y, (N,): positive exactly when the example is misclassified.
 
-    The f6 of Carlini & Wagner (2017), untargeted and with κ = ∞. Arguments as in `cross_entropy`.
-
-    Returns:
-        (N,) float.
+    The f6 of Carlini & Wagner (2017), untargeted and with κ = ∞.
     """
     true = labels.unsqueeze(1)
     others = logits.scatter(1, true, -torch.inf)

@@ -45,9 +45,6 @@ def pgd(
     Π projects onto the ball, then onto the pixel range.
 
     Args:
-        model: from images to logits, in eval mode.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes.
         eps: radius of the ball, in [0, 1].
         steps: how many.
         step_size: α, in the units of `eps`; if None, 2.5·ε / steps.
@@ -59,15 +56,6 @@ def pgd(
             about α a value remember the gradients before: where these turn at every step, as at
             the edge of what a detector accepts, it gets on.
         loss: a key of `LOSSES`.
-        on_step: called at each step with the losses (M,) of the examples that are worked on.
-        generator: draws the starts; torch's global one if None.
-
-    Returns:
-        (N, C, H, W), in [0, 1] and within `eps` of `images`.
-
-    Raises:
-        ValueError: if `eps` is out of range, `steps` or `restarts` is less than 1, `step_size` is
-            not positive and finite, or `loss` or `optimizer` is unknown.
 
     Source: Madry, Makelov, Schmidt, Tsipras & Vladu 2018 (arXiv:1706.06083), section 2.1; in ℓ2 the
     steepest ascent is along the gradient itself (their appendix). With Adam, Uesato, O'Donoghue,
@@ -95,10 +83,7 @@ def pgd_l2(
     on_step: OnStep | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Ascend the loss in the ℓ2 ball: x ← Π(x + α·∇ₓJ(θ, x, y) / ‖∇ₓJ‖₂), steps times.
-
-    Arguments, result and source as in `pgd`; `eps` is any number from 0 on.
-    """
+    """Ascend the loss in the ℓ2 ball: x ← Π(x + α·∇ₓJ(θ, x, y) / ‖∇ₓJ‖₂), as `pgd`; any ε."""
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps = {eps} is no finite number from 0 on")
     how = (steps, step_size, random_start, restarts, early_stop, optimizer, loss, on_step)
@@ -209,10 +194,7 @@ class _Ascent:
 
 
 def _adam(like: Tensor) -> Direction:
-    """Make Adam's directions for rows that are all worked on from the start until they are done.
-
-    Each gradient is brought to length 1 first: where the loss changes its terms, so may its scale.
-    """
+    """Make Adam's directions for rows that are all worked on from the start until they are done."""
     mean, square = torch.zeros_like(like), torch.zeros_like(like)
     count = 0
 

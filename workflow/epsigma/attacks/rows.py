@@ -29,10 +29,7 @@ class Rows:
         if self.complete:
             return None
         nothing = torch.full_like(self.index, -1)
-        return {
-            "index": self.index,
-            "target": nothing if self.targets is None else self.targets,
-        }
+        return {"index": self.index, "target": nothing if self.targets is None else self.targets}
 
     def of(self, images: Tensor) -> Tensor:
         """Pick each row's image out of the test set's (N, C, H, W)."""
@@ -50,11 +47,9 @@ class Rows:
 def attacked_rows(
     labels: Tensor, classes: int, *, examples: int | None, targets: str | Sequence[int]
 ) -> Rows:
-    """List the rows of an attack on images.
+    """List the rows of an attack on images of labels (N,).
 
     Args:
-        labels: (N,) int64, the true classes.
-        classes: how many there are.
         examples: how many of the first images are attacked; None for all.
         targets: `untargeted`; `all`, every class but the true one; or the classes to choose from.
 

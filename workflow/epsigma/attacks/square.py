@@ -40,19 +40,9 @@ def square(
     misclassified, at once if it is so when clean.
 
     Args:
-        model: from images to logits, in eval mode.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes.
         eps: radius of the ball, in [0, 1].
         queries: evaluations of the model on an image, at most, the start included.
         p_init: part of the image that the first squares cover, in (0, 1].
-        generator: draws stripes, squares and signs; torch's global one if None.
-
-    Returns:
-        (N, C, H, W), in [0, 1] and within `eps` of `images`.
-
-    Raises:
-        ValueError: if an argument is out of range.
 
     Source: Andriushchenko, Croce, Flammarion & Hein 2020 (arXiv:1912.00049), algorithms 1 and 2.
     """

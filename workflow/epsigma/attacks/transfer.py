@@ -16,21 +16,9 @@ def transfer(
     attack: dict[str, Any],
     **options: Any,
 ) -> Tensor:
-    """Run an attack on the source model, whose result is scored on another.
+    """Run an attack on the source model, which the stage hands in; the result is scored on another.
 
-    The stage hands in the source model; which one that is, `source_model` and `source_seed` of
-    the configuration say.
-
-    Args:
-        model: the source, from images to logits, in eval mode.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes.
-        eps: budget of the attack.
-        attack: its `implementation`, and its other `parameters` by keyword.
-        options: handed on, such as `generator`.
-
-    Returns:
-        (N, C, H, W), as that attack returns it.
+    `attack` has its `implementation`, and its other `parameters` by keyword.
 
     Source: Papernot, McDaniel & Goodfellow 2016 (arXiv:1605.07277).
     """

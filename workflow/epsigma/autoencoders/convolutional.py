@@ -17,9 +17,6 @@ class Convolutional(nn.Module):
         pool: `average` or `max`: a convolution, pooling, a convolution, and the same mirrored, with
             values repeated to double the size; None: one convolution each way. Another maps to C.
 
-    Raises:
-        ValueError: if `pool` is unknown.
-
     Source: Meng & Chen 2017 (arXiv:1705.09064), table 1 (`average` is its autoencoder I for MNIST,
     None its II), and the authors' code.
     """

@@ -11,18 +11,10 @@ from epsigma.storage.checkpoint import load_weights, read_checkpoint
 
 
 def load_autoencoder(settings: dict[str, Any], device: torch.device) -> nn.Module:
-    """Read a trained autoencoder.
+    """Read a trained autoencoder, by its `implementation`, `parameters` and `checkpoint`.
 
-    Args:
-        settings: its `implementation`, `parameters` and `checkpoint`.
-        device: where to.
-
-    Returns:
-        From images to images in [0, 1], in eval mode, its parameters frozen; `Memoized`, so that
-        detectors and a reformer of the same checkpoint evaluate it once.
-
-    Raises:
-        ValueError: if the checkpoint is damaged, or belongs to another.
+    It maps images to images in [0, 1], in eval mode, its parameters frozen; `Memoized`, so that
+    detectors and a reformer of the same checkpoint evaluate it once.
     """
     about, weights = read_checkpoint(settings["checkpoint"])
     made: nn.Module = load(settings["implementation"])(about["shape"], **settings["parameters"])

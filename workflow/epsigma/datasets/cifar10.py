@@ -1,6 +1,5 @@
 """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32 pixels, in colour."""
 
-import hashlib
 import tarfile
 import zlib
 from pathlib import Path
@@ -29,18 +28,9 @@ def cifar10(
 ) -> Dataset:
     """Read CIFAR-10 from its binary version, or download that.
 
-    The "Python version" is pickled, and unpickling runs whatever the file says: it is not read.
-
-    Args:
-        data_dir: folder of `cifar-10-binary.tar.gz`, which is checked against its published sum,
-            or else of `cifar-10-batches-bin`, unpacked from it, of which lengths and the numbers
-            of labels are checked. If it has neither, the archive is downloaded there.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one, as far as that is known.
+    `data_dir` has `cifar-10-binary.tar.gz`, which is checked against its published sum, or else
+    `cifar-10-batches-bin`, unpacked from it, of which lengths and the numbers of labels are
+    checked. The "Python version" is pickled, and unpickling runs whatever the file says.
 
     Source: Krizhevsky 2009, Learning multiple layers of features from tiny images.
     """
@@ -70,10 +60,10 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
 
 def _read_archive(archive: Path) -> dict[str, bytes]:
     """Read the files out of the archive; nothing is written to the disk."""
+    from torchvision.datasets.utils import calculate_md5
+
     remedy = "remove it to have it downloaded again"
-    with archive.open("rb") as stream:
-        found = hashlib.file_digest(stream, _md5).hexdigest()
-    if found != MD5:
+    if (found := calculate_md5(archive)) != MD5:
         raise ValueError(
             f"{archive} is not the published archive: its MD5 sum is {found}, not {MD5} "
             f"(truncated, altered, or another file under this name): {remedy}"
@@ -95,16 +85,8 @@ def _read_archive(archive: Path) -> dict[str, bytes]:
     return files
 
 
-def _md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
-
-
 def _decode(source: Path, files: list[bytes], per_class: int) -> Images:
-    """Take apart records of a label and the red, the green and the blue plane.
-
-    Raises:
-        ValueError: if the records are not as many as published, of each class.
-    """
+    """Take apart records of a label and the red, the green and the blue plane."""
     remedy = f"replace it by what {ARCHIVE} holds"
     n, record = CLASSES * per_class // len(files), 1 + int(np.prod(SHAPE))
     for content in files:

@@ -8,13 +8,7 @@ from epsigma.datasets.images import Dataset, Images, stratified_split
 
 
 def digits(data_dir: Path, *, split_seed: int = 0) -> Dataset:
-    """Read 1,797 real 8 x 8 digits and split them 1,437 to 360.
-
-    Their 17 grey levels are stretched to 0 ... 255.
-
-    Args:
-        data_dir: not used; the images come with scikit-learn.
-        split_seed: of the stratified split.
+    """Read 1,797 real 8 x 8 digits, 17 grey levels stretched to 0 ... 255; split 1,437 to 360.
 
     Source: sklearn.datasets.load_digits (Alpaydin & Kaynak, UCI repository).
     """

@@ -22,18 +22,7 @@ FILES = Published(
 def fashion_mnist(
     data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
 ) -> Dataset:
-    """Read Fashion-MNIST from IDX files, or download it.
-
-    Args:
-        data_dir: folder of the four files, raw or gzipped, there or in `FashionMNIST/raw` below
-            it. What it lacks is looked for where Debian's package `dataset-fashion-mnist` puts
-            it; if there is nothing at all, torchvision downloads it into `data_dir`.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one.
+    """Read Fashion-MNIST, raw or gzipped, also from Debian's package; see `read_published`.
 
     Source: Xiao, Rasul & Vollgraf 2017 (arXiv:1708.07747).
     """

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from epsigma.datasets import formats
 from epsigma.datasets.formats import Array
-from epsigma.datasets.images import Dataset, Images, learnable, split_off
+from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import locate
 
 SPLIT = ("train_images", "train_labels", "test_images", "test_labels")
@@ -32,17 +32,8 @@ def file(
     all that is kept. They are N x H x W; N x C x H x W; or N x H x W x C, if C alone can be a
     number of channels (1 or 3). Labels are integers (N,), from 0, of at least two classes.
 
-    Args:
-        data_dir: the folder of data files.
-        path: of the file, relative to `data_dir`.
-        test_fraction: part of the images that is kept for the test; None if the file has a test
-            set of its own.
-        split_seed: of the stratified split.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or pickled, lies outside `data_dir`, or holds something
-            else.
+    `path` is relative to `data_dir`, and does not leave it. `test_fraction` is None if the file has
+    a test set of its own.
     """
     found = locate(data_dir, path)
     arrays = _read(found)
@@ -63,9 +54,8 @@ def file(
         return Images(pixels, _labels(arrays[f"{part}labels"], len(pixels), labels_at))
 
     try:
-        if test_fraction is None:
-            return learnable(Dataset(train=images("train_"), test=images("test_")))
-        return learnable(split_off(images(""), fraction=test_fraction, seed=split_seed))
+        parts = [images(part) for part in (("train_", "test_") if split else ("",))]
+        return learnable(parts, fraction=test_fraction, seed=split_seed)
     except ValueError as error:
         named = str(error).startswith(str(found))
         raise error if named else ValueError(f"{found}: {error}") from error

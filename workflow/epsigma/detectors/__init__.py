@@ -1,1 +1,1 @@
-"""Detectors, a file each."""
+"""Detectors, a file each; they raise ValueError for parameters out of range."""

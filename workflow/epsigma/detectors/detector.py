@@ -10,14 +10,12 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, logits: Tensor, model: nn.Module) -> Tensor:
-        """Score images: the larger, the more suspicious.
+        """Score images, (N,), at least 0: the larger, the more suspicious.
+
+        Differentiable; where its own gradient would be lost, with that of a surrogate (BPDA).
 
         Args:
             images: (N, C, H, W) float.
             logits: (N, K), the classifier's.
             model: the classifier, from images to logits.
-
-        Returns:
-            (N,), at least 0, differentiable; where its own gradient would be lost, with that of
-            a surrogate (BPDA), for aware attackers.
         """

@@ -16,9 +16,6 @@ class Divergence(Detector):
         autoencoder: from images to images, trained on clean ones.
         temperature: T, positive; more than 1 tells confident answers apart.
 
-    Raises:
-        ValueError: if `temperature` is not positive.
-
     Source: Meng & Chen 2017 (arXiv:1705.09064), section 4.2.2.
     """
 

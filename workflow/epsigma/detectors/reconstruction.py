@@ -6,14 +6,7 @@ from epsigma.detectors.detector import Detector
 
 
 class Reconstruction(Detector):
-    """Score an image by the mean of |x − ae(x)|ᵖ over its values.
-
-    Args:
-        autoencoder: from images to images, trained on clean ones.
-        p: the power, 1 or 2.
-
-    Raises:
-        ValueError: if `p` is neither.
+    """Score an image by the mean of |x − ae(x)|ᵖ over its values, p = 1 or 2.
 
     Source: Meng & Chen 2017 (arXiv:1705.09064), section 4.2.1, and the authors' code.
     """

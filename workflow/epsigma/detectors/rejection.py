@@ -27,9 +27,6 @@ class ClassifierWithDetectors(nn.Module):
         detectors: what scores the images before the filter; at least one.
         thresholds: above which each rejects; at least 0.
 
-    Raises:
-        ValueError: if there are not as many thresholds as detectors, or none.
-
     Source: after Carlini & Wagner 2017 (arXiv:1705.07263), section 4.2, whose rejection logit is
     (D(x) + 1) · max Z.
     """
@@ -80,12 +77,7 @@ class ClassifierWithDetectors(nn.Module):
 def fold_rejection(logits: Tensor, labels: Tensor) -> Tensor:
     """Count a rejection as the right class: an attack that is rejected has not succeeded.
 
-    Args:
-        logits: (N, K + 1), the last of them that of rejection.
-        labels: (N,) int64, the true classes.
-
-    Returns:
-        (N, K), the true class's raised to the rejection's where that is larger.
+    (N, K) of logits (N, K + 1), the true class's raised to the rejection's where that is larger.
     """
     classes, rejection = logits[:, :-1], logits[:, -1:]
     true = labels.unsqueeze(1)
@@ -93,12 +85,6 @@ def fold_rejection(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def attacked_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Compute the logits (N, K) of what is attacked; a rejection counts as the right class.
-
-    Args:
-        model: from images to logits; `ClassifierWithDetectors` if it can reject.
-        images: (N, C, H, W).
-        labels: (N,) int64, the true classes.
-    """
+    """Compute the logits (N, K) of what is attacked; a rejection counts as the right class."""
     logits: Tensor = model(images)
     return fold_rejection(logits, labels) if isinstance(model, ClassifierWithDetectors) else logits

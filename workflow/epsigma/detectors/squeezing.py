@@ -16,14 +16,8 @@ PROMINENCE = 3.0
 class Squeezing(Detector):
     """Score an image by how far squeezing it moves the classifier's answer.
 
-    The score is the largest ‖softmax(Z(x)) − softmax(Z(squeezer(x)))‖₁ over the squeezers: from 0
-    to 2.
-
-    Args:
-        filters: the squeezers, from images to images.
-
-    Raises:
-        ValueError: if there is none.
+    The score is the largest ‖softmax(Z(x)) − softmax(Z(squeezer(x)))‖₁ over the squeezers,
+    `filters` from images to images: from 0 to 2.
 
     Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section V; BPDA is Athalye, Carlini & Wagner's
     (2018, arXiv:1802.00420, section 4.1).

@@ -7,15 +7,9 @@ from epsigma.filters.filter import Filter
 
 
 class BitDepth(Filter):
-    """Round values to the nearest of 2^bits levels, evenly spaced over [0, 1].
+    """Round values to the nearest of 2^bits levels, evenly spaced over [0, 1]; `bits` at least 1.
 
     Its gradient is zero almost everywhere, so an aware attacker takes the identity's (BPDA).
-
-    Args:
-        bits: of each value; at least 1.
-
-    Raises:
-        ValueError: if `bits` is less than 1.
 
     Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section III.A.
     """

@@ -42,9 +42,7 @@ class Filter(nn.Module, ABC):
         return None
 
     def surrogate(self, images: Tensor) -> Tensor:
-        """Approximate the filter by something differentiable: whose gradient BPDA takes.
-
-        The identity, unless the filter knows better.
+        """Approximate the filter by something whose gradient BPDA takes; the identity by default.
 
         Source: Athalye, Carlini & Wagner 2018 (arXiv:1802.00420), section 4.1.
         """

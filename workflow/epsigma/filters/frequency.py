@@ -81,19 +81,10 @@ class RadialFilter(Filter):
             response at f = 0.
         post: what becomes of values outside [0, 1]: `none`, `clip`, or `rescale` (each image's
             range is mapped to [0, 1]; an image of one value is clipped).
-
-    Raises:
-        ValueError: if an argument is out of range.
     """
 
     def __init__(
-        self,
-        *,
-        cutoff: float,
-        shape: str = "ideal",
-        order: int = 2,
-        dc: str,
-        post: str = "none",
+        self, *, cutoff: float, shape: str = "ideal", order: int = 2, dc: str, post: str = "none"
     ) -> None:
         super().__init__()
         if cutoff <= 0:
@@ -172,11 +163,9 @@ class RadialFilter(Filter):
         return part if passes else images - part
 
     def _plan(self, height: int, width: int) -> tuple[bool, tuple[Tensor, Tensor, Tensor]]:
-        """Choose the basis vectors that are needed along each axis, and the response on them.
+        """Choose the vectors that are needed along each axis, for what passes or what does not.
 
-        Returns:
-            Whether they are for what passes (else for what is stopped); and float64 matrices
-            (height, r), (width, c) and (r, c).
+        Returns which, and float64 matrices (height, r), (width, c) and, the response, (r, c).
         """
         (down, fy), (across, fx) = fourier_basis(height), fourier_basis(width)
         response = self.response(torch.hypot(fy[:, None], fx))
@@ -206,10 +195,7 @@ class HighPass(RadialFilter):
 
 
 class BandPass(RadialFilter):
-    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre.
-
-    Arguments as in `RadialFilter`, and `width`, in cycles per pixel; positive.
-    """
+    """Pass the frequencies within `width` / 2 of `cutoff`, the band's centre. As `RadialFilter`."""
 
     def __init__(
         self,

@@ -47,9 +47,6 @@ class Gaussian(Filter):
         border: `reflect` (the border pixel is not repeated: SciPy's `mirror`), `replicate`,
             `constant` (zeros) or `circular`.
 
-    Raises:
-        ValueError: if an argument is out of range.
-
     Source: the paper, section II.A; the kernel is Kornia's.
     """
 

@@ -54,10 +54,6 @@ class Jpeg(Filter):
         quality: from 1 to 100, as libjpeg scales it; from 98, the smooth tables have steps of 1/8
             where JPEG's are 1.
 
-    Raises:
-        ValueError: if `quality` is out of range; in `forward`, if images have other than 1 or 3
-            channels.
-
     Source: the codec is Kornia's, of Reich, Debnath, Patel & Chakradhar 2024 (arXiv:2309.06978),
     with the rounding of Shin & Song 2017; as a defence, Dziugaite, Ghahramani & Roy 2016
     (arXiv:1608.00853) and Das et al. 2017 (arXiv:1705.02900).
@@ -73,8 +69,11 @@ class Jpeg(Filter):
 
     def forward(self, images: Tensor) -> Tensor:
         """Code and decode images (N, C, H, W) in [0, 1], C = 1 or 3; values stay in [0, 1]."""
-        through = self._grey if _is_grey(images) else self._colour
-        return through(images.double()).to(images.dtype)
+        if _is_grey(images):
+            return self._grey(images.double()).to(images.dtype)
+        quality = images.new_tensor([self.quality], dtype=torch.float64)
+        decoded: Tensor = codec.jpeg_codec_differentiable(images.double(), quality)
+        return decoded.to(images.dtype)
 
     def formula(self, images: Tensor) -> Tensor:
         """Go through the standard step by step, with Kornia's constants and its rounding."""
@@ -112,12 +111,6 @@ class Jpeg(Filter):
         blocks = codec._idct_8x8(codec._dequantize(coded, quality, table))
         decoded: Tensor = codec._unpatchify_8x8(blocks, *padded.shape[-2:]) / 255
         return decoded[:, None, :height, :width].clamp(0, 1)
-
-    def _colour(self, images: Tensor) -> Tensor:
-        """Kornia's codec as it is; it pads and crops by itself."""
-        quality = images.new_tensor([self.quality])
-        decoded: Tensor = codec.jpeg_codec_differentiable(images, quality)
-        return decoded
 
     def _requantised(self, planes: Tensor, table: tuple[tuple[int, ...], ...]) -> Tensor:
         """Quantise planes (N, C, H, W) in [0, 1], of sides that 8 divides, block by block."""

@@ -20,11 +20,8 @@ class Median(Filter):
 
     Args:
         size: side of the window in pixels; at least 1.
-        border: how the image goes on beyond its border: `reflect` (the border pixel is not
-            repeated: SciPy's `mirror`), `replicate`, `constant` (zeros) or `circular`.
-
-    Raises:
-        ValueError: if `size` is less than 1.
+        border: `reflect` (the border pixel is not repeated: SciPy's `mirror`), `replicate`,
+            `constant` (zeros) or `circular`.
 
     Source: Xu, Evans & Qi 2018 (arXiv:1704.01155), section III.B; the median of an odd side is
     Kornia's.

@@ -9,14 +9,8 @@ from epsigma.filters.filter import Filter
 class GaussianNoise(Filter):
     """Add white Gaussian noise, drawn anew each time; values may leave [0, 1].
 
-    An aware attacker takes the expectation over draws (EOT).
-
-    Args:
-        std: standard deviation of the noise, in units of the pixel range; positive.
-        generator: draws the noise; torch's global one if None.
-
-    Raises:
-        ValueError: if `std` is not positive.
+    An aware attacker takes the expectation over draws (EOT). `std` is positive, in units of the
+    pixel range; the generator is torch's global one if None.
 
     Source: randomised smoothing's noise, once an image (Cohen, Rosenfeld & Kolter 2019,
     arXiv:1902.02918, average over many draws).

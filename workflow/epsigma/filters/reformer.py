@@ -10,12 +10,7 @@ from epsigma.filters.filter import Filter
 class Reformer(Filter):
     """Replace images by their reconstructions, which an autoencoder draws towards clean ones.
 
-    Args:
-        autoencoder: from images in [0, 1] to images in [0, 1], trained on clean ones.
-        passes: how often an image passes it, one after the other; at least 1.
-
-    Raises:
-        ValueError: if `passes` is less than 1.
+    An image passes the autoencoder, trained on clean ones and from [0, 1] to [0, 1], so many times.
 
     Source: Meng & Chen 2017 (arXiv:1705.09064), section 4.3.2.
     """
@@ -31,13 +26,11 @@ class Reformer(Filter):
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images (N, C, H, W)."""
-        return self._passed(self.autoencoder, images)
+        for _ in range(self.passes):
+            images = self.autoencoder(images)
+        return images
 
     def formula(self, images: Tensor) -> Tensor:
         """Reconstruct in the images' precision: what was trained is its own definition."""
-        return self._passed(copy.deepcopy(self.autoencoder).to(images), images)
-
-    def _passed(self, autoencoder: nn.Module, images: Tensor) -> Tensor:
-        for _ in range(self.passes):
-            images = autoencoder(images)
-        return images
+        reconstructed: Tensor = copy.deepcopy(self).to(images)(images)
+        return reconstructed

@@ -8,15 +8,9 @@ from epsigma.filters.filter import Filter
 
 
 class Sequence(Filter):
-    """Pass images through several filters in turn.
+    """Pass images through several filters in turn, at least one.
 
-    Args:
-        filters: the filters, in their order.
-        attackable: the same, each with the gradient that an aware attacker takes of it; they return
-            what the filters do.
-
-    Raises:
-        ValueError: if there are none, or not as many of both.
+    `attackable` are the same, each with the gradient that an aware attacker takes of it.
     """
 
     is_linear = False

@@ -60,22 +60,14 @@ def attackable(module: Filter, gradient: str | None) -> nn.Module:
 
 
 class Opaque(nn.Module):
-    """A filter whose gradient for attackers is unknown: it filters, and has none.
-
-    Args:
-        module: the filter.
-    """
+    """A filter whose gradient for attackers is unknown: it filters, and has none."""
 
     def __init__(self, module: Filter) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, images: Tensor) -> Tensor:
-        """Filter images (N, C, H, W).
-
-        Raises:
-            ValueError: if a gradient is wanted.
-        """
+        """Filter images (N, C, H, W); a ValueError if a gradient is wanted."""
         if torch.is_grad_enabled() and images.requires_grad:
             attackable(self.module, None)
         filtered: Tensor = self.module(images)

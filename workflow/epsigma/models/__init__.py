@@ -1,1 +1,1 @@
-"""Models, a file each."""
+"""Models, a file each: modules of `shape`, (C, H, W) of an image, `classes`, hyper-parameters."""

@@ -23,14 +23,7 @@ class ModelError(ValueError):
 def build_model(
     implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
 ) -> nn.Module:
-    """Make an untrained model.
-
-    Args:
-        implementation: as in `epsigma.kinds.Kind`.
-        shape: (C, H, W) of an image.
-        classes: how many.
-        parameters: hyper-parameters by keyword.
-    """
+    """Make an untrained model by its implementation, `module:name`, and hyper-parameters."""
     model = load(implementation)(shape, classes, **parameters)
     if not isinstance(model, nn.Module):
         raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
@@ -39,12 +32,7 @@ def build_model(
 
 @torch.no_grad()
 def check_outputs(model: nn.Module, images: Tensor, classes: int) -> None:
-    """Check what a model returns for a few images, in eval mode.
-
-    Args:
-        model: each of its modules is left in the mode that it was in.
-        images: (N, C, H, W) in [0, 1], real ones.
-        classes: K.
+    """Check what a model returns for a few real images; its modules are left in their modes.
 
     Raises:
         ModelError: if it raises, or its outputs are not finite logits (N, K) in floating point:
@@ -87,18 +75,11 @@ def load_classifier(
 ) -> nn.Module:
     """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
 
-    Args:
-        checkpoint: written by `epsigma.stages.train`.
-        settings: the model's `implementation` and `parameters`. They come from the caller, not
-            from the file: a file cannot name code to run.
-        device: where to.
-
-    Returns:
-        The model in eval mode, its parameters frozen.
+    The model is in eval mode, its parameters frozen. Its `implementation` and `parameters` come
+    from the caller, not from the file: a file cannot name code to run.
 
     Raises:
-        ValueError: if the checkpoint is damaged, holds pickled objects, or belongs to another
-            model.
+        ValueError: if the checkpoint is damaged, holds pickled objects, or is another model's.
     """
     about, weights = read_checkpoint(checkpoint)
     try:
@@ -113,14 +94,9 @@ def load_classifier(
 
 
 def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Find each example's class of the largest logit, and its softmax probability.
+    """Find the class of the largest of logits (N, K), and its softmax probability; (N,) each.
 
-    Args:
-        logits: (N, K).
-
-    Returns:
-        (N,) int64 and (N,) float. The class comes from the logits: softmax rounds small
-        differences away.
+    The class comes from the logits: softmax rounds small differences away.
     """
     classes = logits.argmax(1)
     return classes, logits.softmax(1).gather(1, classes.unsqueeze(1)).squeeze(1)

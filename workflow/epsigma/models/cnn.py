@@ -9,16 +9,8 @@ class CNN(nn.Module):
     """Two convolutions, each rectified and pooled to half the size, and two linear layers.
 
     LeNet's order of layers, with rectified linear units, maximum pooling, and kernels of 5 × 5
-    that are padded, so that small images do too.
-
-    Args:
-        shape: (C, H, W) of an image, of 8 × 8 pixels or more.
-        classes: how many.
-        channels: of the first convolution; the second has twice as many.
-        hidden: width of the hidden linear layer.
-
-    Raises:
-        ValueError: if images are smaller.
+    that are padded, so that small images do too, of 8 × 8 pixels or more (else ValueError). The
+    second convolution has twice as many channels as the first; `hidden` is a layer's width.
 
     Source: LeCun et al. 1998 (Gradient-based learning applied to document recognition), section
     II.B, for the order of the layers.

@@ -12,20 +12,10 @@ from epsigma.models.classifier import ModelError
 def make(
     shape: tuple[int, int, int], classes: int, *, factory: str, parameters: dict[str, Any]
 ) -> nn.Module:
-    """Call the user's function.
-
-    Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
-        factory: the function, as `package.module:function`, of shape, classes and `parameters` by
-            keyword. Its module is imported here and nowhere else.
-        parameters: by keyword.
-
-    Returns:
-        What it returns: an `nn.Module` from images to logits.
+    """Call the user's function, `package.module:function`, of shape, classes and `parameters`.
 
     Raises:
-        ModelError: if it is not found, raises, or returns anything else.
+        ModelError: if it is not found, raises, or returns no `nn.Module`.
     """
     where, _, name = factory.partition(":")
     try:

@@ -9,11 +9,6 @@ from torch import Tensor, nn
 class MaxoutLayer(nn.Module):
     """Units hᵢ(x) = maxⱼ (wᵢⱼ·x + bᵢⱼ), j over the pieces.
 
-    Args:
-        inputs: width of x.
-        units: how many.
-        pieces: affine functions of which a unit takes the largest.
-
     Source: Goodfellow et al. 2013 (arXiv:1302.4389), section 3.
     """
 
@@ -32,8 +27,6 @@ class Maxout(nn.Module):
     """Two maxout layers and a linear one, with dropout and bounded weight vectors.
 
     Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
         units: width of a maxout layer.
         pieces: affine functions of which a unit takes the largest.
         dropout_input: share of the pixels dropped in training.

@@ -6,14 +6,9 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """A fully connected network with one hidden layer of rectified linear units.
+    """A fully connected network with one layer of `hidden` rectified linear units.
 
     The paper says "a shallow neural network" and no more.
-
-    Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
-        hidden: width of the hidden layer.
     """
 
     def __init__(self, shape: tuple[int, int, int], classes: int, *, hidden: int = 64) -> None:

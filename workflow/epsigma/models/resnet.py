@@ -11,13 +11,8 @@ class ResNet(nn.Module):
 
     Each stage but the first halves the size and doubles the channels. Instead of ResNet's stem, a
     convolution of 7 × 7 and stride 2 and a pooling, there is one of 3 × 3 and stride 1: images are
-    small. `width` 64 and `blocks` 2 make it ResNet-18, and layers have torchvision's names.
-
-    Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
-        width: channels of the first stage.
-        blocks: residual blocks of a stage, two convolutions each.
+    small. `width`, the first stage's channels, of 64 and 2 `blocks` a stage, of two convolutions
+    each, make it ResNet-18, and layers have torchvision's names.
 
     Source: He et al. 2016 (arXiv:1512.03385), table 1; the stem, section 4.2.
     """

@@ -8,10 +8,6 @@ from torch import Tensor, nn
 class Softmax(nn.Module):
     """Softmax regression: logits Wx + b. Its softmax is in the loss, as every model's.
 
-    Args:
-        shape: (C, H, W) of an image.
-        classes: how many.
-
     Source: the shallow softmax classifier of Goodfellow et al. 2014 (arXiv:1412.6572), section 4.
     """
 

@@ -79,12 +79,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
     """Put weights into a model, parameters and buffers; each name must find its like.
 
     A prefix that all the model's names have in the file, such as Lightning's `model.` or
-    DataParallel's `module.`, is taken off.
-
-    Args:
-        model: is changed.
-        weights: by name.
-        path: where they come from, for the message.
+    DataParallel's `module.`, is taken off. The path is for the message.
 
     Raises:
         ModelError: lists the tensors that are missing, unexpected, or of another shape.

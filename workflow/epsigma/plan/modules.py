@@ -1,4 +1,7 @@
-"""Which modules make what a study names: what the digest of a stage's code follows."""
+"""Which modules make what a study names: what reruns when their code, or what they import, is edited.
+
+The recipes (`cell_recipes.py`, `recipes.py`) put them into digests, with those of the stages.
+"""
 
 from collections.abc import Iterator
 from typing import Any

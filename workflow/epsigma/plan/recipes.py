@@ -163,10 +163,6 @@ class Recipes(CellRecipes):
             "rates": {one.name: one.false_positive_rate for one in study.detectors},
         }
 
-    def norm_of(self, wildcards: Any) -> str | None:
-        """Name the norm that bounds an attack's perturbations."""
-        return find_attack_kind(self._study, self._study.find("attacks", wildcards.attack)).norm
-
     def collect(self) -> Recipe:
         """Of the table of all cells."""
         return make_recipe({}, "epsigma.stages.collect")

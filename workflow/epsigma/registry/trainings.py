@@ -16,8 +16,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Adversarial(Hyperparameters):
-    """Of training on attacked images."""
-
     method: Literal["fgsm", "pgd", "fast"] = Field(
         description="how the images of a step are attacked: `fgsm`, a step along the sign of the "
         "gradient (Goodfellow et al. 2014); `pgd`, many from a random start (Madry et al. 2018); "
@@ -41,8 +39,6 @@ class Adversarial(Hyperparameters):
 
 
 class Distillation(Hyperparameters):
-    """Of defensive distillation."""
-
     temperature: Positive = Field(
         description="T by which the logits of teacher and student are divided in training; at the "
         "test it is 1"

@@ -18,12 +18,13 @@ from epsigma.storage.files import atomic_write, write_json
 from epsigma.storage.images import read_classes, read_clean
 from epsigma.training.lightning import (
     VALIDATION_BATCH,
+    Batches,
     Training,
     fit,
+    make_loader,
     make_trainer,
     silence_lightning,
 )
-from epsigma.training.loaders import Batches, make_loader
 from epsigma.training.objective import Objective
 from epsigma.training.standard import Standard
 

@@ -1,1 +1,4 @@
-"""Files: written whole, with checksums and provenance."""
+"""Files: written whole, with checksums and provenance.
+
+All readers raise ValueError for a damaged file; the message names it and the remedy.
+"""

@@ -18,13 +18,10 @@ UNREADABLE = (
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read a Lightning checkpoint.
+    """Read a Lightning checkpoint, without executing a pickle.
 
     Returns:
         Its `hyper_parameters`, of which `shape` is a tuple (C, H, W), and the weights by name.
-
-    Raises:
-        ValueError: if it is damaged or holds pickled objects; the message names the remedy.
     """
     try:
         # torch.load looks at no checksum.
@@ -41,11 +38,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], path: str | Path) -> nn.Module:
-    """Put a checkpoint's weights into a model; it is then in eval mode, its parameters frozen.
-
-    Raises:
-        ValueError: if they are another model's; the message names the file and the remedy.
-    """
+    """Put a checkpoint's weights into a model; it is then in eval mode, its parameters frozen."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

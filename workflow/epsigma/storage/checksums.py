@@ -9,23 +9,16 @@ from numpy.typing import NDArray
 
 
 def checksums(tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    """Say, as metadata of a safetensors file, which has none of its own, what is in its tensors.
+    """Say, as metadata of a safetensors file, in JSON and hexadecimal, what is in its tensors.
 
     The sum of the 64-bit words of each, modulo 2⁶⁴: no altered bit leaves it as it was, and it
     takes a tenth of a cyclic redundancy check's time, which is a tenth of a cell's.
-
-    Returns:
-        `checksums`, JSON of the sums by name, in hexadecimal.
     """
     return {"checksums": json.dumps({name: _sum(value) for name, value in tensors.items()})}
 
 
 def verify(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None) -> None:
-    """Hold what was read against the checksums of the file's metadata, if it has some.
-
-    Raises:
-        ValueError: names the tensors that are others.
-    """
+    """Hold what was read against the checksums of the metadata, if any; ValueError if another."""
     expected = json.loads((metadata or {}).get("checksums", "{}"))
     others = [name for name, value in expected.items() if _sum(tensors[name]) != value]
     if others:

@@ -1,12 +1,13 @@
-"""Where a file comes from: digests of code, versions, and the record in its metadata."""
+"""Digests of code: what a job's result depends on beside its settings and inputs."""
 
 import ast
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 # What jobs import, of envs/run.txt; what reads a single data set is left to that.
 _IMPORTED = (
@@ -14,17 +15,16 @@ _IMPORTED = (
     *("statsmodels", "sklearn", "matplotlib", "seaborn", "jinja2"),
 )
 
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 @cache
 def code_digest(*modules: str) -> str:
-    """Digest what the modules, and those that they import of the same package, do.
+    """Digest what the modules, by full names, and those of the same package that they import, do.
 
     It changes when code changes; comments, docstrings, layout and timestamps do not count.
     Nothing is imported. Imports are followed where they are written out, also inside functions,
     and also to the user's own modules in the working directory.
-
-    Args:
-        modules: full names, such as `epsigma.attacks.fgsm`.
 
     Returns:
         16 hexadecimal digits.
@@ -67,34 +67,44 @@ def _source(module: str) -> Path | None:
 @cache
 def _read(module: str) -> tuple[str, list[str]]:
     """Digest what a module does by itself, and list the modules that it imports."""
-    tree = _parse(module)
-    imported = list(_imports(tree, module))
-    done = ast.dump(_without_docstrings(tree))
-    return hashlib.sha256(done.encode()).hexdigest(), imported
-
-
-def _parse(module: str) -> ast.Module:
     path = _source(module)
     if path is None:
         raise ModuleNotFoundError(f"there is no source of {module}", name=module)
-    return ast.parse(path.read_bytes(), filename=str(path))
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    imported: list[str] = []
+    for node in (tree, *_statements(tree.body)):
+        imported += _imports(node, module)
+        if isinstance(node, _WITH_DOCSTRING) and _is_docstring(node.body[:1]):
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imported
 
 
-def _imports(tree: ast.Module, module: str) -> Iterable[str]:
-    """Name the modules of the same package, or of the working directory, that `module` imports."""
-    package = module.partition(".")[0]
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # `from package import x`: x may be a module of the package or a name in it.
-            origin = _origin(node, module)
-            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-        for name in names:
-            top = name.partition(".")[0]
-            if (top == package or _is_the_user_s(top)) and _source(name):
-                yield name
+def _statements(body: list[Any]) -> Iterator[Any]:
+    """List statements at any depth. Expressions, which are most of a tree, hold none."""
+    for node in list(body):
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, []))
+
+
+def _is_docstring(first: list[Any]) -> bool:
+    value = getattr(first[0], "value", None) if first and isinstance(first[0], ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _imports(node: ast.AST, module: str) -> Iterator[str]:
+    """Name the modules of the same package, or of the working directory, that are imported."""
+    names = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        # `from package import x`: x may be a module of the package or a name in it.
+        origin = _origin(node, module)
+        names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    for name in names:
+        top = name.partition(".")[0]
+        if (top == module.partition(".")[0] or _is_the_user_s(top)) and _source(name):
+            yield name
 
 
 def _origin(node: ast.ImportFrom, module: str) -> str:
@@ -109,16 +119,3 @@ def _origin(node: ast.ImportFrom, module: str) -> str:
 
 def _is_the_user_s(package: str) -> bool:
     return Path(f"{package}.py").is_file() or Path(package, "__init__.py").is_file()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:]
-    return tree

@@ -23,11 +23,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     If the body raises, the temporary file is removed and `path` stays as it was. Nothing is forced
     onto the disk: when the power fails, a file that is just written may be empty or damaged, which
-    those who read it notice.
-
-    Raises:
-        OSError: if the folder is not writable, or the disk is full; the message names the file and
-            says how much room there is.
+    those who read it notice. If the folder is not writable, or the disk full, the OSError says so.
     """
     path = Path(path)
     try:
@@ -66,13 +62,10 @@ def _unwritten(path: Path, error: Exception) -> OSError:
 
 
 def tidy(folder: str | Path) -> Iterator[str]:
-    """Clear up what killed runs and wrong clocks left in a folder that no process works in.
+    """Clear up what killed runs and wrong clocks left in a folder; say of each file what was done.
 
     What has a temporary name of `atomic_write` is removed. A file whose time lies in the future
     gets the present one: Snakemake refuses whatever is made of it, and removes it.
-
-    Yields:
-        For each such file, what was done.
     """
     now = time.time()
     for parent, _, names in os.walk(folder):
@@ -98,11 +91,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        ValueError: if the file is damaged; the message names it and the remedy.
-    """
+    """Read JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:

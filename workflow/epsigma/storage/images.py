@@ -55,11 +55,7 @@ def write_image_set(path: str | Path, images: ImageSet, metadata: dict[str, str]
 
 
 def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
-    """Read an adversarial or a filtered set.
-
-    Raises:
-        ValueError: if the file is damaged; the message names it and the remedy.
-    """
+    """Read an adversarial or a filtered set."""
     tensors = read_tensors(path, ("images", "labels", *ImageSet.MEASURES), device)
     return ImageSet(
         images=tensors["images"],
@@ -70,21 +66,13 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
 
 
 def read_clean(path: str | Path, device: torch.device) -> ImageSet:
-    """Read a data set's images (uint8 in the file) as float32 in [0, 1].
-
-    Raises:
-        ValueError: if the file is damaged; the message names it and the remedy.
-    """
+    """Read a data set's images (uint8 in the file) as float32 in [0, 1]."""
     tensors = read_tensors(path, ("images", "labels"), device)
     return ImageSet(images=tensors["images"].float().div_(255), labels=tensors["labels"])
 
 
 def read_classes(path: str | Path) -> int:
-    """Read how many classes a data set's file was written with.
-
-    Raises:
-        ValueError: if the file is damaged; the message names it and the remedy.
-    """
+    """Read how many classes a data set's file was written with."""
     try:
         with safe_open(path, framework="pt") as file:
             return int(file.metadata()["classes"])
@@ -95,11 +83,7 @@ def read_classes(path: str | Path) -> int:
 def read_tensors(
     path: str | Path, names: tuple[str, ...], device: torch.device
 ) -> dict[str, Tensor]:
-    """Read the named tensors of a safetensors file.
-
-    Raises:
-        ValueError: if the file is damaged or lacks one; the message names it and the remedy.
-    """
+    """Read a safetensors file, which has to hold the named tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -132,22 +116,18 @@ def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
     for one, other in batches(perturbed, clean):
         delta = one - other
         differs = delta != 0
+        below, above = _reach(one)
         parts.append(
             (
                 torch.maximum(*_reach(delta)),
                 torch.linalg.vector_norm(delta.flatten(1), dim=1),
                 differs.any(1).flatten(1).sum(1).float(),
                 differs.flatten(1).sum(1) / differs[0].numel(),
-                _outside(one),
+                torch.maximum(below, above - 1).clamp_(min=0),
             )
         )
     joined = (torch.cat(values) for values in zip(*parts, strict=True))
     return dict(zip(ImageSet.MEASURES, joined, strict=True))
-
-
-def _outside(images: Tensor) -> Tensor:
-    below, above = _reach(images)
-    return torch.maximum(below, above.sub_(1)).clamp_(min=0)
 
 
 def _reach(images: Tensor) -> tuple[Tensor, Tensor]:

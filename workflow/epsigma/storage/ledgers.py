@@ -11,24 +11,14 @@ from epsigma.storage.files import atomic_write, damaged
 
 
 def write_ledger(path: str | Path, columns: dict[str, Any], metadata: dict[str, str]) -> None:
-    """Write a Parquet file, one row an example.
-
-    Args:
-        path: where to.
-        columns: (N,) NumPy arrays by name.
-        metadata: strings by string, kept in the file's schema.
-    """
+    """Write a Parquet file, one row an example, of (N,) NumPy arrays by name."""
     table = pa.table(columns).replace_schema_metadata(metadata)
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_ledger(path: str | Path, columns: list[str] | None = None) -> dict[str, Any]:
-    """Read columns of a Parquet file as NumPy arrays (all, if None).
-
-    Raises:
-        ValueError: if the file is damaged or lacks a column; the message names the remedy.
-    """
+    """Read columns of a Parquet file as NumPy arrays (all, if None)."""
     try:
         # Cells run in threads of their own; more buy nothing for files of this size.
         file = pq.ParquetFile(path, page_checksum_verification=True)
@@ -42,11 +32,7 @@ def read_ledger(path: str | Path, columns: list[str] | None = None) -> dict[str,
 
 
 def read_cell(path: str | Path) -> dict[str, str]:
-    """Read which cell a Parquet file belongs to, out of its metadata.
-
-    Raises:
-        ValueError: if the file is damaged, or does not say; the message names the remedy.
-    """
+    """Read which cell a Parquet file belongs to, out of its metadata."""
     try:
         cell: dict[str, str] = json.loads(pq.read_schema(path).metadata[b"cell"])
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:

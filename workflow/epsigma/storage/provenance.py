@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,11 +13,7 @@ _RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "py
 
 
 def record(cell: dict[str, str], settings: dict[str, Any], code: str) -> dict[str, str]:
-    """Say, as metadata of a file, which cell it is and what made it.
-
-    Returns:
-        Strings by string: `cell`, `settings` and `versions` are JSON, `code` is the digest.
-    """
+    """Say, as metadata of a file, which cell it is and, with the code's digest, what made it."""
     return {
         "cell": json.dumps(cell),
         "settings": json.dumps(settings),
@@ -30,8 +27,6 @@ def versions() -> dict[str, str]:
     """Name the versions of Python, epsigma and the packages that do the arithmetic."""
     found = {"python": sys.version.split()[0], "epsigma": __version__}
     for package in _RECORDED:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

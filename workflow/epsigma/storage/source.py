@@ -19,11 +19,7 @@ def is_inner(path: str) -> bool:
 
 
 def locate(data_dir: Path, path: str) -> Path:
-    """Find a file or a folder below the folder of data files.
-
-    Args:
-        data_dir: the folder of data files.
-        path: relative to it.
+    """Find a file or a folder below the folder of data files, by its relative path.
 
     Raises:
         FileNotFoundError: if there is nothing.
@@ -42,11 +38,7 @@ def locate(data_dir: Path, path: str) -> Path:
 
 
 def entries(folder: Path, data_dir: Path) -> list["os.DirEntry[str]"]:
-    """List a folder in the order of names; what begins with a dot is left out.
-
-    Raises:
-        ValueError: if a link leads out of `data_dir`.
-    """
+    """List a folder by name, but what begins with a dot; ValueError if a link leaves `data_dir`."""
     with os.scandir(folder) as found:
         listed = sorted(
             (entry for entry in found if not entry.name.startswith(".")),
@@ -59,14 +51,7 @@ def entries(folder: Path, data_dir: Path) -> list["os.DirEntry[str]"]:
 
 
 def fingerprint(data_dir: Path, path: str) -> str:
-    """Digest the names, sizes and times of a file, or of all files of a folder of images.
-
-    Returns:
-        16 hexadecimal digits.
-
-    Raises:
-        FileNotFoundError, ValueError: as `locate`.
-    """
+    """Digest names, sizes and times of a file, or of a folder's images: 16 hexadecimal digits."""
     found = locate(data_dir, path)
     digest = hashlib.sha256()
     for name, status in _files(found, data_dir) if found.is_dir() else [("", found.stat())]:

@@ -1,1 +1,1 @@
-"""Ways to train, a file each."""
+"""Ways to train, a file each; they raise ValueError for parameters out of range."""

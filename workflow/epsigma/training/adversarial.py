@@ -30,9 +30,6 @@ class Adversarial(Objective):
         clean_weight: w in [0, 1]; if None, the method's.
         warm_up: epochs in which ε rises linearly from 0.
 
-    Raises:
-        ValueError: if `method` is unknown.
-
     Source: Goodfellow, Shlens & Szegedy 2014 (arXiv:1412.6572), section 6; Madry, Makelov, Schmidt,
     Tsipras & Vladu 2018 (arXiv:1706.06083), section 2; Wong, Rice & Kolter 2020 (arXiv:2001.03994),
     algorithm 3.
@@ -93,21 +90,11 @@ class Adversarial(Objective):
 def fast_step(
     model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step_size: float
 ) -> Tensor:
-    """Take one step of FGSM from a random point of the ball.
+    """Take one step of FGSM from a random point of the ball of radius ε.
 
     The start is not clipped to the pixel range, and the result is. On MNIST a clipped one leaves
     half of the black pixels black, and the model learns to hide its gradient (PGD leaves about 1 %
-    of the accuracy).
-
-    Args:
-        model: from images to logits, in eval mode.
-        images: (N, C, H, W) float in [0, 1]; not modified.
-        labels: (N,) int64, the true classes.
-        eps: radius of the ℓ∞ ball.
-        step_size: length of the step.
-
-    Returns:
-        (N, C, H, W), in [0, 1] and within `eps` of `images`.
+    of the accuracy). For the arguments and the result see `epsigma.attacks`.
 
     Source: Wong, Rice & Kolter 2020 (arXiv:2001.03994), algorithm 3, and the authors' code for
     MNIST.

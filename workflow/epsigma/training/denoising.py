@@ -10,8 +10,7 @@ from epsigma.training.objective import Objective
 class Denoising(Objective):
     """The mean squared error of what comes out of clip(x + v·z), z normal, against x.
 
-    Args:
-        noise: v, in units of the pixel range; 0 for none.
+    `noise` is v, in units of the pixel range; 0 for none.
 
     Source: Meng & Chen 2017 (arXiv:1705.09064), section 4.2.1, and the authors' code.
     """

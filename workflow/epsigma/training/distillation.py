@@ -8,16 +8,10 @@ from epsigma.training.objective import Objective, SoftenedCrossEntropy
 
 
 class Distillation(Objective):
-    """The cross-entropy of the student's softmax(Z / T) with the teacher's.
+    """The cross-entropy of the student's softmax(Z / T) with the teacher's, T positive.
 
-    The student is tested at T = 1, where its logits, T times as large, saturate the softmax.
-
-    Args:
-        temperature: T of both; positive.
-        teacher: from images to logits, in eval mode, trained at the same T.
-
-    Raises:
-        ValueError: if `temperature` is not positive.
+    The student is tested at T = 1, where its logits, T times as large, saturate the softmax. The
+    teacher, from images to logits, is in eval mode, and was trained at the same T.
 
     Source: Papernot, McDaniel, Wu, Jha & Swami 2016 (arXiv:1511.04508), section IV.A.
     """

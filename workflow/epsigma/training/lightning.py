@@ -1,4 +1,4 @@
-"""Training with PyTorch Lightning: the module, the trainer and the fit."""
+"""Training with PyTorch Lightning: the module, the batches, the trainer and the fit."""
 
 import logging
 import math
@@ -11,10 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from epsigma.storage.images import ImageSet
-from epsigma.training.loaders import make_loader, split_validation
 from epsigma.training.objective import Objective
+from epsigma.training.validation import permutation
 
 VALIDATION_BATCH = 1000
 # Share of the steps in which the learning rate of a cycle rises.
@@ -124,6 +125,56 @@ class Training(pl.LightningModule):
         self._sums[part] += torch.tensor([loss.item() * n, correct, n], dtype=torch.float64)
 
 
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Images and labels that are indexed a batch at a time, so that nothing is collated."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+    def __getitem__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """Take the images and labels at `indices`."""
+        return self.images[indices], self.labels[indices]
+
+
+def split_validation(data: ImageSet, *, fraction: float, seed: int) -> tuple[Batches, Batches]:
+    """Split into what to train on and what to validate on, `fraction` at random of the images.
+
+    Raises:
+        ValueError: if one of them is empty.
+    """
+    n = len(data.labels)
+    size = round(n * fraction)
+    if not 0 < size < n:
+        raise ValueError(
+            f"validation: {fraction} of {n} images leaves {n - size} to train on and {size} to "
+            "validate on"
+        )
+    order = permutation(n, seed)
+    held_out, learn = order[:size], order[size:]
+    return (
+        Batches(data.images[learn], data.labels[learn]),
+        Batches(data.images[held_out], data.labels[held_out]),
+    )
+
+
+def make_loader(
+    data: Batches, batch_size: int, order: torch.Generator | None = None
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Load batches: in random order if a generator is given, else in order."""
+    sampler = RandomSampler(data, generator=order) if order else SequentialSampler(data)
+    # Batch normalisation cannot learn from one image, which another epoch will bring elsewhere.
+    single = order is not None and len(data) > batch_size and len(data) % batch_size == 1
+    # The batch sampler is the sampler: the loader hands whole lists of indices to the data set.
+    return DataLoader(
+        data, batch_size=None, sampler=BatchSampler(sampler, batch_size, drop_last=single)
+    )
+
+
 def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
     """Make a deterministic trainer that prints nothing and writes no file."""
     return pl.Trainer(
@@ -142,20 +193,10 @@ def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
 def fit(
     trainer: pl.Trainer, module: Training, data: ImageSet, training: dict[str, Any], seed: int
 ) -> float:
-    """Train on all but a random part of the images, which is held out for validation.
-
-    Args:
-        trainer: of `make_trainer`.
-        module: what is trained.
-        data: the training set.
-        training: `validation`, the fraction that is held out, and `batch_size`.
-        seed: of the part, and of the order of the batches.
+    """Train on all but the `validation` part of the images, of the seed, in the seed's order.
 
     Returns:
         The time that it took of the processor, in seconds.
-
-    Raises:
-        ValueError: if nothing is left to train or to validate on.
     """
     learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
     order = torch.Generator().manual_seed(seed)

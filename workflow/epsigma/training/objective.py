@@ -13,38 +13,25 @@ class Objective(ABC):
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, progress: float
     ) -> tuple[Tensor, Tensor | None]:
-        """Compute the loss of a batch.
+        """Compute the mean loss of a batch, and logits (N, K) to count accuracy on, if any.
 
         Args:
             model: from images to logits, in training mode.
             images: (N, C, H, W) float in [0, 1].
             labels: (N,) int64, the true classes.
             progress: epochs that are done, and the part of the present one.
-
-        Returns:
-            The mean loss, and logits (N, K) that training accuracy is counted on; None if there
-            are no classes.
         """
 
     def validate(
         self, model: nn.Module, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Compute the loss of a batch that is not trained on: the plain cross-entropy, at T = 1.
-
-        Arguments, but for the model's mode, and result as above.
-        """
+        """Compute the loss of a batch that is not trained on: the plain cross-entropy, at T = 1."""
         logits = model(images)
         return functional.cross_entropy(logits, labels), logits
 
 
 class SoftenedCrossEntropy(Objective):
-    """The cross-entropy of softmax(Z / T): that of a teacher of defensive distillation.
-
-    Args:
-        temperature: T, positive; at 1 it is the plain cross-entropy.
-
-    Raises:
-        ValueError: if `temperature` is not positive.
+    """The cross-entropy of softmax(Z / T), T positive: that of a teacher of defensive distillation.
 
     Source: Papernot, McDaniel, Wu, Jha & Swami 2016 (arXiv:1511.04508), section IV.A.
     """

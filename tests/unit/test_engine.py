@@ -1,0 +1,132 @@
+"""What the workflow takes from Snakemake beside rules: these tests fail when an upgrade changes it.
+
+That is what `epsigma.engine` does to the scheduler, and how it adds rules.
+"""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from epsigma.engine import add_twin
+
+ROOT = Path(__file__).parents[2]
+
+# Snakemake's rate limiter wakes the scheduler by timers.
+RATE_LIMIT = f"""
+import sys
+import threading
+
+sys.path.insert(0, {str(ROOT / "workflow")!r})
+from epsigma.engine import lift_rate_limit
+
+timer = threading.Timer
+
+
+def noted(*arguments, **options):
+    print("a timer", file=sys.stderr)
+    return timer(*arguments, **options)
+
+
+threading.Timer = noted
+
+
+rule a:
+    output:
+        touch("a"),
+    localrule: True
+
+
+onstart:
+    assert workflow.scheduler.job_rate_limiter is not None
+    if config["lift"] == "yes":
+        lift_rate_limit(workflow)
+"""
+
+TWIN = """
+rule a:
+    output:
+        made="{x}/{y}/a",
+    log:
+        "logs/{x}/{y}",
+    run:
+        pass
+
+
+use rule a as b with:
+    output:
+        made="{x}/b",
+    log:
+        "logs/{x}/b",
+    wildcard_constraints:
+        x="1|2",
+
+
+ruleorder: b > a
+"""
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Run Snakemake on a Snakefile in a folder of its own, and return what it printed."""
+
+    def run(snakefile, *arguments):
+        (tmp_path / "Snakefile").write_text(snakefile)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.mark.parametrize("lift", ["no", "yes"])
+def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snakemake, lift):
+    done = snakemake(RATE_LIMIT, "--config", f"lift={lift}")
+    assert ("a timer" in done.stderr) is (lift == "no")
+
+
+def called(tree):
+    """List the methods of `workflow` that are used, with the keyword arguments that they get."""
+    keywords = {
+        id(call.func): {keyword.arg for keyword in call.keywords}
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+    }
+    return {
+        node.attr: keywords.get(id(node), set())
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "workflow"
+    }
+
+
+def test_twins_are_made_by_what_use_rule_and_ruleorder_are_compiled_to(snakemake):
+    compiled = ast.parse(snakemake(TWIN, "--print-compilation").stdout).body
+    # What Snakemake writes for rule `a` comes first.
+    twin, order = compiled[1:]
+    theirs = called(ast.Module([twin, order], []))
+    ours = called(ast.parse(inspect.getsource(add_twin)))
+    names = {"userule", "output", "log", "register_wildcard_constraints", "run", "ruleorder"}
+    assert theirs.keys() == ours.keys() == names
+    assert ours["userule"] == {"rules", "name_modifier"}
+    # The others say that no module is used, that no rule is left out, and where the line is.
+    assert theirs["userule"] == ours["userule"] | {"from_module", "exclude_rules", "lineno"}
+    given = {
+        keyword.arg: ast.literal_eval(keyword.value) for keyword in twin.decorator_list[0].keywords
+    }
+    assert (given["rules"], given["name_modifier"]) == (["a"], "b")
+    assert (given["from_module"], given["exclude_rules"]) == (None, [])
+    # The innermost comes first, as decorators are applied.
+    assert [d.func.attr for d in twin.decorator_list[:-1]] == [
+        "userule",
+        *("output", "log", "register_wildcard_constraints"),
+    ]
+    # Names of rules are strings, the one that wins first.
+    assert [ast.literal_eval(name) for name in order.value.args] == ["b", "a"]

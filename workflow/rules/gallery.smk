@@ -1,0 +1,40 @@
+rule gallery:
+    """Put one test image, clean and attacked, through a filter at every strength."""
+    input:
+        inputs.defence_parts,
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+        adversarial=inputs.blind_sets,
+        ledgers=inputs.unfiltered_ledgers,
+    output:
+        gallery="results/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.safetensors",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
+    params:
+        recipe=recipes.gallery,
+    run:
+        from epsigma.stages.gallery import make_gallery
+
+        make_gallery(jobs.one(wildcards, params, output, log), **input, **output)
+
+
+rule gallery_fooling:
+    """Put a fooling image of each class through a filter at every strength."""
+    input:
+        inputs.defence_parts,
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+        adversarial=inputs.blind_sets,
+    output:
+        gallery="results/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.safetensors",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/gallery/{threat}/{attack}/{filter}.log",
+    wildcard_constraints:
+        attack=FOOLING,
+    params:
+        recipe=recipes.gallery,
+    run:
+        from epsigma.stages.fooling.gallery import gallery_fooling
+
+        gallery_fooling(jobs.one(wildcards, params, output, log), **input, **output)

@@ -1,0 +1,38 @@
+rule spectrum:
+    """Measure the spectra of images and perturbations beside the filters' responses."""
+    input:
+        inputs.spectrum_parts,
+        test="results/data/{dataset}/test.safetensors",
+        adversarial=inputs.blind_sets,
+    output:
+        spectrum="results/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.csv",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
+    params:
+        recipe=recipes.spectrum,
+    run:
+        from epsigma.stages.spectrum import make_spectrum
+
+        make_spectrum(jobs.one(wildcards, params, output, log), **input, **output)
+
+
+rule spectrum_fooling:
+    """Measure the spectra of images and fooling images beside the filters' responses."""
+    input:
+        inputs.spectrum_parts,
+        test="results/data/{dataset}/test.safetensors",
+        adversarial=inputs.blind_sets,
+    output:
+        spectrum="results/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.csv",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.log",
+    wildcard_constraints:
+        attack=FOOLING,
+    params:
+        recipe=recipes.spectrum,
+    run:
+        from epsigma.stages.fooling.spectrum import spectrum_fooling
+
+        spectrum_fooling(jobs.one(wildcards, params, output, log), **input, **output)
