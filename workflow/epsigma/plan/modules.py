@@ -1,4 +1,4 @@
-"""Which modules make what a study names: what reruns when their code, or what they import, is edited.
+"""Which modules make what a study names: what reruns when they, or what they import, are edited.
 
 The recipes (`cell_recipes.py`, `recipes.py`) put them into digests, with those of the stages.
 """
