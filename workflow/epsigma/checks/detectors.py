@@ -10,7 +10,7 @@ LOUD = 2.0
 
 
 def scored_apart(evidence: Evidence) -> Iterator[Verdict]:
-    """Where detectors look on, detected and corrected are counted apart, and each has its ROC."""
+    """With detectors, detected and corrected are counted apart, and each has its ROC."""
     for name, about in evidence.filters.items():
         detectors = about.get("detectors")
         if not detectors:
