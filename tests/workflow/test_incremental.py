@@ -435,5 +435,5 @@ def test_weights_of_the_user_s_own_are_not_trained_and_rerun_when_replaced(
 
 
 def test_the_copied_project_is_the_one_that_runs(finished: Workdir, tmp_path: Path) -> None:
-    (finished.project / "workflow" / "epsigma" / "grid.py").write_text("raise ImportError('mine')")
+    (finished.project / "workflow" / "epsigma" / "cell.py").write_text("raise ImportError('mine')")
     assert "mine" in finished.snakemake("--dry-run").stderr
