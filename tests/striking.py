@@ -47,15 +47,14 @@ import torch
 from torch import nn
 
 from epsigma.attacks.fgsm import fgsm
-from epsigma.kinds import AttackKind
+from epsigma.kinds import AttackKind, Hyperparameters
 
-PUSH = AttackKind(
-    "halting:push",
-    swept="eps",
-    parameters={"eps": {"description": "radius", "type": "number", "minimum": 0, "maximum": 1}},
-    norm="linf",
-    family="single_step",
-)
+
+class Push(Hyperparameters):
+    eps: float
+
+
+PUSH = AttackKind("halting:push", Push, swept="eps", norm="linf", family="single_step")
 
 
 def halt(where):

@@ -4,7 +4,13 @@ from itertools import product
 
 import pytest
 import yaml
-from epsigma.plan.columns import STAGES, STAGES_OF_FOOLING, cells_of_job, list_twins
+from epsigma.plan.columns import (
+    STAGES,
+    STAGES_OF_FOOLING,
+    STAGES_ON_IMAGES,
+    cells_of_job,
+    list_twins,
+)
 from epsigma.plan.grid import cells
 from epsigma.plan.outputs import fill
 from epsigma.plan.paths import CLEAN_LEDGER, METRICS
@@ -86,7 +92,7 @@ def test_a_column_is_a_filter_at_all_its_strengths_or_all_budgets_of_an_attack_t
 
 def test_fooling_images_have_columns_of_their_own():
     made = {twin.stage: twin for twin in list_twins(study("attack"))}
-    assert set(made) == {*STAGES, *STAGES_OF_FOOLING}
+    assert set(made) == {*STAGES, *STAGES_ON_IMAGES, *STAGES_OF_FOOLING}
     assert list(twins("attack", "fool")) == ["fool_fooling"]
 
 

@@ -22,7 +22,7 @@ def example(title: str) -> list[str]:
     """The code of a section, block by block."""
     section = re.split(r"^### ", TEXT, flags=re.MULTILINE)
     (found,) = [text for text in section if text.startswith(f"{title}\n")]
-    return re.findall(r"^```python\n(.*?)^```", found, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(?:python|text)\n(.*?)^```", found, re.MULTILINE | re.DOTALL)
 
 
 def package(workdir: Workdir) -> Path:

@@ -247,7 +247,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
         ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
         # What all figures share; and one of an attack, of a filter, of a model. A card shows one.
-        ("figures/rates.py", "alpha=0.2", "alpha=0.3", {**DRAWINGS, "gate": 1}),
+        ("figures/rates.py", '"alpha": 0.2', '"alpha": 0.3', {**DRAWINGS, "gate": 1}),
         (
             "figures/budgets.py",
             "figsize=(5.2, 3.4)",

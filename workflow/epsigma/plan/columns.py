@@ -7,24 +7,28 @@ wildcards leave open.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 
+from epsigma.cell import Cell
 from epsigma.plan.settings import block_levels
 from epsigma.study.schema import Study
 from epsigma.vocabulary import FOOLING, NO_FILTER
 
 Wildcards = dict[str, str]
+_ORDER = [field.name for field in fields(Cell)]
 # What names the block that a level is one of.
 _SECTIONS = {"budget": ("attack", "attacks"), "strength": ("filter", "filters")}
 # The stages that columns are made of, and what their files are spelled by.
 STAGES: dict[str, tuple[str, ...]] = {
-    "attack": ("budget",),
-    "attack_aware": ("budget", "strength"),
     "filter": ("budget", "strength"),
     "evaluate_clean": ("strength",),
-    "evaluate": ("budget", "strength"),
     "probe_filter": ("strength",),
+}
+STAGES_ON_IMAGES: dict[str, tuple[str, ...]] = {
+    "attack": ("budget",),
+    "attack_aware": ("budget", "strength"),
+    "evaluate": ("budget", "strength"),
     "probe_attack": ("strength",),
 }
 STAGES_OF_FOOLING: dict[str, tuple[str, ...]] = {
@@ -67,27 +71,37 @@ def cells_of_job(
         for name, (key, section) in _SECTIONS.items()
         if name in sweeps and key in wildcards and name not in wildcards
     }
-    members = product(*open_.values())
-    return [{**wildcards, **dict(zip(open_, levels, strict=True))} for levels in members]
+    cells = [
+        {**wildcards, **dict(zip(open_, levels, strict=True))}
+        for levels in product(*open_.values())
+    ]
+    # The same order whether one or many: files carry it.
+    return [{name: cell[name] for name in _ORDER if name in cell} for cell in cells]
 
 
 def list_twins(study: Study) -> list[Twin]:
     """List the rules that make columns; none if the study asks for none."""
     if study.columns == "none":
         return []
+    every = {one.name: one.entry.family == FOOLING for one in study.attacks}
+    on_images = [name for name, is_fooling in every.items() if not is_fooling]
+    fooling = [name for name, is_fooling in every.items() if is_fooling]
     return [
-        *_twins_of(study, STAGES, is_fooling=False),
-        *_twins_of(study, STAGES_OF_FOOLING, is_fooling=True),
+        *_twins_of(study, STAGES, list(every)),
+        *_twins_of(study, STAGES_ON_IMAGES, on_images, constrained=True),
+        *_twins_of(study, STAGES_OF_FOOLING, fooling, constrained=True),
     ]
 
 
 def _twins_of(
-    study: Study, stages: Mapping[str, tuple[str, ...]], *, is_fooling: bool
+    study: Study,
+    stages: Mapping[str, tuple[str, ...]],
+    attacks: Sequence[str],
+    *,
+    constrained: bool = False,
 ) -> Iterator[Twin]:
-    attacks = [one.name for one in study.attacks if (one.entry.family == FOOLING) == is_fooling]
     filters = [*study.names("filters"), NO_FILTER]
     for stage, sweeps in stages.items() if attacks else ():
-        has_attack = stage not in ("evaluate_clean", "probe_filter")
         by_attack = attacks if "budget" in sweeps and study.columns == "attack" else [None]
         by_filter = filters if "strength" in sweeps else [None]
         if by_attack == by_filter == [None]:
@@ -98,10 +112,9 @@ def _twins_of(
             open_ = [sweep for sweep in sweeps if _SECTIONS[sweep][0] in names]
             # Of a job that runs over strengths only, the budget is a wildcard.
             members = cells_of_job(study, names, open_)
-            every = {"attack": "|".join(attacks)} if has_attack else {}
             yield Twin(
                 stage,
                 "_".join([stage, *names.values()]),
-                {**every, **names},
+                {**({"attack": "|".join(attacks)} if constrained else {}), **names},
                 tuple({sweep: cell[sweep] for sweep in open_} for cell in members),
             )
