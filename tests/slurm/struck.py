@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
-from epsigma.kinds import AttackKind
+from epsigma.kinds import AttackKind, Hyperparameters
 
-EPS = {"description": "radius", "type": "number", "minimum": 0, "maximum": 1}
-PUSH = AttackKind(
-    "struck:push", swept="eps", parameters={"eps": EPS}, norm="linf", family="single_step"
-)
+
+class Push(Hyperparameters):
+    eps: float
+
+
+PUSH = AttackKind("struck:push", Push, swept="eps", norm="linf", family="single_step")
 
 
 def push(model, images, labels, *, eps):
