@@ -100,6 +100,25 @@ class Square(Hyperparameters):
     )
 
 
+class FAB(Hyperparameters):
+    eps: LinfRadius
+    steps: Count = Field(100, description="steps, for each target and restart")
+    restarts: Count = Field(
+        1,
+        description="runs towards each target, the first from the image, others from random "
+        "points near it",
+    )
+    target_classes: Count = Field(
+        9,
+        description="how many wrong classes to aim at in turn, the most probable first; at most "
+        "all of them",
+    )
+
+
+class FABL2(FAB):
+    eps: L2Radius
+
+
 class JSMA(Hyperparameters):
     gamma: Share
     targets: Literal["all"] | Classes = _targets("all")
@@ -208,6 +227,12 @@ ATTACKS = {
         family=GRADIENT_FREE,
         random=True,
         spends="queries",
+    ),
+    "fab": AttackKind(
+        "epsigma.attacks.fab:fab", FAB, swept="eps", norm="linf", random=True, spends="steps"
+    ),
+    "fab_l2": AttackKind(
+        "epsigma.attacks.fab:fab_l2", FABL2, swept="eps", norm="l2", random=True, spends="steps"
     ),
     "jsma": AttackKind(
         "epsigma.attacks.jsma:jsma", JSMA, swept="gamma", norm="l0", minimises="l0", targeted=True
