@@ -101,24 +101,12 @@ def apgd_l2(
 
 @dataclass
 class _Rows:
-    """The rows that are still worked on; a tensor of M rows each.
+    """The rows that are still worked on: tensors of M rows each.
 
-    Args:
-        at: (M,) their places in the batch.
-        labels: (M,) their true classes.
-        targets: (M,) the classes aimed at; the true ones if the loss has no target.
-        origin: (M, C, H, W) the images.
-        x: where they are.
-        before: where they were a step ago.
-        direction: the steepest step of length 1 at x.
-        best: the point of the largest loss.
-        best_direction: the direction there.
-        loss: (M,) the loss at x.
-        highest: (M,) the loss at `best`.
-        reviewed: (M,) what `highest` was at the last checkpoint.
-        rises: (M,) how many steps since then have raised the loss.
-        halved: (M,) whether the step size was halved there.
-        size: (M, 1, 1, 1) the step size.
+    `at` are their places in the batch, `targets` the classes aimed at (the true ones if the loss
+    has no target), `before` where they were a step ago, `best` the points of the largest loss,
+    which is `highest`, and was `reviewed` at the last checkpoint; since then `rises` steps have
+    raised the loss, and `halved` says whether the step size (`size`, (M, 1, 1, 1)) was halved there.
     """
 
     at: Tensor
