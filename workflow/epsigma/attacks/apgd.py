@@ -105,8 +105,8 @@ class _Rows:
 
     `at` are their places in the batch, `targets` the classes aimed at (the true ones if the loss
     has no target), `before` where they were a step ago, `best` the points of the largest loss,
-    which is `highest`, and was `reviewed` at the last checkpoint; since then `rises` steps have
-    raised the loss, and `halved` says whether the step size (`size`, (M, 1, 1, 1)) was halved there.
+    which is `highest`, and was `reviewed` at the last checkpoint. `rises` steps have raised the
+    loss since then, and `halved` says whether `size`, the step's, (M, 1, 1, 1), was halved there.
     """
 
     at: Tensor

@@ -143,6 +143,25 @@ class SquareL2(Square):
     eps: L2Radius
 
 
+class FAB(Hyperparameters):
+    eps: LinfRadius
+    steps: Count = Field(100, description="steps, for each target and restart")
+    restarts: Count = Field(
+        1,
+        description="runs towards each target, the first from the image, others from random "
+        "points near it",
+    )
+    target_classes: Count = Field(
+        9,
+        description="how many wrong classes to aim at in turn, the most probable first; at most "
+        "all of them",
+    )
+
+
+class FABL2(FAB):
+    eps: L2Radius
+
+
 class JSMA(Hyperparameters):
     gamma: Share
     targets: Literal["all"] | Classes = _targets("all")

@@ -9,6 +9,8 @@ from epsigma.kinds import AttackKind
 from epsigma.registry.attack_hyperparameters import (
     APGD,
     APGDL2,
+    FAB,
+    FABL2,
     FGSM,
     JSMA,
     PGD,
@@ -101,6 +103,12 @@ ATTACKS = {
         family=GRADIENT_FREE,
         random=True,
         spends="queries",
+    ),
+    "fab": AttackKind(
+        "epsigma.attacks.fab:fab", FAB, swept="eps", norm="linf", random=True, spends="steps"
+    ),
+    "fab_l2": AttackKind(
+        "epsigma.attacks.fab:fab_l2", FABL2, swept="eps", norm="l2", random=True, spends="steps"
     ),
     "jsma": AttackKind(
         "epsigma.attacks.jsma:jsma", JSMA, swept="gamma", norm="l0", minimises="l0", targeted=True
