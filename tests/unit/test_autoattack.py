@@ -1,6 +1,7 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from epsigma.attacks.apgd import apgd
@@ -13,6 +14,7 @@ from epsigma.detectors.detector import Detector
 from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.filters.noise import GaussianNoise
 from epsigma.models.mlp import MLP
+from epsigma.scoring import summarise
 from epsigma.storage.images import FOOLED_BY, ImageSet, read_image_set, write_image_set
 from torch import nn
 
@@ -287,3 +289,20 @@ def test_square_l2_refuses_what_is_out_of_range(parameters, said):
     model = MLP((1, 4, 4), 3, hidden=4)
     with pytest.raises(ValueError, match=said):
         square_l2(model, torch.rand(2, 1, 4, 4), torch.tensor([0, 1]), **{"eps": 1} | parameters)
+
+
+def test_a_cell_counts_what_each_part_fooled():
+    n = 4
+    measures = dict.fromkeys(ImageSet.MEASURES, np.zeros(n, np.float32))
+    columns = {
+        "index": np.arange(n),
+        "correct": np.array([False, False, True, False]),
+        "correct_clean": np.array([True, True, True, False]),
+        "probability": np.ones(n, np.float32),
+        "fooled_by_apgd_ce": np.array([True, False, False, False]),
+        "fooled_by_square": np.array([False, True, False, False]),
+        **measures,
+    }
+    found = summarise(columns)
+    assert found["n_fooled_by_apgd_ce"] == found["n_fooled_by_square"] == 1
+    assert found["n_fooled"] == 2
