@@ -141,7 +141,7 @@ def test_fgsm_by_the_margin_on_a_linear_model_goes_from_the_label_to_its_rival(e
     torch.testing.assert_close(fgsm(model, images, labels, eps=eps, loss="margin"), expected)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
 @pytest.mark.parametrize("eps", [0.01, 0.1, 0.5])
 def test_each_example_s_loss_rises_on_a_linear_model(loss, eps):
     # Both losses are convex in the image there, so a step along the gradient's sign cannot lose.
@@ -276,7 +276,12 @@ QUICK = {
     "fgsm": {},
     "pgd": {"steps": 4},
     "pgd_l2": {"steps": 4},
+    "apgd": {"steps": 4},
+    "apgd_l2": {"steps": 4},
+    "autoattack": {"steps": 4, "queries": 20, "target_classes": 2},
+    "autoattack_l2": {"steps": 4, "queries": 20, "target_classes": 2},
     "square": {"queries": 60},
+    "square_l2": {"queries": 60},
     "fab": {"steps": 4},
     "fab_l2": {"steps": 4},
     "sign_noise": {},

@@ -84,6 +84,7 @@ def write(path, rows, columns):
 def make_page(tmp_path, make_job):
     def make(
         cells=({},),
+        parts=(),
         distortion=(),
         fooling=(),
         efforts=(),
@@ -116,7 +117,7 @@ def make_page(tmp_path, make_job):
         card = tmp_path / "card.html"
         make_card(
             make_job(settings, **WHERE),
-            cells=write(tmp_path / "cells.csv", rows(cells, CELLS), CELLS),
+            cells=write(tmp_path / "cells.csv", rows(cells, CELLS), [*CELLS, *parts]),
             distortion=write(tmp_path / "distortion.csv", rows(distortion, DISTORTION), DISTORTION),
             fooling=write(tmp_path / "fooling.csv", rows(fooling, FOOLING), FOOLING),
             checks=str(tmp_path / "checks.csv"),
@@ -159,6 +160,18 @@ def test_a_card_has_the_attack_s_unfiltered_rows_and_no_others(make_page):
     by_name = dict(zip(DISTORTION, row, strict=True))
     assert (by_name["l2_best"], by_name["changed"], by_name["n"]) == ("1.36", "–", "10000")
     assert list(FOOLING) not in page.rows
+
+
+def test_the_card_of_an_ensemble_counts_what_each_of_its_attacks_fooled(make_page):
+    mine, others = ["n_fooled_by_apgd_ce", "n_fooled_by_square"], ["n_fooled_by_other"]
+    page = make_page(
+        [dict(zip(mine, (27, 3), strict=True)), {"attack": "other", others[0]: 5}],
+        parts=mine + others,
+    )
+    (row,) = page.below(*CELLS, *mine)
+    assert row[-2:] == ["27", "3"]
+    assert "was the first to fool" in page.text
+    assert "was the first to fool" not in make_page().text
 
 
 def test_the_card_of_fooling_images_counts_them_class_by_class(make_page):

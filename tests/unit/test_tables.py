@@ -198,3 +198,12 @@ def test_the_configuration_that_is_written_down_is_the_one_that_was_run(tmp_path
     assert found == study.dump()
     assert list(found) == list(study.dump())
     assert validate(found).dump() == study.dump()
+
+
+def test_what_the_attacks_of_an_ensemble_fooled_comes_last_and_is_empty_for_others():
+    parts = {"n_fooled_by_apgd_ce": 27, "n_fooled_by_square": 3}
+    table = tabulate_cells([row(), row(n_rejected=5, **parts)])
+    assert list(table.columns)[-2:] == list(parts)
+    assert table[list(parts)].isna().all(axis=1).tolist() == [True, False]
+    # Whole numbers, though others have none.
+    assert table.to_csv(index=False).splitlines()[2].endswith(",27,3")

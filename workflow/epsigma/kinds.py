@@ -202,6 +202,8 @@ class AttackKind(Kind):
             the configuration's `targets` says which.
         traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
+        ensemble: whether it runs several attacks, one after the other: it then takes `on_part`, to
+            be called with the name of each, and the places (M,) of the examples that it fooled.
         spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
             cannot try longer.
         threats: what may be asked of it, and is by default.
@@ -213,6 +215,7 @@ class AttackKind(Kind):
     targeted: bool = False
     traced: bool = False
     random: bool = False
+    ensemble: bool = False
     spends: str | None = None
     threats: tuple[str, ...] = THREATS
 

@@ -20,7 +20,7 @@ from epsigma.job import Job
 from epsigma.memoize import memoizing
 from epsigma.models.classifier import most_probable, predict
 from epsigma.randomness import seeded_generator
-from epsigma.storage.images import ImageSet, batches
+from epsigma.storage.images import FOOLED_BY, ImageSet, batches
 from epsigma.storage.ledgers import REJECTS, SCORE
 
 # The columns of a ledger by name, (N,) each.
@@ -181,7 +181,9 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         fooling images, which have no clean counterpart); and the mean `confidence`, softmax
         probability of the predicted class, over all rows. See `by_example` for several rows an
         example. Of images that were scored once more with 8 bits, `n_correct_8bit` and
-        `n_fooled_8bit`; with detectors `n_rejected`, the examples of which every row is rejected.
+        `n_fooled_8bit`; with detectors `n_rejected`, the examples of which every row is rejected;
+        of an ensemble, for each of its attacks, how many it fooled of what it attacked, which is
+        the bare model if it is blind: `n_fooled_by_` and its name.
     """
     correct, right = by_example(columns), by_example(columns, "correct_clean")
     n, n_correct, n_correct_clean = len(correct), int(correct.sum()), int(right.sum())
@@ -205,6 +207,9 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         figures["n_fooled_8bit"] = int((right & ~rounded).sum())
     if "rejected" in columns:
         figures["n_rejected"] = int(by_example(columns, "rejected").sum())
+    for name in columns:
+        if name.startswith(FOOLED_BY):
+            figures[f"n_{name}"] = int(columns[name].sum())
     return figures
 
 

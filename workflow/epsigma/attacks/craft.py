@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from epsigma.attacks.rows import Rows, attacked_rows
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.loading import load
-from epsigma.storage.images import BATCH, ImageSet, measure
+from epsigma.storage.images import BATCH, FOOLED_BY, batches, measure
 
 Attack = Callable[..., Tensor]
 
@@ -34,27 +34,52 @@ def make_set(
     `changed` are hyper-parameters that are not those of the settings.
 
     Returns:
-        (M, C, H, W), and what `measure` returns of each row. A classifier with detectors is
-        attacked twice, with its detectors and without: of each row the second result is taken
-        where only that succeeds. So an attacker who knows more does no worse.
+        (M, C, H, W), and what `measure` returns of each row; of an ensemble also, for each of its
+        attacks, which rows that fooled: see `ImageSet`. A classifier with detectors is attacked
+        twice, with its detectors and without: of each row the second result is taken where only
+        that succeeds. So an attacker who knows more does no worse.
     """
     attack = build_attack(settings, generator)
     images = clean.new_empty(len(rows.index), *clean.shape[1:])
     measures = []
-    for start in range(0, len(images), BATCH):
-        part, out = rows[start : start + BATCH], images[start : start + BATCH]
+    # An ensemble makes batches of what is left.
+    size = len(images) if settings.get("ensemble") else BATCH
+    for start in range(0, len(images), size):
+        part, out = rows[start : start + size], images[start : start + size]
         given = part.of(clean)
-        targets = {} if part.targets is None else {"targets": part.targets}
-        out.copy_(attack(model, given, part.labels, **targets, **changed))
+        made, by = _run(settings, attack, model, given, part, **changed)
+        out.copy_(made)
         if isinstance(model, ClassifierWithDetectors):
             untraced = {name: value for name, value in changed.items() if name != "on_step"}
-            other = attack(model.filtered_classifier, given, part.labels, **targets, **untraced)
+            other, by_other = _run(
+                settings, attack, model.filtered_classifier, given, part, **untraced
+            )
             better = is_fooled(model, other, part) & ~is_fooled(model, out, part)
             out[better] = other[better]
-        measures.append(measure(out, given))
-    return images, {
-        name: torch.cat([part[name] for part in measures]) for name in ImageSet.MEASURES
-    }
+            by = {name: torch.where(better, by_other[name], fooled) for name, fooled in by.items()}
+        measures.append(measure(out, given) | by)
+    return images, {name: torch.cat([part[name] for part in measures]) for name in measures[0]}
+
+
+def _run(
+    settings: dict[str, Any],
+    attack: Attack,
+    model: nn.Module,
+    images: Tensor,
+    rows: Rows,
+    **changed: Any,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run an attack on images of some rows; an ensemble also tells which attack fooled which."""
+    targets = {} if rows.targets is None else {"targets": rows.targets}
+    by: dict[str, Tensor] = {}
+    if not settings.get("ensemble"):
+        return attack(model, images, rows.labels, **targets, **changed), by
+
+    def mark(name: str, at: Tensor) -> None:
+        nobody = torch.zeros_like(rows.labels, dtype=torch.bool)
+        by[f"{FOOLED_BY}{name}"] = nobody.index_fill_(0, at, True)
+
+    return attack(model, images, rows.labels, on_part=mark, **targets, **changed), by
 
 
 @torch.no_grad()
@@ -63,7 +88,8 @@ def is_fooled(model: ClassifierWithDetectors, images: Tensor, rows: Rows) -> Ten
     if rows.targets is not None:
         on_target: Tensor = model(images).argmax(1) == rows.targets
         return on_target
-    return attacked_logits(model, images, rows.labels).argmax(1) != rows.labels
+    logits = [attacked_logits(model, *batch) for batch in batches(images, rows.labels)]
+    return torch.cat(logits).argmax(1) != rows.labels
 
 
 def build_attack(settings: dict[str, Any], generator: torch.Generator) -> Attack:

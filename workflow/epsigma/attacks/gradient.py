@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.losses import LOSSES
+from epsigma.attacks.losses import LOSSES, TARGETED_LOSSES, Loss
 from epsigma.detectors.rejection import attacked_logits
 
 
@@ -14,22 +14,46 @@ def check_loss(loss: str) -> str:
     return loss
 
 
+def find_loss(loss: str, targets: Tensor | None = None) -> Loss:
+    """Find a loss by its name; one of `TARGETED_LOSSES` aims at `targets` (N,), classes.
+
+    If these are None, it aims at the most probable wrong class.
+    """
+    if loss not in TARGETED_LOSSES:
+        return LOSSES[loss]
+    aimed = TARGETED_LOSSES[loss]
+    return lambda logits, labels: aimed(logits, labels, targets)
+
+
 def input_gradient(
     model: nn.Module, images: Tensor, labels: Tensor, loss: str
 ) -> tuple[Tensor, Tensor]:
     """Differentiate the loss with respect to the images.
 
     Args:
-        loss: a key of `LOSSES`.
+        loss: a key of `LOSSES`, or of `TARGETED_LOSSES`: see `find_loss`.
 
     Returns:
         ∇ₓ of each example's loss, (N, C, H, W), and the logits (N, K), both detached. The loss is
         summed, not averaged: each example's gradient is its own, whatever the batch.
     """
+    gradient, logits, _ = differentiate(model, images, labels, find_loss(loss))
+    return gradient, logits
+
+
+def differentiate(
+    model: nn.Module, images: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Differentiate a loss of logits (N, K) and labels (N,), as `input_gradient` does.
+
+    Returns:
+        ∇ₓ of each example's loss, (N, C, H, W), the logits (N, K) and the losses (N,).
+    """
     x = images.detach().requires_grad_()
     with torch.enable_grad():
         logits = attacked_logits(model, x, labels)
-        (gradient,) = torch.autograd.grad(LOSSES[loss](logits, labels).sum(), x)
+        losses = loss(logits, labels)
+        (gradient,) = torch.autograd.grad(losses.sum(), x)
     # That of a sum is one number for all, which nobody can change in place.
     own = gradient.clone() if 0 in gradient.stride() else gradient
-    return own, logits.detach()
+    return own, logits.detach(), losses.detach()

@@ -58,26 +58,27 @@ def square(
     at = right.nonzero().squeeze(1)
     origin = images[at]
     low, high = (origin - eps).clamp_(min=0), (origin + eps).clamp_(max=1)
-    stripes = _signs((len(at), images.shape[1], 1, images.shape[3]), images, generator)
+    stripes = draw_signs((len(at), images.shape[1], 1, images.shape[3]), images, generator)
     x = (origin + eps * stripes).clamp_(0, 1)
     lead = -margin(attacked_logits(model, x, labels[at]), labels[at])
     for query in range(1, queries + 1):
-        result[at] = x
         left = lead > 0
         if not left.all():
+            result[at[~left]] = x[~left]
             at, x, low, high, lead = (kept[left] for kept in (at, x, low, high, lead))
         if not len(at) or query == queries:
             break
         side = _side(images, covered(query, queries, p_init))
-        n, rows, columns = _squares(x, side, generator)
+        n, rows, columns = draw_squares(x, side, generator)
         before = x[n, :, rows, columns]
-        move = _signs((len(at), 1, 1, x.shape[1]), images, generator).mul_(2 * eps)
+        move = draw_signs((len(at), 1, 1, x.shape[1]), images, generator).mul_(2 * eps)
         bounds = low[n, :, rows, columns], high[n, :, rows, columns]
         x[n, :, rows, columns] = (before + move).clamp_(*bounds)
         found = -margin(attacked_logits(model, x, labels[at]), labels[at])
         worse = found >= lead
         x[n[worse], :, rows[worse], columns[worse]] = before[worse]
         lead = torch.minimum(found, lead)
+    result[at] = x
     return result
 
 
@@ -87,7 +88,7 @@ def _side(images: Tensor, part: float) -> int:
     return max(1, min(round(math.sqrt(part * height * width)), min(height, width) - 1))
 
 
-def _squares(
+def draw_squares(
     x: Tensor, side: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a square in each image: indices of image, row and column that broadcast to (N, s, s)."""
@@ -102,6 +103,7 @@ def _squares(
     return n, corner(height) + along[:, None], corner(width) + along
 
 
-def _signs(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+def draw_signs(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw −1 and 1 with equal chances, of the dtype of `like`."""
     signs = torch.empty(shape, dtype=like.dtype, device=like.device)
     return signs.bernoulli_(0.5, generator=generator).mul_(2).sub_(1)

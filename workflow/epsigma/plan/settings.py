@@ -71,14 +71,16 @@ def _make_part(study: Study, part: Part) -> Settings:
 def attack_settings(study: Study, name: str, level: str | None = None) -> Settings:
     """Say how to make an attack, as `settings` does, and what it attacks.
 
-    The latter for `epsigma.attacks.craft`: `examples` and `targets`, or, of fooling images,
-    `images`, how many a class. A transfer's parameters are `attack`, how to make what it takes
-    over, and the budget: on which model is not its business.
+    The latter for `epsigma.attacks.craft`: `examples`, `targets` and `ensemble`, or, of fooling
+    images, `images`, how many a class. A transfer's parameters are `attack`, how to make what it
+    takes over, and the budget: on which model is not its business.
     """
     made, block = settings(study, "attacks", name), study.find("attacks", name)
     entry: AttackKind = block.entry
     if entry.family == FOOLING:
         made["images"] = made["parameters"].pop("images")
+    if entry.ensemble:
+        made["ensemble"] = True
     if entry.targeted:
         made["targets"] = made["parameters"].pop("targets")
     if entry.family != FOOLING and block.examples is not None:

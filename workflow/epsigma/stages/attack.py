@@ -35,7 +35,7 @@ def attack(
         target = build_target(settings, classifier, generator)
         rows = rows_of(settings["attack"], clean.labels, read_classes(test))
         images, measures = make_set(settings["attack"], generator, target, clean.images, rows)
-        means = {name: round(value.mean().item(), 4) for name, value in measures.items()}
+        means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(images), means)
         made = ImageSet(images, rows.labels, measures, rows.columns)
         if adversarial is not None:

@@ -14,7 +14,7 @@ from epsigma.loading import load
 from epsigma.pages import render
 from epsigma.storage.files import read_json, write_text
 from epsigma.storage.provenance import versions
-from epsigma.tables.cells import COLUMNS
+from epsigma.tables.cells import COLUMNS, PARTS
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import NO_FILTER
 
@@ -90,12 +90,15 @@ def _read_rows(path: str, job: Job) -> pd.DataFrame:
 
 
 def _select_rows(path: str, job: Job, columns: Sequence[str]) -> dict[str, Any]:
-    """Select columns of the attack's rows without a filter."""
+    """Select columns of the attack's rows without a filter, and those of an ensemble's attacks."""
     rows = _read_rows(path, job)
     rows = rows[rows["filter"] == NO_FILTER]
+    counts = [str(name) for name in rows if str(name).startswith(PARTS)]
+    parts = [name for name in counts if rows[name].notna().any()]
+    rows, columns = rows.astype(dict.fromkeys(parts, "Int64")), [*columns, *parts]
     # Column by column: as one array, whole numbers would become floating-point ones.
     values = zip(*(rows[name].tolist() for name in columns), strict=True)
-    return {"columns": columns, "rows": list(values)}
+    return {"columns": columns, "rows": list(values), "has_parts": bool(parts)}
 
 
 def _list_verdicts(checks: str, job: Job) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from epsigma.storage.files import atomic_write, damaged
 
 # Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
 BATCH = 1000
+# How a set calls which of its examples one attack of an ensemble fooled: this and its name.
+FOOLED_BY = "fooled_by_"
 # Bytes, of the memory that torch allocates on a CPU.
 ALIGNMENT = 64
 
@@ -25,8 +27,9 @@ class ImageSet:
     Args:
         images: (N, C, H, W), float32; in [0, 1], but for what a filter leaves outside.
         labels: (N,) int64, the true classes.
-        measures: of each example's unfiltered perturbation, what `measure` returns; None for clean
-            images.
+        measures: of each example's unfiltered perturbation, what `measure` returns; and of an
+            ensemble, for each of its attacks, `FOOLED_BY` and its name: bool, whether it was the
+            first to fool the example. None for clean images.
         rows: which example each row is of, and what was aimed at; None if row i is the test set's
             image i, and nothing was.
     """
@@ -60,7 +63,11 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
     return ImageSet(
         images=tensors["images"],
         labels=tensors["labels"],
-        measures={name: tensors[name] for name in ImageSet.MEASURES},
+        measures={
+            name: value
+            for name, value in tensors.items()
+            if name in ImageSet.MEASURES or name.startswith(FOOLED_BY)
+        },
         rows={name: tensors[name] for name in ImageSet.ROWS} if "index" in tensors else None,
     )
 

@@ -16,6 +16,8 @@ COLUMNS = [
     *("confidence", "n_correct", "n_fooled"),
 ]
 RATES = (("accuracy", "n_correct", "n"), ("attack_success", "n_fooled", "n_correct_clean"))
+# What an ensemble's attacks fooled: this and the name of each.
+PARTS = "n_fooled_by_"
 # What follows them where the study asks for it: with 8 bits a value, and with detectors.
 OPTIONAL_RATES = (
     ("accuracy_8bit", "n_correct_8bit", "n"),
@@ -28,12 +30,17 @@ def tabulate_cells(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Put cells' figures, of `identify` and `summarise`, into a table, with intervals on rates.
 
     Returns:
-        The columns `COLUMNS`, and those of `OPTIONAL_RATES` of which a cell has the count, each
-        with its count. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
+        The columns `COLUMNS`; those of `OPTIONAL_RATES` of which a cell has the count, each with
+        its count; and, if there are ensembles, how many examples each of their attacks fooled.
+        Intervals are Wilson's (1927), 95 %, and empty where the rate is.
     """
     cells = pd.DataFrame(rows)
     optional = [rate for rate in OPTIONAL_RATES if rate[1] in cells]
     for rate in (*RATES, *optional):
         add_rate(cells, *rate)
     names = [name for rate, count, _ in optional for name in (*with_bounds(rate), count)]
-    return cells[[*COLUMNS, *names]]
+    parts = [str(name) for name in cells if str(name).startswith(PARTS)]
+    for name in parts:
+        # Cells of other attacks have none.
+        cells[name] = cells[name].astype("Int64")
+    return cells[[*COLUMNS, *names, *parts]]
