@@ -19,6 +19,10 @@ LinfRadius = Annotated[
 L2Radius = Annotated[
     float, Field(ge=0, description="radius of the l2 ball, in units of the pixel range [0, 1]")
 ]
+Kappa = Annotated[
+    float,
+    Field(ge=0, description="κ, the logit margin by which an example must be misclassified"),
+]
 Share = Annotated[
     float, Field(ge=0, le=1, description="Υ, the largest share of the features that may change")
 ]
@@ -173,9 +177,7 @@ class JSMA(Hyperparameters):
 
 
 class CarliniWagner(Hyperparameters):
-    kappa: Annotated[float, Field(ge=0)] = Field(
-        description="κ, the logit margin by which an example must be misclassified"
-    )
+    kappa: Kappa
     targets: Literal["all", "untargeted"] | Classes = _targets("untargeted")
     steps: Count = Field(1000, description="of Adam, in each step of the search for c")
     search_steps: Count = Field(
@@ -185,6 +187,37 @@ class CarliniWagner(Hyperparameters):
     initial_c: Positive = Field(0.001, description="c that the search starts from")
     abort_early: bool = Field(
         True, description="end a search step on an example whose loss has stopped falling"
+    )
+
+
+class DDN(Hyperparameters):
+    kappa: Kappa
+    steps: Count = Field(300, description="steps along the gradient; the first is from the image")
+    gamma: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="γ, the share by which the norm shrinks on success and grows on failure"
+    )
+
+
+class FMN(Hyperparameters):
+    kappa: Kappa
+    steps: Count = Field(300, description="steps along the gradient; the first is from the image")
+    step_size: Positive = Field(
+        1,
+        description="α, the l2 length of the first step, in units of the pixel range; the last is "
+        "0.01 of it",
+    )
+    gamma: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05,
+        description="γ, the share by which the radius shrinks on success and grows on failure at "
+        "first",
+    )
+
+
+class FMNLinf(FMN):
+    step_size: Positive = Field(
+        10,
+        description="α, the l2 length of the first step, in units of the pixel range; the last is "
+        "0.01 of it",
     )
 
 

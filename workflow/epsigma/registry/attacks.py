@@ -9,9 +9,11 @@ from epsigma.kinds import AttackKind
 from epsigma.registry.attack_hyperparameters import (
     APGD,
     APGDL2,
+    DDN,
     FAB,
     FABL2,
     FGSM,
+    FMN,
     JSMA,
     PGD,
     PGDL2,
@@ -19,6 +21,7 @@ from epsigma.registry.attack_hyperparameters import (
     AutoAttackL2,
     CarliniWagner,
     FeatureNoise,
+    FMNLinf,
     FoolingAscent,
     FoolingEvolution,
     FoolingNoise,
@@ -122,6 +125,22 @@ ATTACKS = {
         traced=True,
         spends="steps",
     ),
+    **{
+        name: AttackKind(
+            f"epsigma.attacks.{module}:{name}",
+            hyperparameters,
+            swept="kappa",
+            minimises=norm,
+            spends="steps",
+        )
+        for name, module, hyperparameters, norm in (
+            ("ddn", "ddn", DDN, "l2"),
+            ("fmn", "fmn", FMNLinf, "linf"),
+            ("fmn_l2", "fmn", FMN, "l2"),
+            ("fmn_l1", "fmn", FMN, "l1"),
+            ("fmn_l0", "fmn", FMN, "l0"),
+        )
+    },
     "fooling": AttackKind(
         "epsigma.attacks.fooling:fooling",
         FoolingAscent,
