@@ -713,8 +713,99 @@ def test_attacks_without_a_norm_are_never_compared_with_each_other():
         by_kind = {key: {x or np.nan for x in value} for key, value in by_kind.items()}
         assert by_kind == expected
     assert set(score_worst_cases(scores_of(grid, attacks=NORMLESS))["norm"]) == {"l0"}
-    medians, shares = minimum_budgets(scores_of(grid, attacks=NORMLESS))
-    assert set(medians["attack"]) == set(shares["attack"]) == {"jsma", "sign_noise_l0"}
+    distances = {
+        place: {**rows([0, 1], [0, 1], [-1, 1]), "l2": np.array([2, 0], np.float32)}
+        for place in places
+    }
+    medians, shares = minimum_budgets(scores_of(grid, attacks=NORMLESS, ledgers=distances))
+    assert set(medians["attack"]) == set(shares["attack"]) == set(NORMLESS) - {"fooling"}
+
+
+# --- Minimum budgets of attacks that minimise a norm
+
+
+NEAREST = {
+    "fmn": Attack("iterative", None, minimises="linf"),
+    "ddn": Attack("iterative", None, minimises="l2"),
+    "fmn_l0": Attack("iterative", None, minimises="l0"),
+}
+
+
+def distances(correct, l2, *, linf=None, index=None):
+    index = list(range(len(correct))) if index is None else index
+    linf = [one / 10 for one in l2] if linf is None else linf
+    sizes = {"l2": np.array(l2, np.float32), "linf": np.array(linf, np.float32)}
+    return {**rows(index, correct, [1 if one else -1 for one in correct]), **sizes}
+
+
+def nearest(ledgers, clean=None):
+    cells = {cell: Scored.of(columns) for cell, columns in ledgers.items()}
+    return minimum_budgets(scores_of(cells, clean, NEAREST, ledgers=ledgers))
+
+
+def test_the_minimum_budget_of_a_minimum_norm_attack_is_its_distance():
+    medians, shares = nearest(
+        {
+            free("ddn", 0): distances([0, 0, 1, 0, 0], [1, 0.5, 0, 4, 2]),
+            free("fmn", 0): distances([0, 0, 1, 1, 1], [1, 0.5, 0, 0, 0]),
+            # Counts are no budget of a ball.
+            free("fmn_l0", 0): distances([0, 0, 1, 0, 0], [1, 0.5, 0, 4, 2]),
+        }
+    )
+    assert medians["attack"].tolist() == ["ddn", "fmn"]
+    assert medians["norm"].tolist() == ["l2", "linf"]
+    assert set(medians["budget_name"]) == set(shares["budget_name"]) == {"eps"}
+    assert medians["n"].tolist() == [5, 5]
+    assert medians["n_censored"].tolist() == [1, 3]
+    assert medians["largest"].tolist() == [4, pytest.approx(0.1)]
+    assert medians["median"][0] == 2
+    assert pd.isna(medians["median"][1])
+    ddn = shares[shares["attack"] == "ddn"]
+    assert ddn["budget"].tolist() == pytest.approx(np.linspace(0, 4, 101))
+    by_budget = dict(zip(ddn["budget"].round(2), ddn["n_fallen"], strict=True))
+    assert [by_budget[at] for at in (0, 0.48, 0.52, 1, 1.96, 2, 3.96, 4)] == [
+        0,
+        0,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+    ]
+
+
+def test_what_is_wrong_when_clean_is_at_0_and_of_several_rows_and_margins_the_nearest_counts():
+    twice = [0, 0, 1, 1, 2, 2]
+    ledgers = {
+        free("ddn", 0, "gaussian"): distances([0, 0, 1, 0, 0, 0], [3, 2, 1, 5, 9, 9], index=twice),
+        free("ddn", 2, "gaussian"): distances([0, 0, 0, 0, 1, 1], [4, 4, 3, 6, 0, 0], index=twice),
+    }
+    clean = {("gaussian", "sigma~1"): scored("001")}
+    for known, expected in ((clean, 2), (None, 3)):
+        medians, shares = nearest(ledgers, known)
+        (row,) = medians.to_dict("records")
+        # Of 2, 3 and 0, or 9 where nobody knows what is clean.
+        assert (row["n"], row["n_censored"], row["median"]) == (3, 0, expected)
+        assert shares["n_fallen"].iloc[0] == (1 if known else 0)
+        assert shares["n_fallen"].iloc[-1] == 3
+
+
+def test_all_curves_of_a_minimum_norm_attack_share_their_budgets():
+    medians, shares = nearest(
+        {
+            free("ddn", 0): distances([0, 1], [1, 0]),
+            free("ddn", 0, "gaussian"): distances([0, 0], [8, 2]),
+            free("fmn", 0): distances([1, 1], [0, 0]),
+        }
+    )
+    budgets = {name: one["budget"].tolist() for name, one in shares.groupby(["attack", "filter"])}
+    assert budgets["ddn", "none"] == budgets["ddn", "gaussian"]
+    assert budgets["ddn", "none"][-1] == 8
+    # Where nothing is fooled there is one budget, and nothing falls.
+    assert budgets["fmn", "none"] == [0]
+    assert shares["n_fallen"].iloc[-1] == 0
+    assert medians["n_censored"].tolist() == [1, 0, 2]
 
 
 # --- Distortion and acceptance
@@ -962,7 +1053,7 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
     attacks = {name: vars(attack) for name, attack in NORMLESS.items()}
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
     for chosen, with_rows in (
-        ("cw", {"paired", "classes", "distortion", "clean", "headline"}),
+        ("cw", {"paired", "classes", "distortion", "smallest", "fallen", "clean", "headline"}),
         ("fooling", {"paired", "classes", "fooling", "clean"}),
     ):
         table = pd.DataFrame(cells)

@@ -1,66 +1,137 @@
-"""`smallest.csv` and `fallen.csv`: the minimum budget of the grid that fools each example."""
+"""`smallest.csv` and `fallen.csv`: the minimum budget that fools each example."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epsigma.cell import CELL_COLUMNS
+from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.tables.intervals import add_rate
-from epsigma.tables.scores import Bools, Scores, budget_of
+from epsigma.tables.scores import Bools, Scores, budget_of, defence_of
 
 CURVE = [name for name in CELL_COLUMNS if name != "budget"]
+# Minimum-norm attacks whose norms a budget ε bounds elsewhere, and what ε is called.
+NORMS, EPS = ("linf", "l2"), "eps"
+# Into how many parts the distances of a minimum-norm attack are divided.
+PARTS = 100
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The minimum budgets of a curve.
+
+    Args:
+        columns: what the curve is: its cells without their budget, and the `norm` of budgets.
+        minimum: (N,), of each example; infinite if it is censored.
+        budgets: (B,), ascending, at which the shares are told; the last is the largest.
+        fooled: (B, N), which examples some budget up to each fools.
+    """
+
+    columns: dict[str, Any]
+    minimum: Floats
+    budgets: Floats
+    fooled: Bools
 
 
 def tabulate_minimum_budgets(scores: Scores) -> pd.DataFrame:
-    """Find the smallest budget of the grid at which each example is misclassified.
+    """Find the smallest budget at which each example is misclassified.
 
-    Of attacks whose budget bounds the perturbation. An example that is right at every budget is
-    censored. One that is wrong at the smallest may have been so below it.
+    Of attacks whose budget bounds the perturbation it is one of the grid: an example that is wrong
+    at the smallest may have been so below it. Of attacks that minimise the ℓ∞ or ℓ2 norm it is the
+    distance of the nearest example found, whatever the grid, and 0 where the defended model is
+    wrong when clean; of several margins κ the nearest counts. An example that is right at every
+    budget is censored.
 
     Returns:
-        A row a curve (a cell without its budget, but for `budget_name`): `n`, `n_censored`,
-        `largest` (budget), and `median` (the lower one; empty if more than half are censored).
+        A row a curve (a cell without its budget, but for `budget_name`): `norm`, what the budget
+        bounds; `n`, `n_censored`, `largest` (budget; of distances the attack's largest behind all
+        filters), and `median` (the lower one; empty if more than half are censored).
     """
     rows = []
-    for curve, budgets, fooled in _accumulate(scores):
-        minimum = np.where(fooled, budgets[:, None], np.inf).min(0)
-        # A budget of the grid, at which half of the examples or more are fooled.
-        median = float(np.sort(minimum)[(len(minimum) - 1) // 2])
+    for curve in _list_curves(scores):
+        n = len(curve.minimum)
+        # A budget at which half of the examples or more are fooled.
+        median = float(np.sort(curve.minimum)[(n - 1) // 2])
         rows.append(
             {
-                **curve,
-                "n": len(minimum),
-                "n_censored": int(np.isinf(minimum).sum()),
-                "largest": budgets[-1],
+                **curve.columns,
+                "n": n,
+                "n_censored": int(np.isinf(curve.minimum).sum()),
+                "largest": curve.budgets[-1],
                 "median": median if np.isfinite(median) else None,
             }
         )
-    return pd.DataFrame(rows, columns=[*CURVE, "n", "n_censored", "largest", "median"])
+    return pd.DataFrame(rows, columns=[*CURVE, "norm", "n", "n_censored", "largest", "median"])
 
 
 def tabulate_fooled_shares(scores: Scores) -> pd.DataFrame:
     """Count the examples that some budget up to each of a curve's fools.
 
+    The budgets are those of the grid; of an attack that minimises a norm they divide its distances,
+    behind all filters, into 100 equal parts.
+
     Returns:
-        A row a curve and `budget`: `n`, `n_fallen`, and `fallen`, the share of examples whose
-        minimum budget is at most that, with its Wilson interval.
+        A row a curve and `budget`: `norm`, `n`, `n_fallen`, and `fallen`, the share of examples
+        whose minimum budget is at most that, with its Wilson interval.
     """
     rows = [
-        {**curve, "budget": budget, "n": len(row), "n_fallen": int(row.sum())}
-        for curve, budgets, fooled in _accumulate(scores)
-        for budget, row in zip(budgets, fooled, strict=True)
+        {**curve.columns, "budget": budget, "n": len(row), "n_fallen": int(row.sum())}
+        for curve in _list_curves(scores)
+        for budget, row in zip(curve.budgets, curve.fooled, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=[*CURVE, "budget", "n", "n_fallen"])
+    table = pd.DataFrame(rows, columns=[*CURVE, "norm", "budget", "n", "n_fallen"])
     return add_rate(table, "fallen", "n_fallen")
 
 
-def _accumulate(scores: Scores) -> Iterator[tuple[dict[str, Any], NDArray[np.float64], Bools]]:
-    """Mark, curve by curve, which examples (B, N) some budget up to each (B,) fools."""
+def _list_curves(scores: Scores) -> Iterator[_Curve]:
+    """List the curves, in the order of the study."""
+    minima, largest = _measure_distances(scores)
     for curve, cells in scores.curves().items():
-        if scores.attacks[curve.attack].norm:
-            columns = {**curve.columns, "budget_name": cells[0].budget.name}
+        attack = scores.attacks[curve.attack]
+        if attack.norm:
+            columns = {**curve.columns, "budget_name": cells[0].budget.name, "norm": attack.norm}
             fooled = np.logical_or.accumulate([scores.cells[cell].fooled for cell in cells])
-            yield columns, np.array([budget_of(cell) for cell in cells]), fooled
+            budgets = np.array([budget_of(cell) for cell in cells])
+            minimum = np.where(fooled, budgets[:, None], np.inf).min(0)
+            yield _Curve(columns, minimum, budgets, fooled)
+        elif curve in minima:
+            columns = {**curve.columns, "budget_name": EPS, "norm": attack.minimises}
+            minimum = minima[curve]
+            # The same for all of an attack, so that its seeds can be averaged.
+            budgets = np.unique(np.linspace(0, largest[curve.attack], PARTS + 1))
+            yield _Curve(columns, minimum, budgets, minimum <= budgets[:, None])
+
+
+def _measure_distances(scores: Scores) -> tuple[dict[Cell, Floats], dict[str, float]]:
+    """Measure the distances of attacks that minimise a norm: (N,) a curve, and their largest."""
+    minima = {
+        curve: np.minimum.reduce([_measure_cell(scores, cell, minimises) for cell in cells])
+        for curve, cells in scores.curves().items()
+        if (minimises := scores.attacks[curve.attack].minimises) in NORMS
+        and not scores.attacks[curve.attack].norm
+    }
+    largest: dict[str, float] = {}
+    for curve, minimum in minima.items():
+        most = float(minimum[np.isfinite(minimum)].max(initial=0))
+        largest[curve.attack] = max(largest.get(curve.attack, 0), most)
+    return minima, largest
+
+
+def _measure_cell(scores: Scores, cell: Cell, norm: str) -> Floats:
+    """Measure each example's nearest success, of whatever target: (N,), infinite if there is none.
+
+    An example that is wrong when clean needs none.
+    """
+    columns = scores.ledger(cell)
+    index, row = np.unique(columns["index"], return_inverse=True)
+    nearest = np.full(len(index), np.inf)
+    fooled = ~columns["correct"]
+    np.minimum.at(nearest, row[fooled], columns[norm][fooled].astype(np.float64))
+    clean = scores.clean.get(defence_of(cell))
+    if clean is not None:
+        nearest[np.isin(index, clean.index[clean.fooled])] = 0
+    return nearest
