@@ -23,6 +23,7 @@ STUDY: dict[str, Any] = {
             "threats": ["blind"],
             **SEARCH,
         },
+        {"kind": "fmn", "kappa": [0], "examples": 40, "steps": 100},
         {"kind": "fooling", "confidence": [0.9], "images": 2},
         {
             "kind": "fooling_evolution",
@@ -81,6 +82,21 @@ def test_the_smallest_perturbation_fools_everything_and_is_smaller_than_an_aimed
     )
     assert set(ledger["target"]) == {0, 1}
     assert (ledger["target"] != ledger["label"]).all()
+
+
+def test_what_an_example_takes_is_told_by_a_grid_or_by_its_distance(results: Path) -> None:
+    smallest = rows(results, "smallest", filter="none").set_index("attack")
+    assert smallest.loc[["fgsm", "fmn"], "norm"].eq("linf").all()
+    assert smallest.loc["carlini_wagner", "norm"] == "l2"
+    # An ε of 0.2 is one of two; the distance is none of the grid.
+    assert smallest.loc["fgsm", "median"] in (0, 0.2)
+    assert 0 < smallest.loc["fmn", "median"] < 0.2
+    assert smallest.loc["fmn", "n_censored"] == 0
+    aware = rows(results, "fallen", attack="fmn", threat="aware")
+    assert aware["fallen"].is_monotonic_increasing
+    assert aware["fallen"].iloc[-1] == 1
+    assert len(aware) == 101
+    assert (results / "figures/digits/mlp/fmn/smallest.svg").stat().st_size > 10_000
 
 
 def test_a_filter_unfools_until_the_attacker_knows_it(results: Path) -> None:
