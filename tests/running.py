@@ -1,9 +1,14 @@
 """Running the workflow as a user does: Snakemake on the command line, in a folder of its own."""
 
+import fcntl
+import multiprocessing
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,26 @@ SMALL: dict[str, Any] = {
         {"kind": "highpass", "cutoff": [0.1]},
     ],
 }
+
+
+# Looking takes half the time in a process that has imported already what Snakemake imports.
+LOOKING = multiprocessing.get_context("forkserver")
+LOOKING.set_forkserver_preload(
+    ["snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas"]
+)
+
+
+def look(arguments: list[str], printed: str) -> None:
+    """Call Snakemake, as on the command line, and print into a file: to be run in a process."""
+    # That the modules are those of the folder, not those that the tests import.
+    sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(ROOT / "workflow")]
+    with open(printed, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    from snakemake.cli import main
+
+    sys.argv = ["snakemake", *arguments]
+    main()
 
 
 # As in profiles/default, which itself prints progress bars.
@@ -85,10 +110,15 @@ class Workdir:
 
         Left out is `all`, of which the Snakefile at the root makes `epsigma`.
         """
-        done = self.snakemake(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
+        command = self.command(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as printed:
+            looking = LOOKING.Process(target=look, args=(command[3:], printed.name))
+            looking.start()
+            looking.join(600)
+            text = printed.read()
+        assert looking.exitcode == 0, text
         jobs = []
-        for block in re.split(r"\n(?=\[)", done.stdout + done.stderr):
+        for block in re.split(r"\n(?=\[)", text):
             rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
             if rule and rule[1] not in ("all", "epsigma"):
                 found = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
@@ -115,9 +145,30 @@ def new_workdir(path: Path, study: dict[str, Any]) -> Workdir:
     for name in ("Snakefile", "workflow", "config", "profiles"):
         source, target = ROOT / name, made.project / name
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            # Compiled modules, too, but for those that another process is just writing.
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     made.configure(study)
     return made
+
+
+def made_once(
+    base: Path, name: str, study: dict[str, Any], finish: Callable[[Workdir], object]
+) -> Workdir:
+    """Make a folder that all processes of this run of the tests share; nobody may change it.
+
+    Args:
+        base: pytest's folder for temporary files, of this process.
+        finish: runs what is to be run in it.
+    """
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    path, done = shared / name / "epsigma", shared / f"{name}.done"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            finish(new_workdir(path, study))
+            done.touch()
+    return Workdir(path)

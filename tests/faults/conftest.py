@@ -3,17 +3,19 @@
 from pathlib import Path
 
 import pytest
-from running import Workdir, new_workdir
+from running import Workdir, made_once
 from striking import EXTENDED, HALTING, STUDY, TABLES
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     """The study, run to its end; not to be changed."""
-    made = new_workdir(tmp_path_factory.mktemp("undisturbed") / "epsigma", STUDY)
-    (made.directory / "halting.py").write_text(HALTING, encoding="utf-8")
-    made.run(*TABLES)
-    return made
+
+    def finish(made: Workdir) -> None:
+        (made.directory / "halting.py").write_text(HALTING, encoding="utf-8")
+        made.run(*TABLES)
+
+    return made_once(tmp_path_factory.getbasetemp(), "undisturbed", STUDY, finish)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ EFFORT = {
     "cell": {**WHERE, "seed": "3", "threat": "aware", "filter": "gaussian", "strength": "sigma~2"},
     "n": 500,
     "budget": "gamma~0.1",
-    "effort": "steps",
+    "spends": "steps",
     "tried": [20, 40],
     "errors": [0.875, 0.9375],
     "sizes": [1.25, None],

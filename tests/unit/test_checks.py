@@ -240,7 +240,7 @@ def sound():
 
 TRIED = {
     "budget": "eps~0.1",
-    "effort": "steps",
+    "spends": "steps",
     "tried": [20, 40],
     "errors": [0.9, 0.905],
     "sizes": [1.0, 0.99],
@@ -269,7 +269,7 @@ PROBED = {
     },
     "carlini_wagner": {**unbounded(0.0), **TRIED, **LOSSES},
     "pgd_l2": {**unbounded(0.0), "lost_gradients": 0.0, **TRIED},
-    "square": {**TRIED, "effort": "queries"},
+    "square": {**TRIED, "spends": "queries"},
 }
 
 

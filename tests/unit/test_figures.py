@@ -1496,7 +1496,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
 EFFORT = {
     "cell": {"threat": "blind", "filter": "none", "strength": "fixed"},
     "budget": "eps~0.5",
-    "effort": "steps",
+    "spends": "steps",
     "tried": [3, 6],
     "errors": [0.5, 0.625],
     "steps": [1, 2, 3],

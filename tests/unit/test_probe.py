@@ -325,7 +325,7 @@ def ask_attack(tmp_path, clean_file, checkpoint, make_job):
 
 
 ALWAYS = {"cell", "n", "chance", "budget"}
-TRIED = {"effort", "tried", "errors", "sizes"}
+TRIED = {"spends", "tried", "errors", "sizes"}
 TRACED = {"steps", "losses"}
 UNBOUNDED = {"unbounded_accuracy", "n_unbounded"}
 HALF_RANGE = {"half_accuracy", "n_half"}
@@ -508,7 +508,7 @@ def test_an_attack_is_tried_for_as_long_as_it_is_configured_and_for_twice_as_lon
     how = about("pgd", 0.1, steps=3, step_size=0.02, random_start=False)
     found = ask_attack(how)
     assert found["budget"] == "eps~0.1"
-    assert (found["effort"], found["tried"]) == ("steps", [3, 6])
+    assert (found["spends"], found["tried"]) == ("steps", [3, 6])
     once, twice = found["errors"]
     for steps, error in ((3, once), (6, twice)):
         parameters = {**how["attack"]["parameters"], "steps": steps}
@@ -521,7 +521,7 @@ def test_an_attack_is_tried_for_as_long_as_it_is_configured_and_for_twice_as_lon
 
 def test_a_search_finds_more_in_twice_as_many_queries(ask_attack):
     found = ask_attack(about("square", 0.2, queries=5))
-    assert (found["effort"], found["tried"]) == ("queries", [5, 10])
+    assert (found["spends"], found["tried"]) == ("queries", [5, 10])
     assert found["errors"][0] < found["errors"][1]
 
 

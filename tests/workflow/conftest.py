@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from running import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, made_once, new_workdir
 
 
 @pytest.fixture
@@ -13,11 +13,9 @@ def workdir(tmp_path: Path) -> Workdir:
     return new_workdir(tmp_path / "epsigma", SMALL)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
-    made = new_workdir(tmp_path_factory.mktemp("finished") / "epsigma", SMALL)
-    made.run()
-    return made
+    return made_once(tmp_path_factory.getbasetemp(), "finished", SMALL, Workdir.run)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from running import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, made_once
 
 SEARCH = {"steps": 100, "search_steps": 6, "learning_rate": 0.05, "initial_c": 0.1}
 STUDY: dict[str, Any] = {
@@ -39,8 +39,7 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made: Workdir = new_workdir(tmp_path_factory.mktemp("attacks") / "epsigma", STUDY)
-    made.run()
+    made = made_once(tmp_path_factory.getbasetemp(), "attacks", STUDY, Workdir.run)
     return made.directory / "results"
 
 

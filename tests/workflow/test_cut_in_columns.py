@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, made_once
 from safetensors import safe_open
 
 # Of each kind that is cut otherwise: an attack that makes its own images, a filter that draws.
@@ -20,6 +20,9 @@ STUDY: dict[str, Any] = {
     "strict": False,
 }
 
+# All but the pictures, which are drawn from what is compared.
+UNDRAWN = ("--omit-from", "draw_attack", "draw_filters", "draw_model", "card")
+
 
 def study(**keys: Any) -> dict[str, Any]:
     return {**copy.deepcopy(STUDY), **keys}
@@ -27,9 +30,9 @@ def study(**keys: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cell_by_cell(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
-    made = new_workdir(tmp_path_factory.mktemp("cells") / "epsigma", STUDY)
-    made.run()
-    return made
+    return made_once(
+        tmp_path_factory.getbasetemp(), "cells", STUDY, lambda made: made.run(*UNDRAWN)
+    )
 
 
 def contents(results: Path) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
 ) -> None:
     workdir.configure(study(columns=columns, keep_filtered=kept, keep_aware=kept))
     assert len(workdir.scheduled()) == jobs < len(cell_by_cell.scheduled("--forceall"))
-    workdir.run()
+    workdir.run(*UNDRAWN)
     mine = contents(workdir.directory / "results")
     other = contents(cell_by_cell.directory / "results")
     if not kept:
@@ -94,6 +97,6 @@ def test_switching_makes_nothing_anew_that_has_its_set_in_common(
 ) -> None:
     few = study(keep_filtered=False, keep_aware=False)
     workdir.configure(few)
-    workdir.run()
+    workdir.run(*UNDRAWN)
     workdir.configure({**few, "columns": "filter"})
-    assert [job.rule for job in workdir.scheduled()] == ["configuration"]
+    assert [job.rule for job in workdir.scheduled(*UNDRAWN)] == ["configuration"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from running import SMALL, Workdir, new_workdir
+from running import SMALL, Workdir, made_once
 
 CHECKS = "results/tables/checks.csv"
 
@@ -24,9 +24,7 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def judged_once(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
-    made = new_workdir(tmp_path_factory.mktemp("judged") / "epsigma", STUDY)
-    made.run(CHECKS)
-    return made
+    return made_once(tmp_path_factory.getbasetemp(), "judged", STUDY, lambda made: made.run(CHECKS))
 
 
 @pytest.fixture

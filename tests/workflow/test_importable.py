@@ -13,6 +13,12 @@ import yaml
 from running import ROOT, SMALL
 from test_trained_defences import STUDY as DEFENDED
 
+# A cell of each kind.
+STUDY: dict[str, Any] = {
+    **SMALL,
+    "attacks": [{"kind": "fgsm", "eps": [0.1]}],
+    "filters": [{"kind": "gaussian", "sigma": [1]}],
+}
 LOCAL = f'"{ROOT}/workflow/Snakefile"'
 # As in profiles/default, but for what it prints.
 FAST = ("--force-use-threads", "--scheduler", "greedy", "--workflow-profile", "none")
@@ -64,17 +70,18 @@ def import_into(folder: Path, snakefile: str, more: str = "", **study: Any) -> N
     (folder / "workflow").mkdir(parents=True)
     text = IMPORTER.format(snakefile=snakefile, more=more)
     (folder / "workflow" / "Snakefile").write_text(text)
-    written = {"epsigma": {**SMALL, **study}, "another": "key, of the importer"}
+    written = {"epsigma": {**STUDY, **study}, "another": "key, of the importer"}
     (folder / "study.yaml").write_text(yaml.safe_dump(written))
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the small study has been run by itself."""
+    """A folder in which the study has been run by itself."""
     folder = tmp_path_factory.mktemp("alone")
-    (folder / "study.yaml").write_text(yaml.safe_dump(SMALL))
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
     snakefile = str(ROOT / "workflow" / "Snakefile")
-    run(folder, "--snakefile", snakefile, "--replace-workflow-config", "--configfile", "study.yaml")
+    asked = ["results/tables/cells.csv", "--snakefile", snakefile]
+    run(folder, *asked, "--replace-workflow-config", "--configfile", "study.yaml")
     return folder
 
 
@@ -95,7 +102,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, work / name)
     for name in ("Snakefile", "LICENSE"):
         shutil.copy(ROOT / name, work)
-    (work / "config" / "config.yaml").write_text(yaml.safe_dump(SMALL))
+    (work / "config" / "config.yaml").write_text(yaml.safe_dump(STUDY))
     git = ["git", "-C", str(work), "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for arguments in (
         ["init", "--quiet", "--initial-branch=main"],
@@ -120,8 +127,7 @@ def offline(repository: Path, cache: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("prefix", [None, "robustness"])
-@pytest.mark.parametrize("columns", ["none", "attack"])
+@pytest.mark.parametrize(("prefix", "columns"), [(None, "none"), ("robustness", "attack")])
 def test_another_workflow_imports_this_one(
     tmp_path: Path, cells: bytes, prefix: str | None, columns: str
 ) -> None:
@@ -197,9 +203,11 @@ def test_another_workflow_imports_a_revision_of_this_one(
         folder, snakefile.format(repository=repository.parents[1] / "work"), 'prefix: "robustness"'
     )
     around = offline(repository, tmp_path / "cache")
-    run(folder, **around)
-    assert (folder / "mine.csv").read_bytes() == cells
-    assert "Nothing to be done" in run(folder, "--dry-run", **around)
+    assert "rule epsigma_train" in run(folder, "--dry-run", **around)
+    if "github" in snakefile and "tag" in snakefile:
+        run(folder, **around)
+        assert (folder / "mine.csv").read_bytes() == cells
+        assert "Nothing to be done" in run(folder, "--dry-run", **around)
 
 
 def test_snakedeploy_deploys_it(tmp_path: Path, repository: Path, cells: bytes) -> None:

@@ -16,6 +16,8 @@ from epsigma.tables.cells import COLUMNS
 from running import ROOT, SMALL, Workdir, new_workdir
 from safetensors.numpy import load_file
 
+CELLS = "results/tables/cells.csv"
+
 
 def test_a_run_writes_what_the_design_says(finished: Workdir) -> None:
     results = finished.directory / "results"
@@ -97,8 +99,7 @@ def test_metrics_agree_with_their_ledger_and_say_what_made_them(finished: Workdi
 def test_without_the_profile_the_results_are_the_same(workdir: Workdir, finished: Workdir) -> None:
     study = {**SMALL, "filters": [{"kind": "gaussian", "sigma": [0.5]}], "keep_filtered": False}
     workdir.configure({**study, "attacks": [{"kind": "fgsm", "eps": [0.1]}]})
-    target = "results/tables/cells.csv"
-    workdir.run(target, "--workflow-profile", "none", "--quiet")
+    workdir.run(CELLS, "--workflow-profile", "none", "--quiet")
     mine, other = pd.read_csv(workdir.cells), pd.read_csv(finished.cells)
     kept = other[(other["budget"] == 0.1) & other["filter"].isin(["none", "gaussian"])]
     kept = kept[(kept["filter"] == "none") | (kept["strength"] == 0.5)]
@@ -135,7 +136,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_tables(
 
     assert workdir.unlock().returncode == 0
     done = {path: path.stat().st_mtime_ns for path in ledgers.rglob("[!.]*.parquet")}
-    workdir.run()
+    workdir.run(CELLS)
     assert workdir.cells.read_bytes() == finished.cells.read_bytes()
     assert sum(path.stat().st_mtime_ns == before for path, before in done.items()) >= len(done) - 2
 
@@ -146,7 +147,7 @@ def test_a_damaged_file_is_named_and_leaves_other_cells_running(finished: Workdi
     path = finished.directory / damaged
     path.write_bytes(path.read_bytes()[:1000])
     finished.configure({**SMALL, "filters": [{"kind": "gaussian", "sigma": [0.5, 1, 2]}]})
-    run = finished.snakemake()
+    run = finished.snakemake(CELLS)
     assert run.returncode != 0
     output = " ".join((run.stdout + run.stderr).split())
     assert f"{damaged} cannot be read" in output
@@ -157,7 +158,7 @@ def test_a_damaged_file_is_named_and_leaves_other_cells_running(finished: Workdi
 
     path.unlink()
     finished.configure(SMALL)
-    finished.run()
+    finished.run(CELLS)
     assert finished.cells.read_bytes() == before
 
 

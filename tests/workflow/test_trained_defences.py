@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from running import ScheduledJob, Workdir, new_workdir
+from running import ScheduledJob, Workdir, made_once
 
 QUICK = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01}
 STUDY: dict[str, Any] = {
@@ -101,12 +101,14 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     """A folder in which all kinds of defences have run; nobody changes it."""
-    made = new_workdir(tmp_path_factory.mktemp("defences") / "epsigma", STUDY)
-    # Asked here, where nothing has run yet.
-    jobs = made.scheduled()
-    made.run()
-    (made.path / "cold").write_text(json.dumps(count(jobs)))
-    return made
+
+    def finish(made: Workdir) -> None:
+        # Asked here, where nothing has run yet.
+        jobs = made.scheduled()
+        made.run()
+        (made.path / "cold").write_text(json.dumps(count(jobs)))
+
+    return made_once(tmp_path_factory.getbasetemp(), "defences", STUDY, finish)
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def converged(evidence: Evidence) -> Iterator[Verdict]:
             # A point of 100 examples is a point, whatever 0.97 - 0.96 is in binary.
             verdict = judged(round(abs(twice - once), 9) <= CONVERGED, WARN)
             sentence = (
-                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the success "
+                f"At {found['budget']}, with {found['spends']} {found['tried'][0]} the success "
                 f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}."
             )
             yield Verdict("converged", cell, verdict, twice - once, CONVERGED, sentence)
@@ -174,7 +174,7 @@ def converged(evidence: Evidence) -> Iterator[Verdict]:
         if shortens and all(found["sizes"]):
             once, twice = found["sizes"]
             sentence = (
-                f"At {found['budget']}, with {found['effort']} {found['tried'][0]} the mean l2 "
+                f"At {found['budget']}, with {found['spends']} {found['tried'][0]} the mean l2 "
                 f"norm is {once:.4g}, with {found['tried'][1]} it is {twice:.4g}."
             )
             yield at_most("converged_size", cell, 1 - twice / once, SHORTER, sentence, WARN)

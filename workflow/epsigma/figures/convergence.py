@@ -30,7 +30,7 @@ def loss_by_step(data: FigureData) -> Figure:
     axes.set_ylabel("mean loss of the examples worked on")
     # Many lines: the legend would be taller than the figure.
     if len(traced) <= LEGEND:
-        tried = f"{traced[0]['effort']} {traced[0]['tried'][0]} → {traced[0]['tried'][1]}"
+        tried = f"{traced[0]['spends']} {traced[0]['tried'][0]} → {traced[0]['tried'][1]}"
         style.legend_right(axes, title=f"success, {tried}")
     figure.suptitle(f"{data.title}: convergence at {style.spelled_label(traced[0]['budget'])}")
     return figure

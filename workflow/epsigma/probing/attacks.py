@@ -55,7 +55,7 @@ def try_longer(
     One that is `traced` takes `on_step`.
 
     Returns:
-        What comes of it as it is; and `effort`, the hyper-parameter; `tried`, its two values;
+        What comes of it as it is; and `spends`, the hyper-parameter; `tried`, its two values;
         `errors` and `sizes`, the rates of success and their mean norms; of one that is traced
         `losses`, the mean loss over the rows that it still works on, at `steps`.
     """
@@ -63,7 +63,7 @@ def try_longer(
     once = run(**({"on_step": trace} if traced else {}))
     twice = run(**{spends: 2 * parameters[spends]})
     found = {
-        "effort": spends,
+        "spends": spends,
         "tried": [parameters[spends], 2 * parameters[spends]],
         "errors": [once.rate, twice.rate],
         "sizes": [once.size, twice.size],

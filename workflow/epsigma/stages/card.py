@@ -26,7 +26,7 @@ DISTORTION = (
 )
 FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
 # What a probe may lack.
-PROBED = ("effort", "tried", "errors", "sizes", "lost_gradients")
+PROBED = ("spends", "tried", "errors", "sizes", "lost_gradients")
 
 
 def make_card(
