@@ -1,6 +1,7 @@
 """Folding filters and classifiers into networks, certified bounds of their margins."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -192,7 +193,7 @@ def random_network(sizes, seed):
                 torch.randn(out, size, generator=generator, dtype=torch.float64) / size**0.5,
                 torch.randn(out, generator=generator, dtype=torch.float64) / 4,
             )
-            for size, out in zip(sizes, sizes[1:], strict=False)
+            for size, out in pairwise(sizes)
         )
     )
 

@@ -104,8 +104,9 @@ class Relaxation:
         """Ascend the bounds of subproblems, by Adam on their slopes and dual variables.
 
         Returns:
-            The subproblems with the best bounds, where these were found, and the unit to be held
-            next; and (B, D), the image at which the last bound is reached.
+            The subproblems with the best bounds (those that they had, if these are better), where
+            the ascent found its best, and the unit to be held next; and (B, D), the image at which
+            the last bound is reached.
         """
         held = self.held(nodes)
         free, own = held.unstable, held.lower_slope()
@@ -137,6 +138,7 @@ class Relaxation:
                 move(gradient, RATE * FALL**step, nodes.signs != 0)
         slopes, duals = best.chunk(2, dim=1)
         branch = _choose(lines, held, free)
+        bound = torch.maximum(bound, nodes.bound)
         found = Nodes(nodes.example, nodes.other, nodes.signs, slopes, duals, bound, branch)
         return found, region.center - lines.rows.detach().squeeze(1).sign() * region.radius
 
