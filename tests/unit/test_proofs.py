@@ -1,6 +1,8 @@
 """Folding filters and classifiers into networks, certified bounds of their margins."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -46,22 +48,40 @@ def sequence(*filters):
 
 
 class Convolutions(nn.Module):
-    """Convolutions with other affine layers between them, and functions for modules."""
+    """Convolutions with other affine layers between them, in containers of containers."""
 
     def __init__(self, shape, classes):
         super().__init__()
-        self.first = nn.Conv2d(shape[0], 3, 3, padding=1)
-        self.norm = nn.BatchNorm2d(3)
-        self.norm.running_mean.uniform_()
-        self.norm.running_var.uniform_(0.5, 2)
-        self.pool = nn.AvgPool2d(2)
-        self.second = nn.Conv2d(3, 4, 3, stride=2)
-        self.last = nn.LazyLinear(classes)
-        self(torch.zeros(1, *shape))
+        norm = nn.BatchNorm2d(3)
+        norm.running_mean.uniform_()
+        norm.running_var.uniform_(0.5, 2)
+        self.first = nn.Sequential(nn.Conv2d(shape[0], 3, 3, padding=1), norm, nn.ReLU())
+        self.second = nn.Sequential(
+            nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 4, 3, stride=2)), nn.ReLU(inplace=True)
+        )
+        self.last = nn.Sequential(nn.Dropout(), nn.Flatten(), nn.LazyLinear(classes))
 
     def forward(self, x):
-        x = functional.relu(self.norm(self.first(x)))
-        return self.last(torch.flatten(self.second(self.pool(x)).relu(), 1))
+        return self.last(self.second(self.first(x)))
+
+
+class Functional(nn.Module):
+    """Rectifies by a function, which is no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Flatten(), nn.Linear(64, 5), nn.Linear(5, 3)])
+
+    def forward(self, x):
+        flatten, first, last = self.layers
+        return last(functional.relu(first(flatten(x))))
+
+
+class Doubled(nn.Sequential):
+    """Does something to what its last layer returns."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
 
 
 class Residual(nn.Module):
@@ -72,11 +92,6 @@ class Residual(nn.Module):
     def forward(self, x):
         x = x.flatten(1)
         return self.last(x + self.first(x).relu())
-
-
-class Branching(nn.Module):
-    def forward(self, x):
-        return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
 
 
 class Lying(Filter):
@@ -167,13 +182,32 @@ def test_a_filter_that_is_no_matrix_is_refused_by_name(message):
         (lambda: Maxout(SHAPE, 3), "Maxout"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.LeakyReLU()), "LeakyReLU"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Sigmoid()), "Sigmoid"),
-        (Residual, "do not follow one after the other"),
-        (Branching, "cannot be listed"),
+        (Residual, "Residual does not only call its layers one after the other"),
+        (Functional, "Functional does not only call its layers"),
+        (lambda: Doubled(nn.Flatten(), nn.Linear(64, 3)), "Doubled does not only call its layers"),
     ],
 )
 def test_a_classifier_of_other_layers_is_refused_by_name(model, message):
     with pytest.raises(UnprovableError, match=message):
         fold(Identity(), seeded(model), SHAPE)
+
+
+def test_folding_does_not_disturb_models_in_other_threads():
+    """As `torch.fx` does, which changes all modules while it traces."""
+    classifier, other, x = make("mlp", SHAPE), make("mlp", SHAPE, seed=1), images(5)
+    expected, stop = other(x), threading.Event()
+
+    def fold_often():
+        while not stop.is_set():
+            fold(Identity(), classifier, SHAPE)
+
+    with ThreadPoolExecutor(1) as pool:
+        folding = pool.submit(fold_often)
+        try:
+            assert all(torch.equal(other(x), expected) for _ in range(2000))
+        finally:
+            stop.set()
+        folding.result()
 
 
 def test_a_layer_that_is_too_large_is_refused(monkeypatch):

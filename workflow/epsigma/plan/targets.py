@@ -94,6 +94,44 @@ class Targets:
         """Tell one list of an attack's probes from another."""
         return digest_of(self.probes_of_attack(wildcards))
 
+    def proofs(self) -> list[str]:
+        """What is proved of each defended model that attacks know, at each ε in ℓ∞."""
+        proved = {paths.PROOFS.format(**cell.wildcards): None for cell in self._proved_cells()}
+        return list(proved)
+
+    def attacked_ledgers(self, wildcards: Any) -> list[str]:
+        """The ledgers of all attacks on a defended model at a budget, which proofs are held to."""
+        return [
+            paths.LEDGER.format(**cell.wildcards)
+            for cell in self._proved_cells()
+            if dict(wildcards).items() <= cell.wildcards.items()
+        ]
+
+    def digest_of_attacked(self, wildcards: Any) -> str:
+        """Tell one list of ledgers that proofs are held to from another."""
+        return digest_of(self.attacked_ledgers(wildcards))
+
+    def _proved_cells(self) -> list[Cell]:
+        """List the cells of which something is proved; none, if the study asks for no proofs.
+
+        Detectors are no part of what proofs know, nor are fooling images.
+        """
+        study = self._study
+        if study.proofs is None:
+            return []
+        bounded = {
+            one.name
+            for one in study.attacks
+            if (one.entry.norm, one.entry.swept) == ("linf", "eps") and one.entry.family != FOOLING
+        }
+        return [
+            cell
+            for cell in self._cells
+            if cell.attack in bounded
+            and is_white_box(cell.threat, cell.filter)
+            and not study.find("filters", cell.filter).detectors
+        ]
+
     def cards(self) -> list[str]:
         """The cards of all attacks on all models."""
         return [

@@ -10,11 +10,9 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, cast
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
 from epsigma.storage.images import BATCH
@@ -24,8 +22,6 @@ AFFINE = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d),
     *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d),
 )
-_RECTIFIERS = (torch.relu, functional.relu, "relu")
-_RESHAPES = (torch.flatten, "flatten")
 
 # Entries of the largest matrix: 1 GiB of float64.
 LARGEST = 2**27
@@ -92,17 +88,17 @@ def fold(module: Filter, model: nn.Module, shape: tuple[int, int, int]) -> Netwo
     _check_filter(module, shape)
     # The copies alone are float64: what is defended stays as it is.
     front, classifier = (copy.deepcopy(part).cpu().double().eval() for part in (module, model))
-    segments = _cut(classifier)
-    first = segments[0]
-    segments[0] = [front, *first]
+    images = _random_images(shape)
+    filtered = front(images)
+    segments = _cut(classifier, filtered)
+    segments[0].insert(0, front)
     layers = []
     size: tuple[int, ...] = tuple(shape)
     for segment in segments:
         layer, size = _as_matrix(_compose(segment), size)
         layers.append(layer)
     network = Network(tuple(layers))
-    images = _random_images(shape)
-    logits = classifier(front(images))
+    logits = classifier(filtered)
     if logits.shape != (TRIED, len(layers[-1].bias)) or _differ(network(images.flatten(1)), logits):
         raise UnprovableError("the model does something else than its layers one after the other")
     return network
@@ -137,58 +133,47 @@ def _compose(functions: list[Function]) -> Function:
     return lambda x: reduce(lambda value, function: function(value), functions, x)
 
 
-def _cut(model: nn.Module) -> list[list[Function]]:
-    """Cut a model at its rectified linear units into lists of affine functions."""
-    try:
-        graph = fx.symbolic_trace(model).graph
-    except Exception as error:
-        raise UnprovableError(
-            f"the layers of {type(model).__name__} cannot be listed ({error})"
-        ) from error
-    modules = dict(model.named_modules())
+def _cut(model: nn.Module, images: Tensor) -> list[list[Function]]:
+    """Cut a model at its rectified linear units into lists of affine layers."""
     segments: list[list[Function]] = [[]]
-    previous: fx.Node | None = None
-    for node in graph.nodes:
-        inputs = node.all_input_nodes
-        if node.op == "placeholder" and previous is None:
-            previous = node
-            continue
-        if previous is None or inputs != [previous] or len(previous.users) > 1:
-            raise UnprovableError(
-                f"the layers of {type(model).__name__} do not follow one after the other, at "
-                f"{node.name}"
-            )
-        previous = node
-        if node.op == "output":
-            break
-        function = _read_node(node, modules)
-        if function is None:
+    for layer in _list_layers(model, images):
+        if isinstance(layer, nn.ReLU):
             segments.append([])
+        elif isinstance(layer, AFFINE):
+            segments[-1].append(layer)
         else:
-            segments[-1].append(function)
+            raise UnprovableError(
+                f"the model has a layer {type(layer).__name__}: proofs know affine layers (linear, "
+                "convolution, mean pooling, batch normalisation) and ReLU"
+            )
     return segments
 
 
-def _read_node(node: fx.Node, modules: dict[str, nn.Module]) -> Function | None:
-    """Return what a step of a model does; None if it is a rectified linear unit."""
-    if node.op == "call_module":
-        module = modules[str(node.target)]
-        if isinstance(module, nn.ReLU):
-            return None
-        if isinstance(module, AFFINE):
-            return module
-        kind = type(module).__name__
-    else:
-        if node.target in _RECTIFIERS:
-            return None
-        if node.target in _RESHAPES:
-            arguments, named = node.args[1:], dict(node.kwargs)
-            return lambda x: torch.flatten(x, *cast(Any, arguments), **cast(Any, named))
-        kind = getattr(node.target, "__name__", str(node.target))
-    raise UnprovableError(
-        f"the model's {node.name} is {kind}: proofs know affine layers (linear, convolution, mean "
-        "pooling, batch normalisation) and ReLU"
-    )
+def _list_layers(model: nn.Module, images: Tensor) -> list[nn.Module]:
+    """List the layers that images pass, each of which has to be given what the last returned.
+
+    By hooks of the model's own: `torch.fx` changes `nn.Module` itself while it traces, and other
+    jobs run in threads of the same process.
+    """
+    layers: list[nn.Module] = []
+    returned = [images]
+
+    def record(layer: nn.Module, given: tuple[Tensor, ...], value: Tensor) -> None:
+        layers.append(layer)
+        if len(given) == 1 and given[0] is returned[-1]:
+            returned.append(value)
+
+    leaves = [layer for layer in model.modules() if next(layer.children(), None) is None]
+    hooks = [layer.register_forward_hook(record) for layer in leaves]
+    logits = model(images)
+    for hook in hooks:
+        hook.remove()
+    if len(returned) != len(layers) + 1 or logits is not returned[-1]:
+        raise UnprovableError(
+            f"{type(model).__name__} does not only call its layers one after the other; what it "
+            "does between them has to be layers, too, such as nn.Flatten and nn.ReLU"
+        )
+    return layers
 
 
 def _as_matrix(function: Function, shape: tuple[int, ...]) -> tuple[Affine, tuple[int, ...]]:

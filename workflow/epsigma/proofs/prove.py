@@ -74,17 +74,24 @@ def prove(
         raise ValueError(f"exact answers are for linf only, not for {norm}")
     lower, certified = certify(network, images, labels, eps=eps, norm=norm)
     known = torch.zeros(len(labels), dtype=torch.bool) if fooled is None else fooled
-    status = np.where(known.numpy(), UNSAFE, np.where(certified.numpy(), SAFE, UNSETTLED))
+    columns = know_attacks(labels, known)
+    columns |= {"lower": lower.numpy(), "certified": certified.numpy()}
+    status = columns["status"]
+    status[(certified & ~known).numpy()] = SAFE
     counterexamples = images.clone()
     at = (~known & ~certified)[:exact_examples].nonzero().squeeze(1)
     answers = settle(network, model, images[at], labels[at], eps=eps, seconds=seconds)
     status[at.numpy()] = answers.status
     counterexamples[at] = answers.counterexamples
-    columns: Columns = {
+    return Proofs(columns, counterexamples)
+
+
+def know_attacks(labels: Tensor, fooled: Tensor) -> Columns:
+    """Make the columns of `prove` where attacks are all that is known: nothing is proved."""
+    return {
         "index": np.arange(len(labels), dtype=np.int32),
         "label": labels.numpy().astype(np.int16),
-        "lower": lower.numpy(),
-        "certified": certified.numpy(),
-        "status": status,
+        "lower": np.full(len(labels), -np.inf),
+        "certified": np.zeros(len(labels), dtype=bool),
+        "status": np.where(fooled.numpy(), np.array(UNSAFE, dtype=object), UNSETTLED),
     }
-    return Proofs(columns, counterexamples)
