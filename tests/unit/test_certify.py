@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from epsigma.checks.evidence import Evidence
+from epsigma.checks.proofs import proofs_hold
 from epsigma.filters.none import Identity
 from epsigma.proofs.network import fold
 from epsigma.proofs.prove import prove
@@ -95,3 +97,21 @@ def test_cells_that_proofs_hold_for_get_the_bracket():
     assert tabulate_cells(rows, [closed])["exact"][1] == 0.4
     # Nothing else of the table changes.
     pd.testing.assert_frame_equal(table[COLUMNS], tabulate_cells(rows))
+
+
+@pytest.mark.parametrize(("contradicted", "verdict"), [(0, "pass"), (1, "fail")])
+def test_an_image_that_is_proved_safe_and_fooled_is_a_fault(contradicted, verdict):
+    rows = [row(attack=name, budget=eps) for name in ("fgsm", "pgd_l2") for eps in (0.1, 0.2)]
+    counts = {"n_proofs": 50, "n_certified": 20, "n_unfooled": 30}
+    known = [
+        {
+            "cells": [{key: one[key] for key in one if key in COLUMNS}],
+            **counts,
+            "n_contradicted": contradicted * (one["budget"] == 0.2),
+        }
+        for one in rows[:2]
+    ]
+    (found,) = proofs_hold(Evidence({"cells": tabulate_cells(rows, known)}, {}, {}))
+    assert (found.verdict, found.figure) == (verdict, contradicted)
+    assert (found.subject["attack"], found.subject["filter"]) == ("fgsm", "none")
+    assert not list(proofs_hold(Evidence({"cells": tabulate_cells(rows)}, {}, {})))

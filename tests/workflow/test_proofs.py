@@ -46,6 +46,8 @@ def test_proofs_bracket_what_attacks_leave(workdir: Workdir) -> None:
     assert (proved["attacked"] - proved["certified"])[linear & (proved["budget"] == 0)].max() < 0.02
     assert (proved["certified"][linear & (proved["budget"] == 0.1)] > 0.2).all()
     assert (proved["certified"][~linear] == 0).all()
+    checks = pd.read_csv(workdir.directory / "results/tables/checks.csv")
+    assert set(checks[checks["check"] == "proofs_hold"]["verdict"]) == {"pass"}
     # One file holds for both attacks, and says why nothing is proved.
     folder = workdir.directory / "results/digits/mlp/seed~0/proofs/linf/eps~0.1"
     bare = json.loads((folder / "none/fixed.json").read_text())
