@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -95,42 +96,39 @@ class Targets:
         return digest_of(self.probes_of_attack(wildcards))
 
     def proofs(self) -> list[str]:
-        """What is proved of each defended model that attacks know, at each ε in ℓ∞."""
-        proved = {paths.PROOFS.format(**cell.wildcards): None for cell in self._proved_cells()}
-        return list(proved)
+        """What is proved of each defended model that attackers know, at each ε in ℓ∞."""
+        return list(self._attacked)
 
     def attacked_ledgers(self, wildcards: Any) -> list[str]:
         """The ledgers of all attacks on a defended model at a budget, which proofs are held to."""
-        return [
-            paths.LEDGER.format(**cell.wildcards)
-            for cell in self._proved_cells()
-            if dict(wildcards).items() <= cell.wildcards.items()
-        ]
+        return self._attacked.get(paths.PROOFS.format(**wildcards), [])
 
     def digest_of_attacked(self, wildcards: Any) -> str:
         """Tell one list of ledgers that proofs are held to from another."""
         return digest_of(self.attacked_ledgers(wildcards))
 
-    def _proved_cells(self) -> list[Cell]:
-        """List the cells of which something is proved; none, if the study asks for no proofs.
+    @cached_property
+    def _attacked(self) -> dict[str, list[str]]:
+        """The ledgers of attacks, by the proofs that are held to them; none without proofs.
 
         Detectors are no part of what proofs know, nor are fooling images.
         """
         study = self._study
         if study.proofs is None:
-            return []
+            return {}
         bounded = {
             one.name
             for one in study.attacks
             if (one.entry.norm, one.entry.swept) == ("linf", "eps") and one.entry.family != FOOLING
         }
-        return [
-            cell
-            for cell in self._cells
-            if cell.attack in bounded
-            and is_white_box(cell.threat, cell.filter)
-            and not study.find("filters", cell.filter).detectors
-        ]
+        watched = {block.name for block in study.filters if block.detectors}
+        found: dict[str, list[str]] = {}
+        for cell in self._cells:
+            is_known = is_white_box(cell.threat, cell.filter) and cell.filter not in watched
+            if is_known and cell.attack in bounded:
+                ledger = paths.LEDGER.format(**cell.wildcards)
+                found.setdefault(paths.PROOFS.format(**cell.wildcards), []).append(ledger)
+        return found
 
     def cards(self) -> list[str]:
         """The cards of all attacks on all models."""
