@@ -1,5 +1,6 @@
 """Exact answers about small networks, against the enumeration of all activation patterns."""
 
+import copy
 from itertools import pairwise, product
 
 import numpy as np
@@ -14,7 +15,7 @@ from epsigma.proofs.crown import bound_units, certify, difference_rows, make_reg
 from epsigma.proofs.duals import Relaxation
 from epsigma.proofs.exact import SAFE, UNSAFE, UNSETTLED, cast_into_ball, settle
 from epsigma.proofs.leaves import minimise_leaf
-from epsigma.proofs.network import fold
+from epsigma.proofs.network import UnprovableError, fold
 from epsigma.proofs.prove import prove
 from scipy.optimize import linprog
 from torch import nn
@@ -195,6 +196,19 @@ def test_a_counterexample_that_does_not_fool_the_network_itself_is_none(trained)
     for status, is_true in zip(answers.status, true.status, strict=True):
         assert status == UNSETTLED or status == is_true == SAFE
     assert torch.equal(answers.counterexamples, x)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_proves_nothing(trained, value):
+    broken = copy.deepcopy(trained.model)
+    broken.layers[1].weight[3, 5] = value
+    with pytest.raises(UnprovableError, match="not finite"):
+        fold(Identity(), broken, (1, 8, 8))
+    folded = fold(Identity(), trained.model, (1, 8, 8))
+    folded.layers[0].weight[3, 5] = value
+    x, labels = trained.images[:10], trained.labels[:10]
+    assert not certify(folded, x, labels, eps=0.01)[1].any()
+    assert SAFE not in settle(folded, trained.model, x, labels, eps=0.01, seconds=0).status
 
 
 def test_no_examples_have_no_answers(trained):

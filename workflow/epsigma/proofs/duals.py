@@ -132,7 +132,7 @@ class Relaxation:
             reached = lines.minimum(region).squeeze(1)
             better = reached.detach() > bound
             best[better] = x.detach()[better]
-            bound = torch.maximum(bound, reached.detach())
+            bound = torch.where(better, reached.detach(), bound)
             if step < steps:
                 (gradient,) = torch.autograd.grad(reached.sum(), x)
                 move(gradient, RATE * FALL**step, nodes.signs != 0)

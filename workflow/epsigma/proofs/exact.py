@@ -159,7 +159,9 @@ class _Search:
         nodes, x = self.relaxation.ascend(nodes, steps)
         self._try(nodes.example, x)
         self._charge(nodes.example, time.thread_time() - started)
-        return nodes[nodes.bound <= self.error[nodes.example, nodes.other]]
+        # A bound that is no number proves nothing.
+        is_proved = nodes.bound > self.error[nodes.example, nodes.other]
+        return nodes[~is_proved]
 
     def _solve_leaf(self, node: Nodes) -> None:
         started = time.thread_time()
@@ -197,6 +199,7 @@ class _Search:
             inside = cast_into_ball(x[at].view(images.shape), images, self.eps)
             self._keep_fooling(examples[at], inside)
 
+    @torch.no_grad()
     def _keep_fooling(self, examples: Tensor, images: Tensor) -> None:
         """Keep those of float32 images (B, C, H, W) of examples' balls that fool the model."""
         fooled = self.model(images).argmax(1) != self.labels[examples]

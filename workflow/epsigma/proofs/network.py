@@ -191,4 +191,6 @@ def _as_matrix(function: Function, shape: tuple[int, ...]) -> tuple[Affine, tupl
         basis = torch.zeros(stop - start, inputs, dtype=torch.float64)
         basis[range(stop - start), range(start, stop)] = 1
         weight[:, start:stop] = (function(basis.view(-1, *shape)).flatten(1) - bias).T
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise UnprovableError("the model has weights that are not finite numbers")
     return Affine(weight, bias), tuple(origin.shape[1:])
