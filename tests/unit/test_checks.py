@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from epsigma import checks
-from epsigma.checks import CHECKS, attacks, detectors, filters, models, run_checks
+from epsigma.checks import CHECKS, attacks, detectors, filters, models, proofs, run_checks
 from epsigma.checks.evidence import Evidence, curves
 from epsigma.checks.verdict import (
     SUBJECT,
@@ -21,7 +21,7 @@ from epsigma.stages.check import check
 from epsigma.stages.gate import gate
 from epsigma.storage.files import write_json
 from epsigma.tables.reading import read_table
-from epsigma.vocabulary import AWARE, BLIND
+from epsigma.vocabulary import AWARE, BLIND, is_white_box
 from scipy.stats import binom
 
 N = 1000
@@ -122,6 +122,8 @@ def cell(threat, attack, name, budget):
         "outside_max": 0.0,
         "changed_max": 0.0,
         "confidence": 0.9,
+        # Proofs are of attackers who know the filter, and of some attacks.
+        "n_contradicted": 0 if attack == "pgd" and is_white_box(threat, name) else np.nan,
     }
 
 
@@ -505,6 +507,13 @@ FAULTS = [
         ("unbounded", "warn"),
         {"attack": "pgd", **WATCHED, "strength": "fixed"},
     ),
+    # The proofs.
+    (
+        "an image that is proved safe and fooled",
+        in_table("cells", {"n_contradicted": 1}, budget=0.1, attack="pgd", **KNOWN),
+        ("proofs_hold", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
     # The attacks.
     (
         "a perturbation outside the linf ball",
@@ -688,7 +697,7 @@ def test_a_planted_fault_is_found_by_its_check_and_by_no_other(plant, expected, 
 def test_every_public_function_of_the_checks_is_registered_once():
     public = {
         function
-        for module in (models, filters, detectors, attacks)
+        for module in (models, filters, detectors, attacks, proofs)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -154,6 +154,7 @@ def test_defaults_are_filled_in_at_every_depth():
         "keep_aware": True,
         "requantise": False,
         "measure_cost": False,
+        "proofs": None,
         "strict": True,
     }
 

@@ -2,6 +2,7 @@ rule collect:
     """Collect the figures of all cells into one table."""
     input:
         metrics=targets.metrics,
+        proofs=targets.proofs(),
     output:
         cells=report(
             "results/tables/cells.csv",
@@ -14,12 +15,12 @@ rule collect:
     localrule: True
     params:
         recipe=recipes.collect(),
-        made_of=digest_of(targets.metrics),
+        made_of=digest_of([*targets.metrics, *targets.proofs()]),
     run:
         from epsigma.stages.collect import collect
 
         job = jobs.one(wildcards, params, output, log)
-        collect(job, metrics=input.metrics, table=output.cells)
+        collect(job, **input, table=output.cells)
 
 
 rule tabulate:

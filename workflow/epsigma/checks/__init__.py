@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from epsigma.checks import attacks, detectors, filters, models
+from epsigma.checks import attacks, detectors, filters, models, proofs
 from epsigma.checks.evidence import Evidence
 from epsigma.checks.verdict import Verdict
 
@@ -29,6 +29,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.converged,
     attacks.levelled,
     attacks.gradient_free,
+    proofs.proofs_hold,
 )
 
 

@@ -79,8 +79,9 @@ class CellRecipes:
             ("attacks", "attack", "budget"),
             ("filters", "filter", "strength"),
         ):
-            level = wildcards.get(wildcard)
-            if level and (found := (section, wildcards.get(key, ""), level)) not in self._levels:
+            # Proofs have a budget, and no attack.
+            name, level = wildcards.get(key), wildcards.get(wildcard)
+            if name and level and (found := (section, name, level)) not in self._levels:
                 check_level(self._study, *found)
                 self._levels.add(found)
 
@@ -246,4 +247,18 @@ class CellRecipes:
             self._stage(attack, "evaluate"),
             *model_modules(self._study, model),
             *(filter_modules(self._study, filter_name) if is_filtered_here else []),
+        )
+
+    @of("model", "filter")
+    def certify(self, model: str, filter_name: str) -> Recipe:
+        """Of the proofs of a defended model."""
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                "filter": settings(self._study, "filters", filter_name),
+                "proofs": self._study.proofs.model_dump() if self._study.proofs else {},
+            },
+            "epsigma.stages.certify",
+            *model_modules(self._study, model),
+            *filter_modules(self._study, filter_name, with_detectors=False),
         )

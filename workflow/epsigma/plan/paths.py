@@ -49,6 +49,7 @@ MODEL_PROBE = f"{MODEL_FOLDER}/probes/model.json"
 ATTACK_PROBE = f"{MODEL_FOLDER}/probes/{{threat}}/{{attack}}/{{filter}}/{{strength}}.json"
 SPECTRUM = f"{MODEL_FOLDER}/spectrum/blind/{{attack}}.csv"
 GALLERY = f"{MODEL_FOLDER}/gallery/blind/{{attack}}/{{filter}}.safetensors"
+PROOFS = f"{MODEL_FOLDER}/proofs/linf/{{budget}}/{{filter}}/{{strength}}.json"
 COST = f"{DATA}/cost.csv"
 CARD = "results/cards/{dataset}/{model}/{attack}.html"
 

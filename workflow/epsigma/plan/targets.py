@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -93,6 +94,41 @@ class Targets:
     def digest_of_probes(self, wildcards: Any) -> str:
         """Tell one list of an attack's probes from another."""
         return digest_of(self.probes_of_attack(wildcards))
+
+    def proofs(self) -> list[str]:
+        """What is proved of each defended model that attackers know, at each ε in ℓ∞."""
+        return list(self._attacked)
+
+    def attacked_ledgers(self, wildcards: Any) -> list[str]:
+        """The ledgers of all attacks on a defended model at a budget, which proofs are held to."""
+        return self._attacked.get(paths.PROOFS.format(**wildcards), [])
+
+    def digest_of_attacked(self, wildcards: Any) -> str:
+        """Tell one list of ledgers that proofs are held to from another."""
+        return digest_of(self.attacked_ledgers(wildcards))
+
+    @cached_property
+    def _attacked(self) -> dict[str, list[str]]:
+        """The ledgers of attacks, by the proofs that are held to them; none without proofs.
+
+        Detectors are no part of what proofs know, nor are fooling images.
+        """
+        study = self._study
+        if study.proofs is None:
+            return {}
+        bounded = {
+            one.name
+            for one in study.attacks
+            if (one.entry.norm, one.entry.swept) == ("linf", "eps") and one.entry.family != FOOLING
+        }
+        watched = {block.name for block in study.filters if block.detectors}
+        found: dict[str, list[str]] = {}
+        for cell in self._cells:
+            is_known = is_white_box(cell.threat, cell.filter) and cell.filter not in watched
+            if is_known and cell.attack in bounded:
+                ledger = paths.LEDGER.format(**cell.wildcards)
+                found.setdefault(paths.PROOFS.format(**cell.wildcards), []).append(ledger)
+        return found
 
     def cards(self) -> list[str]:
         """The cards of all attacks on all models."""

@@ -8,9 +8,10 @@ from epsigma.tables.cells import tabulate_cells
 from epsigma.tables.reading import write_table
 
 
-def collect(job: Job, *, metrics: Sequence[str], table: str) -> None:
-    """Write the table of cells as CSV, from their JSON files, in the order of the rows."""
+def collect(job: Job, *, metrics: Sequence[str], table: str, proofs: Sequence[str] = ()) -> None:
+    """Write the table of cells as CSV, from JSON files of cells, in their order, and of proofs."""
     with job.logged() as log:
-        cells = tabulate_cells([read_json(path) for path in metrics])
+        rows, proved = ([read_json(path) for path in files] for files in (metrics, proofs))
+        cells = tabulate_cells(rows, proved)
         write_table(table, cells)
         log.info("%d cells", len(cells))

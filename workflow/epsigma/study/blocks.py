@@ -195,6 +195,19 @@ class AutoencoderTraining(Strict):
     )
 
 
+class Proofs(Strict):
+    """What is proved of models that are small enough."""
+
+    exact_examples: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="how many of the test images, the first ones, get an exact answer where "
+        "neither a bound nor an attack settles them",
+    )
+    seconds: Positive = Field(
+        10, description="processor time that an exact answer may take; else it stays open"
+    )
+
+
 class Autoencoder(Block[Kind]):
     """An autoencoder, trained on every data set."""
 

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, PrivateAttr
 
 from epsigma.kinds import DISTINCT, Configured, Strict
-from epsigma.study.blocks import NONE, Attack, Autoencoder, Block, Dataset, Detector, Filter, Model
+from epsigma.study.blocks import (
+    NONE,
+    Attack,
+    Autoencoder,
+    Block,
+    Dataset,
+    Detector,
+    Filter,
+    Model,
+    Proofs,
+)
 
 
 class Study(Strict):
@@ -72,6 +82,12 @@ class Study(Strict):
         False,
         description="measure what each defence costs (training, parameters, multiply-adds, time an "
         "image), and set accuracy beside it; a job that runs alone",
+    )
+    proofs: Proofs | None = Field(
+        None,
+        description="prove at each ε in the l-infinity ball, against the attacker who knows the "
+        "filter, what share of the test images nothing fools: `certified` and `attacked` in "
+        "`cells.csv`. Null for no proofs",
     )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"

@@ -24,23 +24,51 @@ OPTIONAL_RATES = (
     ("attack_success_8bit", "n_fooled_8bit", "n_correct_clean"),
     ("rejected", "n_rejected", "n"),
 )
+# What proofs say of the test images: what nothing fools is between the two.
+PROVED_RATES = (
+    ("certified", "n_certified", "n_proofs"),
+    ("attacked", "n_unfooled", "n_proofs"),
+)
 
 
-def tabulate_cells(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def tabulate_cells(
+    rows: Sequence[dict[str, Any]], proofs: Sequence[dict[str, Any]] = ()
+) -> pd.DataFrame:
     """Put cells' figures, of `identify` and `summarise`, into a table, with intervals on rates.
 
+    Args:
+        rows: of each cell.
+        proofs: what the stage certify has counted, with the `cells` that it holds for.
+
     Returns:
-        The columns `COLUMNS`; those of `OPTIONAL_RATES` of which a cell has the count, each with
-        its count; and, if there are ensembles, how many examples each of their attacks fooled.
-        Intervals are Wilson's (1927), 95 %, and empty where the rate is.
+        The columns `COLUMNS`; those of `OPTIONAL_RATES` and `PROVED_RATES` of which a cell has the
+        count, each with its count; and, if there are ensembles, how many examples each of their
+        attacks fooled. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
+        With proofs `certified`, the share of the test images that are proved safe, `attacked`, that
+        nothing fools, of all attacks at that ε and counterexamples, `exact`, where both meet, and
+        `n_contradicted`, images that are proved safe and fooled: a fault of the code.
     """
-    cells = pd.DataFrame(rows)
-    optional = [rate for rate in OPTIONAL_RATES if rate[1] in cells]
+    known = {_key(cell): one for one in proofs for cell in one["cells"]}
+    counts = ("n_certified", "n_unfooled", "n_proofs", "n_contradicted")
+    cells = pd.DataFrame(
+        [
+            row | ({name: known[_key(row)][name] for name in counts} if _key(row) in known else {})
+            for row in rows
+        ]
+    )
+    optional = [rate for rate in (*OPTIONAL_RATES, *PROVED_RATES) if rate[1] in cells]
     for rate in (*RATES, *optional):
         add_rate(cells, *rate)
     names = [name for rate, count, _ in optional for name in (*with_bounds(rate), count)]
+    if "n_proofs" in cells:
+        cells["exact"] = cells["certified"].where(cells["n_certified"] == cells["n_unfooled"])
+        names += ["n_proofs", "n_contradicted", "exact"]
     parts = [str(name) for name in cells if str(name).startswith(PARTS)]
     for name in parts:
         # Cells of other attacks have none.
         cells[name] = cells[name].astype("Int64")
     return cells[[*COLUMNS, *names, *parts]]
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in CELL_COLUMNS)

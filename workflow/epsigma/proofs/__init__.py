@@ -1,0 +1,1 @@
+"""Proofs that no perturbation of a ball fools a small network, or a perturbation that does."""

@@ -1,0 +1,87 @@
+"""Stage certify: prove what can be proved of a defended model at a budget, example by example."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epsigma.cell import Cell, Level
+from epsigma.device import CPU
+from epsigma.filters.build import build_filter
+from epsigma.job import Job
+from epsigma.models.classifier import load_classifier
+from epsigma.proofs.exact import SAFE, UNSAFE
+from epsigma.proofs.network import UnprovableError, fold
+from epsigma.proofs.prove import Columns, know_attacks, prove
+from epsigma.storage.files import write_json
+from epsigma.storage.images import read_clean
+from epsigma.storage.ledgers import read_cell, read_ledger, write_ledger
+
+
+def certify(
+    job: Job, *, test: str, checkpoint: str, attacked: Sequence[str], metrics: str, ledger: str
+) -> None:
+    """Prove that nothing in the ℓ∞ ball around a test image fools the defended model, or not.
+
+    Args:
+        job: its settings are the `model`, the `filter`, and `proofs`: how many `exact_examples`
+            get an exact answer, and the `seconds` that each may take. Its cell has the budget.
+        test: the test images.
+        checkpoint: of the classifier.
+        attacked: the ledgers of all attacks on this defended model within this budget.
+        metrics: JSON to write: of the attacks' `cells`, the examples (`n_proofs`), those that are
+            proved safe (`n_certified`), that nothing fools (`n_unfooled`), and that are both proved
+            safe and fooled (`n_contradicted`); and why nothing is proved (`refused`), or null.
+        ledger: Parquet to write: the columns of `prove`.
+    """
+    with job.logged() as log:
+        clean = read_clean(test, CPU)
+        images, labels = clean.images, clean.labels
+        model = load_classifier(checkpoint, job.settings["model"], CPU)
+        module = build_filter(job.settings["filter"])
+        fooled = _find_fooled(attacked, len(labels))
+        eps = Level.parse(job.cell["budget"]).value or 0.0
+        refused = None
+        try:
+            network = fold(module, model, _shape(images))
+            defended, asked = nn.Sequential(module, model), job.settings["proofs"]
+            columns = prove(
+                network, defended, images, labels, eps=eps, fooled=fooled, **asked
+            ).columns
+        except UnprovableError as error:
+            refused = str(error)
+            columns = know_attacks(labels, fooled)
+        figures = {"cells": _identify(attacked), **_count(columns), "refused": refused}
+        write_ledger(ledger, columns, job.metadata)
+        write_json(metrics, {**figures, "made_by": job.metadata})
+        log.info("%s", figures)
+
+
+def _shape(images: Tensor) -> tuple[int, int, int]:
+    _, channels, height, width = images.shape
+    return channels, height, width
+
+
+def _find_fooled(ledgers: Sequence[str], n: int) -> Tensor:
+    """Find the examples that some attack fools; (N,) bool."""
+    fooled = torch.zeros(n, dtype=torch.bool)
+    for path in ledgers:
+        rows = read_ledger(path, ["index", "correct"])
+        fooled[torch.from_numpy(rows["index"][~rows["correct"]]).long()] = True
+    return fooled
+
+
+def _identify(ledgers: Sequence[str]) -> list[dict[str, Any]]:
+    return [Cell.from_wildcards(read_cell(path)).columns for path in ledgers]
+
+
+def _count(columns: Columns) -> dict[str, int]:
+    status = columns["status"]
+    return {
+        "n_proofs": len(status),
+        "n_certified": int((status == SAFE).sum()),
+        "n_unfooled": int((status != UNSAFE).sum()),
+        "n_contradicted": int(np.sum(columns["certified"] & (status == UNSAFE))),
+    }

@@ -1,0 +1,25 @@
+rule certify:
+    """Prove that nothing in a ball fools a defended model, example by example."""
+    input:
+        inputs.filter_parts,
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+        attacked=targets.attacked_ledgers,
+    output:
+        metrics="results/{dataset}/{model}/seed~{seed}/proofs/linf/{budget}/{filter}/{strength}.json",
+        ledger="results/{dataset}/{model}/seed~{seed}/proofs/linf/{budget}/{filter}/{strength}.parquet",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/proofs/linf/{budget}/{filter}/{strength}.log",
+    params:
+        recipe=recipes.certify,
+        made_of=targets.digest_of_attacked,
+    run:
+        from epsigma.stages.certify import certify
+
+        certify(
+            jobs.one(wildcards, params, output, log),
+            test=input.test,
+            checkpoint=input.checkpoint,
+            attacked=input.attacked,
+            **output,
+        )
