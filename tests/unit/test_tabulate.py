@@ -16,10 +16,10 @@ from epsigma.tables.distortion import tabulate_distortion
 from epsigma.tables.fooling import tabulate_acceptance
 from epsigma.tables.headline import tabulate_headline
 from epsigma.tables.intervals import agresti_min
+from epsigma.tables.optimality import tabulate_optimality
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
 from epsigma.tables.scores import Attack, Scored, Scores
-from epsigma.tables.optimality import tabulate_optimality
 from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
 from epsigma.tables.worst_case import score_worst_cases
 from epsigma.vocabulary import AWARE, BLIND
@@ -830,7 +830,8 @@ def test_an_attack_is_held_to_the_best_of_all_at_every_budget():
         # Of another norm, of which it is the only one.
         at(attack="pgd_l2", budget=1): scored("1111"),
     }
-    # In ℓ∞ fmn needs 0.1, 0.4, ∞ and 0.05, and pgd 0.2, 0.4, 0.4 and ∞: the best 0.1, 0.4, 0.4, 0.05.
+    # In ℓ∞ fmn needs 0.1, 0.4, ∞ and 0.05, and pgd 0.2, 0.4, 0.4 and ∞: so the best needs 0.1, 0.4,
+    # 0.4 and 0.05.
     found = optimality_of(grid, attacks=attacks, ledgers=near)
     assert found["largest"].to_dict() == {
         "fmn": pytest.approx(0.4),

@@ -69,9 +69,10 @@ def certify(
 def count_refuted(
     model: nn.Module, made: Tensor, images: Tensor, labels: Tensor, eps: float
 ) -> int:
-    """Count the counterexamples, (M, C, H, W) as the images, that the model takes for what they are.
+    """Count the counterexamples, (M, C, H, W) as the images, that are none.
 
-    Or that are farther than ε from the image in exact arithmetic, or outside [0, 1].
+    The model classifies them correctly, or they are farther than ε from the image in exact
+    arithmetic, or outside [0, 1].
     """
     if not len(made):
         return 0
