@@ -329,6 +329,7 @@ TRIED = {"spends", "tried", "errors", "sizes"}
 TRACED = {"steps", "losses"}
 UNBOUNDED = {"unbounded_accuracy", "n_unbounded"}
 HALF_RANGE = {"half_accuracy", "n_half"}
+HELD = {"n_fooled", "n_fooled_by_auto_pgd"}
 
 
 @pytest.mark.parametrize(
@@ -338,9 +339,9 @@ HALF_RANGE = {"half_accuracy", "n_half"}
         (
             "pgd",
             {"steps": 5},
-            {*UNBOUNDED, *HALF_RANGE, "lost_gradients", *TRIED, *TRACED},
+            {*UNBOUNDED, *HALF_RANGE, "lost_gradients", *TRIED, *TRACED, *HELD},
         ),
-        ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED}),
+        ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED, *HELD}),
         ("square", {"queries": 10}, TRIED),
     ],
 )
@@ -348,6 +349,17 @@ def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, 
     found = ask_attack(about(kind, 0.1, **parameters))
     assert set(found) == ALWAYS | expected
     assert (found["cell"], found["n"], found["chance"]) == ({"dataset": "digits"}, 360, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["pgd", "pgd_l2"])
+def test_auto_pgd_finds_what_an_attack_of_too_short_steps_does_not(ask_attack, kind):
+    eps = 0.1 if kind == "pgd" else 1.0
+    weak = ask_attack(about(kind, eps, steps=5, step_size=1e-4, random_start=False))
+    strong = ask_attack(about(kind, eps, steps=40, loss="margin"))
+    assert weak["n_fooled"] == round(weak["errors"][0] * weak["n"])
+    assert weak["n_fooled"] + 20 < strong["n_fooled"]
+    assert abs(strong["n_fooled_by_auto_pgd"] - strong["n_fooled"]) <= 10
+    assert abs(weak["n_fooled_by_auto_pgd"] - strong["n_fooled_by_auto_pgd"]) <= 3
 
 
 SEARCH = {"steps": 30, "search_steps": 3, "learning_rate": 0.1, "initial_c": 1.0}
