@@ -303,7 +303,9 @@ def about(kind, budget, **parameters):
     given |= {"images": parameters.pop("images")} if entry.family == "fooling" else {}
     attack = {"implementation": entry.implementation, "parameters": parameters, **given}
     return {
-        "attack": attack | ({"random": True} if entry.random else {}),
+        "attack": attack
+        | ({"random": True} if entry.random else {})
+        | ({"ensemble": True} if entry.ensemble else {}),
         "norm": entry.norm,
         "family": entry.family,
         "swept": entry.swept,
@@ -342,6 +344,7 @@ HALF_RANGE = {"half_accuracy", "n_half"}
         ),
         ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED}),
         ("square", {"queries": 10}, TRIED),
+        ("autoattack", {"steps": 3, "queries": 5}, {*UNBOUNDED, *HALF_RANGE, *TRIED}),
     ],
 )
 def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, expected):
