@@ -102,6 +102,20 @@ def test_a_part_asks_only_about_what_those_before_left(trained):
         assert most == left
 
 
+@pytest.mark.parametrize("norm", AUTOATTACK)
+def test_with_a_budget_of_0_nobody_asks_in_vain(trained, norm):
+    asked, told = [], Told()
+
+    def model(images):
+        asked.append(len(images))
+        return trained.model(images)
+
+    found = AUTOATTACK[norm](model, trained.images, trained.labels, eps=0, on_part=told)
+    assert torch.equal(found, trained.images)
+    assert asked == [len(found)]
+    assert {name: len(at) for name, at in told.parts.items()} == dict.fromkeys(PARTS["standard"], 0)
+
+
 def exactly_fooled(weight, bias, images, labels, *, eps, norm):
     """Which images a linear model misclassifies somewhere in the ball: it has a closed form."""
     worst = torch.full(labels.shape, -torch.inf, dtype=torch.float64)

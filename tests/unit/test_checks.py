@@ -981,6 +981,11 @@ def test_auto_pgd_is_held_against_the_strongest_attack_of_a_ball():
     )
     (verdict,) = attacks.auto_pgd(both)
     assert (verdict.verdict, verdict.subject["attack"]) == ("pass", "pgd")
+    # An ensemble, of which only that is known, helps as well.
+    ensemble = {name: value for name, value in other.items() if name != "n_fooled_by_auto_pgd"}
+    (verdict,) = attacks.auto_pgd(replace(both, attack_probes=[ensemble, second]))
+    assert (verdict.verdict, verdict.subject["attack"]) == ("pass", "pgd")
+    assert not list(attacks.auto_pgd(replace(both, attack_probes=[ensemble])))
     # Alone, at another budget, or in another ball it has no help.
     for changed in (
         replace(both, attack_probes=[second]),

@@ -797,8 +797,9 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
     assert ("targets" in code) == getattr(kind, "targeted", False)
     assert ("on_step" in code) == getattr(kind, "traced", False)
     assert ("on_part" in code) == getattr(kind, "ensemble", False)
+    assert ("progress" in code) == getattr(kind, "ensemble", False)
     assert ("teacher" in code) == getattr(kind, "teacher", False)
-    for of_the_stage in ("generator", "targets", "on_step", "on_part", "teacher"):
+    for of_the_stage in ("generator", "targets", "on_step", "on_part", "progress", "teacher"):
         code.pop(of_the_stage, None)
     assert set(kind.parameters) - OF_THE_STAGE.get(name, set()) == set(code)
     assert kind.swept is None or kind.swept in code

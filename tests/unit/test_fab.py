@@ -315,6 +315,20 @@ def test_a_saturated_model_hides_nothing(trained):
     assert abs(int(plain.sum()) - int(steep.sum())) <= 1
 
 
+class Bent(nn.Module):
+    """The second class from x = 0.8 on; logits so large that its lead has to be 0.0003 to count."""
+
+    def forward(self, images):
+        lead = torch.log((images.flatten(1)[:, 0] + 0.1) / 0.9)
+        return torch.stack([torch.zeros_like(lead), lead], 1) + 30
+
+
+@pytest.mark.parametrize("norm", FAB)
+def test_from_the_boundary_where_no_margin_counts_it_goes_on(norm):
+    images, labels = torch.linspace(0.3, 0.79, 200).view(-1, 1, 1, 1), torch.zeros(200).long()
+    assert fooled(Bent(), FAB[norm](Bent(), images, labels, eps=0.6), labels).all()
+
+
 def test_where_there_is_no_gradient_the_images_come_back():
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).requires_grad_(False)
     model[1].weight.zero_()

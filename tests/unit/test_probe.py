@@ -303,7 +303,9 @@ def about(kind, budget, **parameters):
     given |= {"images": parameters.pop("images")} if entry.family == "fooling" else {}
     attack = {"implementation": entry.implementation, "parameters": parameters, **given}
     return {
-        "attack": attack | ({"random": True} if entry.random else {}),
+        "attack": attack
+        | ({"random": True} if entry.random else {})
+        | ({"ensemble": True} if entry.ensemble else {}),
         "norm": entry.norm,
         "family": entry.family,
         "swept": entry.swept,
@@ -343,6 +345,7 @@ HELD = {"n_fooled", "n_fooled_by_auto_pgd"}
         ),
         ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED, *HELD}),
         ("square", {"queries": 10}, TRIED),
+        ("autoattack", {"steps": 3, "queries": 5}, {*UNBOUNDED, *HALF_RANGE, *TRIED}),
     ],
 )
 def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, expected):
@@ -442,6 +445,29 @@ def test_a_loss_is_followed_step_by_step(ask_attack):
     assert found["steps"] == list(range(1, 8))
     assert found["losses"] == sorted(found["losses"])
     assert found["losses"][0] < found["losses"][-1] / 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "several"),
+    [
+        ("apgd", {"early_stop": False}, {}),
+        ("apgd", {"early_stop": False}, {"restarts": 2}),
+        ("apgd", {"early_stop": False, "target_classes": 1}, {"target_classes": 3}),
+        ("pgd", {}, {"early_stop": True}),
+        ("pgd", {}, {"restarts": 3}),
+    ],
+)
+def test_a_loss_is_followed_in_one_run_that_no_row_leaves(ask_attack, kind, plain, several):
+    how = {"steps": 9, "loss": "targeted_dlr"} if "target_classes" in several else {"steps": 9}
+    found = ask_attack(about(kind, 0.1, **how, **several))
+    steps = 10 if kind == "apgd" else 9
+    assert found["steps"] == list(range(1, steps + 1))
+    assert found["losses"][0] < found["losses"][-1]
+    # From the same start the curve is that of the attack which is such a run; here, from another.
+    alone = ask_attack(about(kind, 0.1, **how, **plain))
+    assert found["losses"] == pytest.approx(alone["losses"], rel=0.1, abs=0.05)
+    # The rates are those of the attack as it is: with more restarts or targets, not lower.
+    assert found["errors"][0] >= alone["errors"][0] - 0.02
 
 
 def test_the_rows_of_a_probe_are_one_batch_with_one_loss_curve(ask_attack, monkeypatch):

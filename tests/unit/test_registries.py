@@ -72,7 +72,7 @@ def test_an_attack_takes_its_hyper_parameters_by_keyword_with_the_registry_s_def
     given = {"generator"} if kind.random else set()
     given |= {"targets"} if kind.targeted else set()
     given |= {"on_step"} if kind.traced else set()
-    given |= {"on_part"} if kind.ensemble else set()
+    given |= {"on_part", "progress"} if kind.ensemble else set()
     own = set(kind.parameters) - {"targets"} - ({"images"} if kind.family == "fooling" else set())
     assert set(taken) == own | given
     for parameter, schema in kind.parameters.items():

@@ -203,7 +203,8 @@ class AttackKind(Kind):
         traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
         ensemble: whether it runs several attacks, one after the other: it then takes `on_part`, to
-            be called with the name of each, and the places (M,) of the examples that it fooled.
+            be called with the name of each, and the places (M,) of the examples that it fooled; and
+            `progress`, to keep what it has done in and to go on from there (None: nowhere).
         spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
             cannot try longer.
         threats: what may be asked of it, and is by default.

@@ -1,6 +1,6 @@
 """AutoAttack: an ensemble of attacks that need no tuning, one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,10 +13,13 @@ from epsigma.attacks.square import square
 from epsigma.attacks.square_l2 import square_l2
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.storage.images import batches
+from epsigma.storage.progress import Progress
 
 VERSIONS = ("standard", "rand")
 # So many classes the losses need (`epsigma.attacks.losses`).
 DLR, TARGETED_DLR = 3, 4
+# In place of the part that fooled an example: none has, or it is misclassified when clean.
+NOBODY, NOT_ASKED = -1, -2
 
 Attack = Callable[..., Tensor]
 # Is told the name of a part, and which examples it fooled: their places, (M,) int64.
@@ -34,6 +37,7 @@ def autoattack(
     queries: int = 5000,
     target_classes: int = 9,
     on_part: OnPart | None = None,
+    progress: Progress | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Attack in the ℓ∞ ball by several attacks, each on the examples that none before it fooled.
@@ -54,6 +58,8 @@ def autoattack(
         target_classes: of what is targeted: how many classes to aim at, the wrong ones that are
             the most probable on the image; at most all of them.
         on_part: is told at the end of each part which examples it fooled.
+        progress: is given what is done after each batch. An attempt that finds some there goes on
+            from it, with the generator as it was: the result is that of one attempt, to the bit.
 
     Returns:
         (N, C, H, W): of each example the first misclassified point; if none was found, where the
@@ -64,7 +70,7 @@ def autoattack(
     authors' AutoAttack does not rescale the schedule to 5,000 queries, and this one does.
     """
     ensemble = _Ensemble(apgd, fab, square, eps, version, steps, queries, target_classes)
-    return ensemble.run(model, images, labels, on_part, generator)
+    return ensemble.run(model, images, labels, on_part, progress, generator)
 
 
 def autoattack_l2(
@@ -78,11 +84,12 @@ def autoattack_l2(
     queries: int = 5000,
     target_classes: int = 9,
     on_part: OnPart | None = None,
+    progress: Progress | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Attack in the ℓ2 ball, as `autoattack`; any ε."""
     ensemble = _Ensemble(apgd_l2, fab_l2, square_l2, eps, version, steps, queries, target_classes)
-    return ensemble.run(model, images, labels, on_part, generator)
+    return ensemble.run(model, images, labels, on_part, progress, generator)
 
 
 @dataclass(frozen=True)
@@ -127,26 +134,94 @@ class _Ensemble:
         images: Tensor,
         labels: Tensor,
         on_part: OnPart | None,
+        progress: Progress | None,
         generator: torch.Generator | None,
     ) -> Tensor:
         """Run each attack on what is left."""
-        result = images.clone()
         logits = _predict(model, images, labels)
-        left = (logits.argmax(1) == labels).nonzero().squeeze(1)
-        for name, attack in self.list_parts(logits.shape[1]).items():
-            fooled = [torch.zeros_like(left[:0], dtype=torch.bool)]
-            for (at,) in batches(left):
+        parts = self.list_parts(logits.shape[1])
+        # With a budget of 0 there is nothing to attack.
+        done = _Done.begin(images, (logits.argmax(1) == labels) & (self.eps > 0))
+        if progress:
+            done.restore(progress, list(parts), generator)
+        for place, (name, attack) in enumerate(parts.items()):
+            for at in done.batches_of(place):
                 found = attack(model, images[at], labels[at], eps=self.eps, generator=generator)
                 wrong = _predict(model, found, labels[at]).argmax(1) != labels[at]
                 # What is not fooled stays where the first attack brought it.
                 taken = torch.ones_like(wrong) if name == "apgd_ce" else wrong
-                result[at[taken]] = found[taken]
-                fooled.append(wrong)
-            wrong = torch.cat(fooled)
+                done.images[at[taken]] = found[taken]
+                done.by[at[wrong]] = place
+                done.attacked += len(at)
+                if progress:
+                    done.keep(progress, generator)
             if on_part:
-                on_part(name, left[wrong])
-            left = left[~wrong]
-        return result
+                on_part(name, done.fooled_by(place))
+        return done.images
+
+
+@dataclass
+class _Done:
+    """What an ensemble has done.
+
+    Args:
+        images: (N, C, H, W), what it would return.
+        by: (N,) int64, the place of the part that fooled each example; `NOBODY`, `NOT_ASKED`.
+        part: the place of the part that is under way.
+        attacked: how many of those examples that the parts before left this one has attacked.
+    """
+
+    images: Tensor
+    by: Tensor
+    part: int = 0
+    attacked: int = 0
+
+    @classmethod
+    def begin(cls, images: Tensor, attacked: Tensor) -> "_Done":
+        """Begin with the images, and which of them to attack, (N,) bool."""
+        return cls(images.clone(), torch.where(attacked, NOBODY, NOT_ASKED))
+
+    def batches_of(self, part: int) -> Iterator[Tensor]:
+        """Yield the places of the examples that a part has yet to attack, batch by batch."""
+        if part < self.part:
+            return
+        if part > self.part:
+            self.part, self.attacked = part, 0
+        for (at,) in batches(self._given()[self.attacked :]):
+            yield at
+
+    def fooled_by(self, part: int) -> Tensor:
+        """Return the places of the examples that a part fooled, (M,)."""
+        return (self.by == part).nonzero().squeeze(1)
+
+    def _given(self) -> Tensor:
+        """Return the places of the examples that the parts before this one left, (M,)."""
+        return ((self.by == NOBODY) | (self.by == self.part)).nonzero().squeeze(1)
+
+    def keep(self, progress: Progress, generator: torch.Generator | None) -> None:
+        """Keep all this, and how far the generator has come."""
+        state = {
+            "images": self.images,
+            "by": self.by,
+            "place": torch.tensor([self.part, self.attacked]),
+        }
+        progress.keep({**state, **({"generator": generator.get_state()} if generator else {})})
+
+    def restore(
+        self, progress: Progress, parts: list[str], generator: torch.Generator | None
+    ) -> None:
+        """Go on from what another attempt of the same job has kept, if it has."""
+        state = progress.restore()
+        if not state:
+            return
+        self.images, self.by = state["images"].to(self.images), state["by"].to(self.by)
+        self.part, self.attacked = state["place"].tolist()
+        if generator:
+            generator.set_state(state["generator"])
+        given, left = len(self._given()), len(self.fooled_by(NOBODY))
+        done = self.part + (self.attacked == given)
+        where = f"after {parts[done - 1]}" if done > self.part else f"within {parts[done]}"
+        progress.say(f"goes on {where}, {left} of {len(self.by)} left")
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from epsigma.attacks.rows import Rows, attacked_rows
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.loading import load
 from epsigma.storage.images import BATCH, FOOLED_BY, batches, measure
+from epsigma.storage.progress import ProgressFile
 
 Attack = Callable[..., Tensor]
 
@@ -27,11 +28,14 @@ def make_set(
     model: nn.Module,
     clean: Tensor,
     rows: Rows,
+    *,
+    kept: ProgressFile | None = None,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Run an attack, batch by batch, on the rows (M) of the test images, `clean` (N, C, H, W).
 
-    `changed` are hyper-parameters that are not those of the settings.
+    `kept` is the file in which an ensemble keeps what it has done. `changed` are hyper-parameters
+    that are not those of the settings.
 
     Returns:
         (M, C, H, W), and what `measure` returns of each row; of an ensemble also, for each of its
@@ -47,10 +51,13 @@ def make_set(
     for start in range(0, len(images), size):
         part, out = rows[start : start + size], images[start : start + size]
         given = part.of(clean)
-        made, by = _run(settings, attack, model, given, part, **changed)
+        progress = {"progress": kept.run("attack")} if kept and settings.get("ensemble") else {}
+        made, by = _run(settings, attack, model, given, part, **progress, **changed)
         out.copy_(made)
         if isinstance(model, ClassifierWithDetectors):
             untraced = {name: value for name, value in changed.items() if name != "on_step"}
+            if kept and progress:
+                untraced["progress"] = kept.run("without detectors")
             other, by_other = _run(
                 settings, attack, model.filtered_classifier, given, part, **untraced
             )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.balls import L2, LINF
 from epsigma.attacks.hyperplane import move_onto_hyperplane
-from epsigma.attacks.losses import clear_margin
+from epsigma.attacks.losses import clear_margin, margin
 from epsigma.detectors.rejection import attacked_logits
 
 # The paper's: the largest bias towards the image, how far a step goes beyond the hyperplane, how
@@ -150,7 +150,8 @@ class _Search:
         nearest, length = origin.clone(), origin.new_full((len(origin),), torch.inf)
         for _ in range(self.steps):
             x = self._step(x, origin, rows, targets)
-            fooled, distance = self._lead(rows, x) > 0, _measure(x - origin, self.norm)
+            crossed, fooled = self._look(rows, x)
+            distance = _measure(x - origin, self.norm)
             found = fooled & (distance <= self.eps)
             if found.any():
                 result[rows.at[found]] = rows.shape(x)[found]
@@ -158,16 +159,17 @@ class _Search:
                     return
                 left = ~found
                 rows, targets, x, origin = rows[left], targets[left], x[left], origin[left]
-                nearest, length, fooled, distance = (
-                    kept[left] for kept in (nearest, length, fooled, distance)
+                nearest, length, crossed, fooled, distance = (
+                    kept[left] for kept in (nearest, length, crossed, fooled, distance)
                 )
             nearer = (fooled & (distance < length)).unsqueeze(1)
             nearest = torch.where(nearer, x, nearest)
             length = torch.where(nearer.squeeze(1), distance, length)
-            x = torch.where(fooled.unsqueeze(1), torch.lerp(origin, x, BETA), x)
-        crossed = length < torch.inf
-        if crossed.any():
-            self._search_segment(rows[crossed], nearest[crossed], result)
+            # Also where the margin is positive and not clear: else it stays at the boundary.
+            x = torch.where(crossed.unsqueeze(1), torch.lerp(origin, x, BETA), x)
+        reached = length < torch.inf
+        if reached.any():
+            self._search_segment(rows[reached], nearest[reached], result)
 
     def _step(self, x: Tensor, origin: Tensor, rows: _Rows, targets: Tensor) -> Tensor:
         """Step from x (M, D) towards the hyperplane, biased towards the image."""
@@ -212,6 +214,13 @@ class _Search:
         point = torch.lerp(origin, x, ends[1])
         found = _measure(point - origin, self.norm) <= self.eps
         result[rows.at[found]] = rows.shape(point)[found]
+
+    @torch.no_grad()
+    def _look(self, rows: _Rows, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mark the points (M, D) that are misclassified, and those that clearly are: (M,) each."""
+        logits = attacked_logits(self.model, rows.shape(x), rows.labels)
+        crossed, fooled = (found(logits, rows.labels) > 0 for found in (margin, clear_margin))
+        return crossed, fooled
 
     @torch.no_grad()
     def _lead(self, rows: _Rows, x: Tensor) -> Tensor:

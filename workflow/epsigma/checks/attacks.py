@@ -164,14 +164,18 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
     """
     rivals: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for found in evidence.attack_probes:
-        if found.get("n_fooled_by_auto_pgd") is not None:
+        if found.get("n_fooled") is not None:
             cell = found["cell"]
             target = tuple(value for name, value in cell.items() if name != "attack")
             ball = evidence.attacks[cell["attack"]]["norm"], found["budget"], found["n"]
             rivals.setdefault((target, ball), []).append(found)
     for group in rivals.values():
         strongest = max(group, key=lambda found: int(found["n_fooled"]))
-        n, most = strongest["n"], max(found["n_fooled_by_auto_pgd"] for found in group)
+        # Not of an ensemble, which has it among its attacks.
+        held = [found["n_fooled_by_auto_pgd"] for found in group if "n_fooled_by_auto_pgd" in found]
+        if not held:
+            continue
+        n, most = strongest["n"], max(held)
         left, bound = (n - most) / n, wilson(n - strongest["n_fooled"], n)[0]
         sentence = (
             f"At {strongest['budget']} the strongest iterative attack leaves "

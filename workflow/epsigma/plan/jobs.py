@@ -7,6 +7,7 @@ from epsigma.job import Job
 from epsigma.plan.columns import cells_of_job
 from epsigma.plan.paths import path_of_part, prefix_of
 from epsigma.plan.settings import at_cell, locate_parts
+from epsigma.storage.files import progress_path
 from epsigma.study.schema import Study
 
 
@@ -47,7 +48,7 @@ class Jobs:
         Yields:
             Of each cell the job, and the files that its stage reads and writes, by name. A file
             that there is none of is left out; of files that each cell has its own of, it gets its
-            own.
+            own. When the last one is made, what stages have kept for another attempt is removed.
         """
         cells = cells_of_job(self._study, dict(wildcards), sweeps)
         for index, cell in enumerate(cells):
@@ -57,6 +58,9 @@ class Jobs:
                 if len(value)
             }
             yield self.one(cell, params, output, log[index]), files
+        # All is there: nobody has to go on from what was kept of it on the way.
+        for path in output:
+            progress_path(path).unlink(missing_ok=True)
 
 
 def _file_of(value: Any, index: int) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.apgd import apgd, apgd_l2
 from epsigma.attacks.gradient import input_gradient
+from epsigma.attacks.losses import TARGETED_LOSSES
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.vocabulary import ITERATIVE
 
@@ -21,6 +22,9 @@ LIMITS: dict[str, Callable[[int], float]] = {"linf": lambda d: 1.0, "l2": lambda
 # Auto-PGD by norm, and the losses that it ascends.
 AUTO_PGD = {"linf": apgd, "l2": apgd_l2}
 ASCENDED, AUTO_STEPS = ("cross_entropy", "margin"), 50
+# Values of hyper-parameters with which there is a single run, and all rows are worked on at each of
+# its steps. The mean over rows that leave changes as they go, and another run starts over.
+SINGLE_RUN = {"early_stop": False, "restarts": 1, "target_classes": 1}
 # Shorter gradients than this (largest component) are as good as none.
 VANISHING = 1e-12
 
@@ -63,11 +67,14 @@ def try_longer(
     Returns:
         What comes of it as it is; and `spends`, the hyper-parameter; `tried`, its two values;
         `errors` and `sizes`, the rates of success and their mean norms; of one that is traced
-        `losses`, the mean loss over the rows that it still works on, at `steps`.
+        `losses`, the mean loss over the rows that it works on, at `steps`: of the run as it is, or,
+        if that has several starts or targets, or rows that leave it, of one that has none.
     """
-    trace = Trace()
-    once = run(**({"on_step": trace} if traced else {}))
+    trace, changed = Trace(), _single_run(parameters)
+    once = run(**({"on_step": trace} if traced and not changed else {}))
     twice = run(**{spends: 2 * parameters[spends]})
+    if traced and changed:
+        run(on_step=trace, **changed)
     found = {
         "spends": spends,
         "tried": [parameters[spends], 2 * parameters[spends]],
@@ -77,6 +84,16 @@ def try_longer(
     if traced:
         found["steps"], found["losses"] = trace.thinned(POINTS)
     return once, found
+
+
+def _single_run(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Say which hyper-parameters are not those of a single run of all rows, and what they were."""
+    aimed = parameters.get("loss") in TARGETED_LOSSES
+    return {
+        name: value
+        for name, value in SINGLE_RUN.items()
+        if parameters.get(name, value) != value and (aimed or name != "target_classes")
+    }
 
 
 def unbound(
@@ -133,13 +150,13 @@ def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss:
 
 
 class Trace:
-    """Keeps the mean loss of each step, of the rows that an attack still works on."""
+    """Keeps the mean loss of each step, of the rows that an attack works on."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
 
     def __call__(self, losses: Tensor) -> None:
-        """Note a step: `losses` (M,), of the rows still worked on."""
+        """Note a step: `losses` (M,), of the rows worked on."""
         self.losses.append(float(losses.mean()))
 
     def thinned(self, points: int) -> tuple[list[int], list[float]]:

@@ -2,7 +2,7 @@
 
 An implementation takes `(model, images, labels)` and its hyper-parameters by keyword, those of a
 random kind also `generator`, of a targeted one `targets`, of a traced one `on_step`, of an ensemble
-`on_part`, and returns the adversarial images.
+`on_part` and `progress`, and returns the adversarial images.
 """
 
 from epsigma.kinds import AttackKind
@@ -80,6 +80,7 @@ ATTACKS = {
         norm="linf",
         random=True,
         ensemble=True,
+        spends="steps",
     ),
     "autoattack_l2": AttackKind(
         "epsigma.attacks.autoattack:autoattack_l2",
@@ -88,6 +89,7 @@ ATTACKS = {
         norm="l2",
         random=True,
         ensemble=True,
+        spends="steps",
     ),
     "square": AttackKind(
         "epsigma.attacks.square:square",

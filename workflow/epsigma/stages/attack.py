@@ -1,5 +1,7 @@
 """Stage attack: make adversarial sets."""
 
+import logging
+
 from torch import nn
 
 from epsigma.attacks.craft import make_set, rows_of
@@ -9,7 +11,9 @@ from epsigma.filters.build import filter_images
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
+from epsigma.storage.files import progress_path
 from epsigma.storage.images import ImageSet, read_classes, read_clean, write_image_set
+from epsigma.storage.progress import ProgressFile, digest_inputs
 
 
 def attack(
@@ -26,6 +30,10 @@ def attack(
     (`filtered`), or both. The job's settings are `model` and `attack`, each `implementation` and
     `parameters` (and `random`), of the attack also what `rows_of` wants; for an aware attacker
     also what `build_target` wants. Blind, the classifier alone is attacked.
+
+    An ensemble that is killed goes on in its next attempt: what it has done is in the file
+    `progress_path` of the first set, which stays when the stage is done. `Jobs.each` removes it
+    when all cells of the job are done.
     """
     with job.logged() as log:
         device, settings = resolve(job.device), job.settings
@@ -34,7 +42,10 @@ def attack(
         classifier: nn.Module = load_classifier(checkpoint, settings["model"], device)
         target = build_target(settings, classifier, generator)
         rows = rows_of(settings["attack"], clean.labels, read_classes(test))
-        images, measures = make_set(settings["attack"], generator, target, clean.images, rows)
+        kept = _keep(job, adversarial or filtered, [test, checkpoint], log)
+        images, measures = make_set(
+            settings["attack"], generator, target, clean.images, rows, kept=kept
+        )
         means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(images), means)
         made = ImageSet(images, rows.labels, measures, rows.columns)
@@ -44,3 +55,17 @@ def attack(
             # The attacker does not control what the filter draws.
             draws = seeded_generator(job, device, "filter")
             write_image_set(filtered, filter_images(made, settings["filter"], draws), job.metadata)
+
+
+def _keep(
+    job: Job, output: str | None, inputs: list[str], log: logging.Logger
+) -> ProgressFile | None:
+    """Say where the job keeps what it has done of an output, and what tells it from others."""
+    if output is None:
+        return None
+
+    def identify() -> dict[str, str]:
+        device = resolve(job.device).type
+        return {**job.metadata, "device": device, "inputs": digest_inputs(inputs, job.settings)}
+
+    return ProgressFile(progress_path(output), identify, log.info)

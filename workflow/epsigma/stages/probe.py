@@ -58,9 +58,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     being the rates of success; of an iterative one what `unbound` returns; of one that follows the
     gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones; and of an
     iterative one in the ℓ∞ or ℓ2 ball that does not aim `n_fooled`, how many it fools, and
-    `n_fooled_by_auto_pgd`, how many `count_auto_pgd` does. The job's settings are those of the
-    stage `attack` at a budget in the middle of the grid, and `norm`, `family`, `swept`, `spends`
-    and `traced` of the attack's kind.
+    `n_fooled_by_auto_pgd`, how many `count_auto_pgd` does (not of an ensemble). The job's settings
+    are those of the stage `attack` at a budget in the middle of the grid, and `norm`, `family`,
+    `swept`, `spends` and `traced` of the attack's kind.
     """
     with job.logged():
         clean, classes = read_clean(test, CPU), read_classes(test)
@@ -91,9 +91,10 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         given, norm = rows.of(clean.images), settings["norm"]
         if settings["family"] == ITERATIVE and norm in AUTO_PGD and rows.targets is None:
             found["n_fooled"] = (once or run()).count
-            found["n_fooled_by_auto_pgd"] = count_auto_pgd(
-                model, given, rows.labels, norm=norm, eps=parameters[swept], generator=generator
-            )
+            if not how.get("ensemble"):
+                found["n_fooled_by_auto_pgd"] = count_auto_pgd(
+                    model, given, rows.labels, norm=norm, eps=parameters[swept], generator=generator
+                )
         if "loss" in parameters:
             found["lost_gradients"] = share_lost_gradients(
                 model, given, rows.labels, parameters["loss"]

@@ -61,6 +61,12 @@ def _unwritten(path: Path, error: Exception) -> OSError:
     )
 
 
+def progress_path(output: str | Path) -> Path:
+    """Name the file of what is done so far of an output: a hidden one beside it."""
+    path = Path(output)
+    return path.with_name(f".{path.stem}.progress.safetensors")
+
+
 def tidy(folder: str | Path) -> Iterator[str]:
     """Clear up what killed runs and wrong clocks left in a folder; say of each file what was done.
 
