@@ -23,3 +23,25 @@ rule certify:
             attacked=input.attacked,
             **output,
         )
+
+
+rule smooth:
+    """Certify the vote over the noise of a filter, example by example."""
+    input:
+        inputs.filter_parts,
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
+    output:
+        metrics="results/{dataset}/{model}/seed~{seed}/proofs/smoothing/{filter}/{strength}.json",
+        ledger="results/{dataset}/{model}/seed~{seed}/proofs/smoothing/{filter}/{strength}.parquet",
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/proofs/smoothing/{filter}/{strength}.log",
+    resources:
+        gpu=resources.gpu,
+    params:
+        recipe=recipes.smooth,
+    run:
+        from epsigma.stages.smooth import smooth
+
+        job = jobs.one(wildcards, params, output, log)
+        smooth(job, test=input.test, checkpoint=input.checkpoint, **output)

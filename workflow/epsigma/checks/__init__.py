@@ -30,6 +30,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.levelled,
     attacks.gradient_free,
     proofs.proofs_hold,
+    proofs.smoothing_holds,
 )
 
 

@@ -130,6 +130,21 @@ class Targets:
                 found.setdefault(paths.PROOFS.format(**cell.wildcards), []).append(ledger)
         return found
 
+    def smoothed_ledgers(self) -> list[str]:
+        """What is certified of the vote over draws, of filters that draw, without detectors."""
+        study = self._study
+        if study.proofs is None or study.proofs.smoothing is None:
+            return []
+        return [
+            paths.SMOOTHED.format(
+                dataset=dataset, model=model, seed=seed, filter=block.name, strength=strength
+            )
+            for dataset, model, seed, (block, strength) in product(
+                study.names("datasets"), study.names("models"), study.seeds, self._filters()
+            )
+            if block.is_random and not block.detectors and block.is_for(model)
+        ]
+
     def cards(self) -> list[str]:
         """The cards of all attacks on all models."""
         return [
