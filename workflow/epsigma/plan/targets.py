@@ -131,10 +131,8 @@ class Targets:
         return found
 
     def smoothed_ledgers(self) -> list[str]:
-        """What is certified of the vote over draws, of filters that draw, without detectors."""
-        study = self._study
-        if study.proofs is None or study.proofs.smoothing is None:
-            return []
+        """What is certified of the vote over draws."""
+        study, smoothed = self._study, self._study.smoothed_filters
         return [
             paths.SMOOTHED.format(
                 dataset=dataset, model=model, seed=seed, filter=block.name, strength=strength
@@ -142,7 +140,7 @@ class Targets:
             for dataset, model, seed, (block, strength) in product(
                 study.names("datasets"), study.names("models"), study.seeds, self._filters()
             )
-            if block.is_random and not block.detectors and block.is_for(model)
+            if block.name in smoothed and block.is_for(model)
         ]
 
     def cards(self) -> list[str]:
@@ -170,7 +168,10 @@ class Targets:
         """All figures of the study."""
         watched = {block.name for block in self._study.filters if block.detectors}
         return figure_paths(
-            self._cells, with_detectors=watched, measure_cost=self._study.measure_cost
+            self._cells,
+            with_detectors=watched,
+            measure_cost=self._study.measure_cost,
+            smoothed=self._study.smoothed_filters,
         )
 
     def filter_rules(self) -> list[FilterRule]:

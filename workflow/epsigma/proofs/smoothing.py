@@ -158,7 +158,7 @@ def bound_draw(lower: ArrayLike, distance: ArrayLike, std: ArrayLike) -> Floats:
     Φ(Φ⁻¹(p) − r / σ) for an image whose draws are for the class with a probability of p at least:
     what a certificate says of the draws themselves. At its radius it is 1/2.
 
-    Source: Cohen et al., proof of theorem 1; Salman et al. 2019 (arXiv:1906.04584), lemma 2.
+    Source: Cohen et al., proof of theorem 1; Salman et al. 2019 (arXiv:1906.04584), appendix A.
     """
     bound: Floats = ndtr(ndtri(lower) - np.asarray(distance) / std)
     return bound

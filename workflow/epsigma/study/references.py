@@ -235,7 +235,7 @@ def _check_smoothing(study: Study) -> Iterator[str]:
     smoothing = study.proofs and study.proofs.smoothing
     if not smoothing:
         return
-    if not any(block.is_random and not block.detectors for block in study.filters):
+    if not study.smoothed_filters:
         yield (
             "proofs.smoothing: no filter of the study draws (and has no detectors); add one of "
             "kind noise, or leave smoothing out"
