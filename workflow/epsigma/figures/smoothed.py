@@ -12,11 +12,7 @@ from epsigma.figures.rates import condense_seeds, draw_line
 from epsigma.vocabulary import AWARE, BLIND
 
 _CERTIFIED: dict[str, Any] = {"color": "black", "marker": "D", "label": "vote, certified"}
-_DRAW: dict[str, Any] = {
-    "color": "0.45",
-    "linestyle": ":",
-    "label": "one draw, certified",
-}
+_DRAW: dict[str, Any] = {"color": "0.45", "linestyle": ":", "label": "one draw, certified"}
 _ATTACKED: dict[str, dict[str, Any]] = {
     BLIND: {"color": "#b8a038", "marker": "o", "label": "one draw, blind attack"},
     AWARE: {
@@ -37,15 +33,17 @@ def certified_by_radius(data: FigureData) -> Figure:
     rows = data.rates("smoothed")
     if rows.empty:
         return style.nothing()
-    defences = list(rows.groupby(["filter", "strength_name", "strength"], sort=False))
+    grouped = rows.groupby(["filter", "strength_name", "strength"], sort=False)
+    defences = [found for _, found in grouped]
     figure, panels = style.panels(len(defences), margin=0.9)
-    for axes, ((name, strength_name, strength), found) in zip(panels, defences, strict=True):
+    for axes, found in zip(panels, defences, strict=True):
+        first = found.iloc[0]
+        strength = style.level_label(first["strength_name"], first["strength"])
         _draw_defence(axes, found)
-        axes.set_title(f"{name}, {style.level_label(strength_name, strength)}")
+        axes.set_title(f"{first['filter']}, {strength}")
         axes.set_xlabel(style.axis_label("eps", "l2"))
         style.percent(axes, "accuracy")
-    looks = [_CERTIFIED, _DRAW, *_ATTACKED.values()]
-    style.legend_of(figure, looks)
+    style.legend_of(figure, [_CERTIFIED, _DRAW, *_ATTACKED.values()])
     figure.suptitle(f"randomised smoothing of {data.cell['model']}, {data.cell['dataset']}")
     return figure
 
