@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from epsigma.checks.verdict import Verdict
-from epsigma.stages.card import CELLS, DISTORTION, FOOLING, make_card
+from epsigma.stages.card import CELLS, DISTORTION, FOOLING, OPTIMALITY, make_card
 from epsigma.stages.check import tabulate_verdicts
 from epsigma.storage.files import write_json
 
@@ -86,6 +86,7 @@ def make_page(tmp_path, make_job):
         cells=({},),
         parts=(),
         distortion=(),
+        optimality=(),
         fooling=(),
         efforts=(),
         verdicts=(),
@@ -119,6 +120,7 @@ def make_page(tmp_path, make_job):
             make_job(settings, **WHERE),
             cells=write(tmp_path / "cells.csv", rows(cells, CELLS), [*CELLS, *parts]),
             distortion=write(tmp_path / "distortion.csv", rows(distortion, DISTORTION), DISTORTION),
+            optimality=write(tmp_path / "optimality.csv", rows(optimality, OPTIMALITY), OPTIMALITY),
             fooling=write(tmp_path / "fooling.csv", rows(fooling, FOOLING), FOOLING),
             checks=str(tmp_path / "checks.csv"),
             convergence=str(tmp_path / "convergence.svg"),
@@ -160,6 +162,18 @@ def test_a_card_has_the_attack_s_unfiltered_rows_and_no_others(make_page):
     by_name = dict(zip(DISTORTION, row, strict=True))
     assert (by_name["l2_best"], by_name["changed"], by_name["n"]) == ("1.36", "–", "10000")
     assert list(FOOLING) not in page.rows
+    assert list(OPTIMALITY) not in page.rows
+
+
+def test_a_card_says_how_close_the_attack_comes_to_the_best_of_the_study(make_page):
+    page = make_page(
+        optimality=[
+            {"norm": "linf", "attacks": 3, "largest": 0.25, "optimality": 0.875},
+            {"filter": "gaussian"},
+            {"attack": "other"},
+        ]
+    )
+    assert page.below(*OPTIMALITY) == [["0", "linf", "10000", "3", "0.25", "0.875"]]
 
 
 def test_the_card_of_an_ensemble_counts_what_each_of_its_attacks_fooled(make_page):

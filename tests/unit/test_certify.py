@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from epsigma.checks.evidence import Evidence
 from epsigma.checks.proofs import proofs_hold
 from epsigma.filters.none import Identity
 from epsigma.proofs.network import fold
 from epsigma.proofs.prove import prove
-from epsigma.stages.certify import certify
+from epsigma.stages.certify import certify, count_refuted
 from epsigma.storage.files import read_json
 from epsigma.storage.ledgers import read_ledger, write_ledger
 from epsigma.storage.provenance import record
@@ -66,6 +67,7 @@ def test_the_ledger_is_what_is_proved_given_what_attacks_fool(make_job, trained,
     assert figures["n_unfooled"] == len(status) - status.count("unsafe")
     # These attacks are made up: they fool what is proved safe, which is noticed.
     assert figures["n_contradicted"] == (ledger["certified"] & fooled).sum() > 0
+    assert figures["n_refuted"] == 0
     assert [cell["attack"] for cell in figures["cells"]] == ["one", "other"]
     assert figures["refused"] is None
 
@@ -80,10 +82,31 @@ def test_of_what_proofs_do_not_know_only_attacks_are_known(make_job, trained, fi
     assert (ledger["lower"] == -np.inf).all()
 
 
+def test_a_counterexample_is_in_its_ball_and_misclassified():
+    # Takes what is brighter than 0.5 for class 1.
+    def model(images):
+        mean = images.mean((1, 2, 3))
+        return torch.stack([0.5 - mean, mean - 0.5], 1)
+
+    images = torch.full((5, 1, 2, 2), 0.45)
+    images[4] = 0.95
+    made = images + 0.1
+    made[1] = 0.46  # not misclassified
+    made[2, 0, 0, 0] = 0.56  # farther than ε
+    labels = torch.tensor([0, 0, 0, 1, 0])
+    # Of those left one is of the class that it is taken for, and one leaves [0, 1].
+    eps = 0.1 + 1e-6
+    for at, refuted in ((0, 0), (1, 1), (2, 1), (3, 1), (4, 1)):
+        one = slice(at, at + 1)
+        assert count_refuted(model, made[one], images[one], labels[one], eps) == refuted
+    assert count_refuted(model, made, images, labels, eps) == 4
+    assert count_refuted(model, made[:0], images[:0], labels[:0], eps) == 0
+
+
 def test_cells_that_proofs_hold_for_get_the_bracket():
     rows = [row(attack=name) for name in ("fgsm", "pgd", "pgd_l2")]
     of_pgd = {key: rows[1][key] for key in rows[1] if key in COLUMNS}
-    counts = {"n_proofs": 50, "n_contradicted": 0, "n_certified": 20}
+    counts = {"n_proofs": 50, "n_contradicted": 0, "n_refuted": 0, "n_certified": 20}
     open_ = {"cells": [of_pgd], **counts, "n_unfooled": 30}
     table = tabulate_cells(rows, [open_])
     assert list(table["certified"].isna()) == [True, False, True]
@@ -102,7 +125,7 @@ def test_cells_that_proofs_hold_for_get_the_bracket():
 @pytest.mark.parametrize(("contradicted", "verdict"), [(0, "pass"), (1, "fail")])
 def test_an_image_that_is_proved_safe_and_fooled_is_a_fault(contradicted, verdict):
     rows = [row(attack=name, budget=eps) for name in ("fgsm", "pgd_l2") for eps in (0.1, 0.2)]
-    counts = {"n_proofs": 50, "n_certified": 20, "n_unfooled": 30}
+    counts = {"n_proofs": 50, "n_refuted": 0, "n_certified": 20, "n_unfooled": 30}
     known = [
         {
             "cells": [{key: one[key] for key in one if key in COLUMNS}],

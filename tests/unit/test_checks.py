@@ -124,6 +124,7 @@ def cell(threat, attack, name, budget):
         "confidence": 0.9,
         # Proofs are of attackers who know the filter, and of some attacks.
         "n_contradicted": 0 if attack == "pgd" and is_white_box(threat, name) else np.nan,
+        "n_refuted": 0 if attack == "pgd" and is_white_box(threat, name) else np.nan,
     }
 
 
@@ -274,6 +275,7 @@ def half_range(accuracy):
     return {"half_accuracy": accuracy, "n_half": round(N * accuracy)}
 
 
+HELD = {"n_fooled": 900, "n_fooled_by_auto_pgd": 905}
 PROBED = {
     "fgsm": {"lost_gradients": 0.005},
     "pgd": {
@@ -282,9 +284,10 @@ PROBED = {
         "lost_gradients": 0.0,
         **TRIED,
         **LOSSES,
+        **HELD,
     },
     "carlini_wagner": {**unbounded(0.0), **TRIED, **LOSSES},
-    "pgd_l2": {**unbounded(0.0), "lost_gradients": 0.0, **TRIED},
+    "pgd_l2": {**unbounded(0.0), "lost_gradients": 0.0, **TRIED, **HELD},
     "square": {**TRIED, "spends": "queries"},
 }
 
@@ -529,6 +532,12 @@ FAULTS = [
         {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
     (
+        "a counterexample that the model classifies correctly",
+        in_table("cells", {"n_refuted": 2}, budget=0.1, attack="pgd", **KNOWN),
+        ("counterexamples", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
         "more draws fooled than certified radii allow",
         in_table("smoothed", {"p_value": 2e-4}, radius=0.1, threat=AWARE, attack="pgd_l2"),
         ("smoothing_holds", "fail"),
@@ -650,6 +659,24 @@ FAULTS = [
         {"attack": "square", **BARE, "strength": "fixed"},
     ),
     (
+        "an ascent that is far from its end",
+        in_facts("attack_probes", {"errors": [0.7, 0.75]}, attack="pgd", **BARE),
+        ("converged", "fail"),
+        {"attack": "pgd", **BARE, "strength": "fixed"},
+    ),
+    (
+        "an ascent that gains more than a point, and less than chance",
+        in_facts("attack_probes", {"errors": [0.7, 0.715]}, attack="pgd", **BARE),
+        ("converged", "warn"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "an ascent that Auto-PGD beats beyond chance",
+        in_facts("attack_probes", {"n_fooled_by_auto_pgd": 925}, attack="pgd", **KNOWN),
+        ("auto_pgd", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
         "a search whose perturbations still get smaller",
         in_facts("attack_probes", {"sizes": [1.0, 0.9]}, attack="carlini_wagner", **BARE),
         ("converged_size", "warn"),
@@ -681,9 +708,27 @@ FAULTS = [
     ),
     (
         "examples that only a search fools",
-        missed(0.02, budget=0.1, **KNOWN),
+        missed(0.006, budget=0.1, **KNOWN),
         ("gradient_free", "warn"),
         {**KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "examples that only a search fools, beyond chance",
+        missed(0.02, budget=0.1, **KNOWN),
+        ("gradient_free", "fail"),
+        {**KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "examples that only a search fools through a filter that nobody knows",
+        missed(0.02, budget=0.1, **UNKNOWN),
+        ("gradient_free", "warn"),
+        {**UNKNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "examples that only a search fools, by the luck of a draw",
+        missed(0.02, budget=0.1, threat=AWARE, filter="noise"),
+        ("gradient_free", "warn"),
+        {"threat": AWARE, "filter": "noise", "strength": "std~1"},
     ),
 ]
 
@@ -932,6 +977,43 @@ def test_a_gain_of_a_point_is_a_point_however_its_bounds_are_rounded(once):
         evidence = in_facts("attack_probes", {"errors": errors}, attack="pgd", **BARE)(only("pgd"))
         found = [one for one in attacks.converged(evidence) if one.subject["threat"] == BLIND]
         assert [one.verdict for one in found] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("fooled", "by_auto_pgd", "verdict"),
+    [(900, 917, "pass"), (900, 919, "fail"), (1000, 1000, "pass"), (900, 700, "pass")],
+)
+def test_auto_pgd_may_leave_less_within_the_interval_only(fooled, by_auto_pgd, verdict):
+    found = {"n_fooled": fooled, "n_fooled_by_auto_pgd": by_auto_pgd}
+    evidence = in_facts("attack_probes", found, attack="pgd", **BARE)(only("pgd"))
+    found = [one for one in attacks.auto_pgd(evidence) if one.subject["threat"] == BLIND]
+    assert [one.verdict for one in found] == [verdict]
+
+
+def test_auto_pgd_is_held_against_the_strongest_attack_of_a_ball():
+    weak = {"n_fooled": 500, "n_fooled_by_auto_pgd": 905}
+    evidence = sound()
+    (other,) = [
+        one
+        for one in evidence.attack_probes
+        if (one["cell"]["attack"], one["cell"]["threat"]) == ("pgd", BLIND)
+    ]
+    second = {**other, "cell": {**other["cell"], "attack": "mifgsm"}, **weak}
+    both = replace(
+        evidence,
+        attacks={**evidence.attacks, "mifgsm": evidence.attacks["pgd"]},
+        attack_probes=[other, second],
+    )
+    (verdict,) = attacks.auto_pgd(both)
+    assert (verdict.verdict, verdict.subject["attack"]) == ("pass", "pgd")
+    # Alone, at another budget, or in another ball it has no help.
+    for changed in (
+        replace(both, attack_probes=[second]),
+        replace(both, attack_probes=[{**other, "budget": "eps~0.2"}, second]),
+        replace(both, attacks={**both.attacks, "pgd": evidence.attacks["pgd_l2"]}),
+    ):
+        failed = [one for one in attacks.auto_pgd(changed) if one.verdict == "fail"]
+        assert [one.subject["attack"] for one in failed] == ["mifgsm"]
 
 
 PAIRED = ["smaller_budget", "single_step", "transfer", "noise", "blind"]

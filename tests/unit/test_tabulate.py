@@ -16,6 +16,7 @@ from epsigma.tables.distortion import tabulate_distortion
 from epsigma.tables.fooling import tabulate_acceptance
 from epsigma.tables.headline import tabulate_headline
 from epsigma.tables.intervals import agresti_min
+from epsigma.tables.optimality import tabulate_optimality
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
 from epsigma.tables.scores import Attack, Scored, Scores
@@ -808,6 +809,89 @@ def test_all_curves_of_a_minimum_norm_attack_share_their_budgets():
     assert medians["n_censored"].tolist() == [1, 0, 2]
 
 
+# --- Optimality
+
+
+def optimality_of(grid, clean=None, attacks=ATTACKS, **more):
+    """The table by attack."""
+    table = tabulate_optimality(scores_of(grid, clean, attacks, **more))
+    return table.set_index("attack")
+
+
+def test_an_attack_is_held_to_the_best_of_all_at_every_budget():
+    attacks = {**ATTACKS, **NEAREST}
+    near = {free("fmn", 0): distances([0, 0, 1, 0], [1, 4, 0, 0.5])}
+    grid = {
+        **{cell: Scored.of(columns) for cell, columns in near.items()},
+        **{
+            at(attack="pgd", budget=eps): scored(one)
+            for eps, one in {0.2: "1000", 0.4: "1110"}.items()
+        },
+        # Of another norm, of which it is the only one.
+        at(attack="pgd_l2", budget=1): scored("1111"),
+    }
+    # In ℓ∞ fmn needs 0.1, 0.4, ∞ and 0.05, and pgd 0.2, 0.4, 0.4 and ∞: so the best needs 0.1, 0.4,
+    # 0.4 and 0.05.
+    found = optimality_of(grid, attacks=attacks, ledgers=near)
+    assert found["largest"].to_dict() == {
+        "fmn": pytest.approx(0.4),
+        "pgd": pytest.approx(0.4),
+        "pgd_l2": 1,
+    }
+    assert found["attacks"].to_dict() == {"fmn": 2, "pgd": 2, "pgd_l2": 1}
+    best = 0.3 + 0 + 0 + 0.35
+    assert found["optimality"]["fmn"] == pytest.approx((0.3 + 0 + 0 + 0.35) / best)
+    assert found["optimality"]["pgd"] == pytest.approx(0.2 / best)
+    assert pd.isna(found["optimality"]["pgd_l2"])
+    assert set(found["n"]) == {4}
+
+    # What is wrong when clean says nothing of attacks: here the last example.
+    clean = {("none", "fixed"): scored("0001")}
+    found = optimality_of(grid, clean, attacks, ledgers=near)
+    assert set(found["n"]) == {3}
+    assert found["optimality"]["pgd"] == pytest.approx(0.2 / 0.3)
+
+
+def test_optimality_is_of_the_examples_that_all_attacks_were_run_on():
+    few = Scored(
+        bits("11"),
+        np.array([-1, -1], np.float32),
+        np.array([1, 3], np.int32),
+        np.zeros(2, np.int16),
+    )
+    grid = {at(attack="fgsm", budget=1): scored("0101"), at(attack="pgd", budget=1): few}
+    grid |= {
+        at(attack="fgsm", budget=0.5): scored("1000"),
+        at(attack="pgd", budget=0.5): replace(few, fooled=bits("10")),
+    }
+    found = optimality_of(grid)
+    assert set(found["n"]) == {2}
+    assert found["optimality"].to_dict() == {"fgsm": 0, "pgd": 1}
+
+
+@pytest.mark.parametrize("fooled", ["0000", "1111"])
+def test_where_nothing_is_fooled_at_a_distance_no_attack_is_better(fooled):
+    grid = {at(attack=name, budget=0): scored(fooled) for name in ("fgsm", "pgd")}
+    assert optimality_of(grid)["optimality"].isna().all()
+
+
+def test_each_defended_model_and_threat_has_its_own_best_attack():
+    places = [(BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian")]
+    grid = {
+        at(threat, attack, 0.1 * eps, name): scored(
+            "1" * (i + (attack == "pgd") * eps) + "0" * (8 - i - (attack == "pgd") * eps)
+        )
+        for i, (threat, name) in enumerate(places, 1)
+        for attack in ("fgsm", "pgd")
+        for eps in (1, 2)
+    }
+    table = tabulate_optimality(scores_of(grid))
+    assert table[table["attack"] == "pgd"]["optimality"].tolist() == [1, 1, 1]
+    assert table[table["attack"] == "fgsm"]["optimality"].tolist() == pytest.approx(
+        [1 / 2, 2 / 3, 3 / 4]
+    )
+
+
 # --- Distortion and acceptance
 
 
@@ -1053,7 +1137,13 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
     attacks = {name: vars(attack) for name, attack in NORMLESS.items()}
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
     for chosen, with_rows in (
-        ("cw", {"paired", "classes", "distortion", "smallest", "fallen", "clean", "headline"}),
+        (
+            "cw",
+            {
+                *("paired", "classes", "distortion", "smallest", "fallen", "optimality"),
+                *("clean", "headline"),
+            },
+        ),
         ("fooling", {"paired", "classes", "fooling", "clean"}),
     ):
         table = pd.DataFrame(cells)

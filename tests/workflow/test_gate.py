@@ -19,6 +19,7 @@ STUDY: dict[str, Any] = {
         {"kind": "sign_noise", "eps": [0.1]},
     ],
     "filters": [{"kind": "gaussian", "sigma": [1]}],
+    "proofs": {"exact_examples": 50, "seconds": 5},
 }
 
 
@@ -102,7 +103,7 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             "attacks/pgd.py",
             "for _ in range(self.steps):\n            gradient, logits",
             "for _ in range(1):\n            gradient, logits",
-            {"iterative"},
+            {"iterative", "auto_pgd"},
             id="an attack that stops too early",
         ),
         pytest.param(
@@ -111,6 +112,20 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             "self.layers(images) * (1 if self.training else 10_000)",
             {"above_noise", "unbounded"},
             id="a masked gradient",
+        ),
+        pytest.param(
+            "stages/certify.py",
+            "eps=eps, fooled=fooled",
+            "eps=0.3 * eps, fooled=fooled",
+            {"proofs_hold"},
+            id="a proof of a smaller ball",
+        ),
+        pytest.param(
+            "proofs/exact.py",
+            "self.found[index] = image",
+            "pass",
+            {"counterexamples"},
+            id="a counterexample that is none",
         ),
     ],
 )

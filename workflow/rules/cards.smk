@@ -3,6 +3,7 @@ rule card:
     input:
         cells="results/tables/cells.csv",
         distortion="results/tables/distortion.csv",
+        optimality="results/tables/optimality.csv",
         fooling="results/tables/fooling.csv",
         checks="results/tables/checks.csv",
         convergence="results/figures/{dataset}/{model}/{attack}/convergence.svg",

@@ -9,7 +9,7 @@ from torch.nn import functional
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 # What another batch size makes of a logit, relative to the largest one.
-_ROUNDING = 1e-5
+ROUNDING = 1e-5
 # Nothing to divide by: logits that all are equal have no scale.
 _TINY = 1e-12
 
@@ -35,7 +35,7 @@ def clear_margin(logits: Tensor, labels: Tensor) -> Tensor:
     For attacks that end where the margin is 0: where this is positive, the example is
     misclassified in any batch.
     """
-    return margin(logits, labels).sub_(logits.abs().amax(1), alpha=_ROUNDING)
+    return margin(logits, labels).sub_(logits.abs().amax(1), alpha=ROUNDING)
 
 
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:

@@ -26,10 +26,12 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.aware,
     attacks.unbounded,
     attacks.accepted,
+    attacks.auto_pgd,
     attacks.converged,
     attacks.levelled,
     attacks.gradient_free,
     proofs.proofs_hold,
+    proofs.counterexamples,
     proofs.smoothing_holds,
 )
 

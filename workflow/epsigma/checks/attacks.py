@@ -157,14 +157,42 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
         yield Verdict("accepted", subject, judged(least >= 1, WARN), least, 1, sentence)
 
 
+def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
+    """The strongest iterative attack in a ball leaves no fewer right than Auto-PGD, beyond chance.
+
+    Both on the same images. So the worst case over attacks is not beaten, either.
+    """
+    rivals: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for found in evidence.attack_probes:
+        if found.get("n_fooled_by_auto_pgd") is not None:
+            cell = found["cell"]
+            target = tuple(value for name, value in cell.items() if name != "attack")
+            ball = evidence.attacks[cell["attack"]]["norm"], found["budget"], found["n"]
+            rivals.setdefault((target, ball), []).append(found)
+    for group in rivals.values():
+        strongest = max(group, key=lambda found: int(found["n_fooled"]))
+        n, most = strongest["n"], max(found["n_fooled_by_auto_pgd"] for found in group)
+        left, bound = (n - most) / n, wilson(n - strongest["n_fooled"], n)[0]
+        sentence = (
+            f"At {strongest['budget']} the strongest iterative attack leaves "
+            f"{1 - strongest['n_fooled'] / n:.1%} of {n} right (95 %: from {bound:.1%}), and "
+            f"Auto-PGD {left:.1%}."
+        )
+        yield Verdict("auto_pgd", strongest["cell"], judged(left >= bound), left, bound, sentence)
+
+
 def converged(evidence: Evidence) -> Iterator[Verdict]:
-    """Trying twice as long changes little."""
+    """Trying twice as long changes little; what follows gradients in a ball, not beyond chance."""
     for found in evidence.attack_probes:
         cell = found["cell"]
         if found.get("errors") is not None:
             once, twice = found["errors"]
+            about, n = evidence.attacks[cell["attack"]], found["n"]
+            ascends = about["family"] == ITERATIVE and about["norm"] is not None
             # A point of 100 examples is a point, whatever 0.97 - 0.96 is in binary.
-            verdict = judged(round(abs(twice - once), 9) <= CONVERGED, WARN)
+            is_little = round(abs(twice - once), 9) <= CONVERGED
+            is_beyond = 1 - twice < wilson(round((1 - once) * n), n)[0]
+            verdict = judged(is_little, FAIL if ascends and is_beyond else WARN)
             sentence = (
                 f"At {found['budget']}, with {found['spends']} {found['tried'][0]} the success "
                 f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}."
@@ -201,17 +229,24 @@ def levelled(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
-    """An attack without gradients finds nothing that those with gradients missed."""
+    """An attack without gradients finds nothing that those with gradients missed.
+
+    Where these know what they meet, not beyond chance. One may be lucky through a random filter.
+    """
     rows = evidence.tables["worst_case"].dropna(subset=["gradient_free_only"])
     for subject, group in curves(rows):
-        shares = group["gradient_free_only"].astype(float) / group["n"]
-        worst = float(shares.max())
+        counts = group["gradient_free_only"].astype(float)
+        shares = counts / group["n"]
+        worst, least = float(shares.max()), float(wilson(counts, group["n"])[0].max())
+        is_random = evidence.filters.get(subject["filter"], {}).get("random")
+        is_sure = is_white_box(subject["threat"], subject["filter"]) and not is_random
+        otherwise = FAIL if is_sure and least > MISSED else WARN
         budget = float(group["budget"].iloc[int(shares.to_numpy().argmax())])
         sentence = (
             f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to a gradient-free "
             "attack and to none that follows gradients: those are not as strong as they could be."
         )
-        yield at_most("gradient_free", subject, worst, MISSED, sentence, WARN)
+        yield at_most("gradient_free", subject, worst, MISSED, sentence, otherwise)
 
 
 def _not_below(

@@ -19,6 +19,22 @@ def proofs_hold(evidence: Evidence) -> Iterator[Verdict]:
         yield at_most("proofs_hold", subject, most, 0, sentence)
 
 
+def counterexamples(evidence: Evidence) -> Iterator[Verdict]:
+    """Every counterexample of a proof is in its ball, and fools the defended model."""
+    cells = evidence.tables["cells"]
+    if "n_refuted" not in cells:
+        return
+    for subject, curve in curves(cells[cells["n_refuted"].notna()]):
+        most = int(curve["n_refuted"].max())
+        sentence = (
+            f"At some budget {most} counterexamples of proofs are outside their ball, or are "
+            "classified as the image that they are of."
+        )
+        if not most:
+            sentence = "Every counterexample of a proof is in its ball, and is misclassified."
+        yield at_most("counterexamples", subject, most, 0, sentence)
+
+
 def smoothing_holds(evidence: Evidence) -> Iterator[Verdict]:
     """Behind noise no attack fools more draws than certified radii allow, beyond chance.
 

@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.apgd import apgd, apgd_l2
 from epsigma.attacks.gradient import input_gradient
+from epsigma.detectors.rejection import attacked_logits
 from epsigma.vocabulary import ITERATIVE
 
 # Steps of a loss curve that are kept.
 POINTS = 400
 # Budgets that bound nothing, of images of d values.
 LIMITS: dict[str, Callable[[int], float]] = {"linf": lambda d: 1.0, "l2": lambda d: d**0.5}
+# Auto-PGD by norm, and the losses that it ascends.
+AUTO_PGD = {"linf": apgd, "l2": apgd_l2}
+ASCENDED, AUTO_STEPS = ("cross_entropy", "margin"), 50
 # Shorter gradients than this (largest component) are as good as none.
 VANISHING = 1e-12
 
@@ -93,6 +99,30 @@ def unbound(
         return (as_it_is or run()).left("unbounded")
     found = run(**{swept: LIMITS[norm](features)}).left("unbounded")
     return found | (run(**{swept: 0.5}).left("half") if norm == "linf" else {})
+
+
+def count_auto_pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    generator: torch.Generator,
+) -> int:
+    """Count the images (M, C, H, W) that Auto-PGD fools: what others in that ball are held to.
+
+    It ascends the cross-entropy, and of what is left the logit margin, 50 steps each.
+    """
+    left = torch.arange(len(labels), device=labels.device)
+    for loss in ASCENDED:
+        given, true = images[left], labels[left]
+        made = AUTO_PGD[norm](
+            model, given, true, eps=eps, steps=AUTO_STEPS, loss=loss, generator=generator
+        )
+        with torch.no_grad():
+            left = left[attacked_logits(model, made, true).argmax(1) == true]
+    return len(labels) - len(left)
 
 
 def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> float:

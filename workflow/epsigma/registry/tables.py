@@ -33,6 +33,7 @@ TABLES: dict[str, TableKind] = {
         "epsigma.tables.worst_case:score_worst_cases", "worst case over attacks"
     ),
     "smallest": TableKind("epsigma.tables.smallest:tabulate_minimum_budgets", "smallest budgets"),
+    "optimality": TableKind("epsigma.tables.optimality:tabulate_optimality"),
     "fallen": TableKind("epsigma.tables.smallest:tabulate_fooled_shares"),
     "distortion": TableKind(
         "epsigma.tables.distortion:tabulate_distortion", "attacks that aim, or perturb little"

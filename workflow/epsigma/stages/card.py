@@ -18,12 +18,13 @@ from epsigma.tables.cells import COLUMNS, PARTS
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import NO_FILTER
 
-# Columns of `cells.csv`, `distortion.csv` and `fooling.csv` on a card.
+# Columns of `cells.csv`, `distortion.csv`, `optimality.csv` and `fooling.csv` on a card.
 CELLS = ("seed", "budget", *COLUMNS[COLUMNS.index("n") : COLUMNS.index("linf_max")])
 DISTORTION = (
     *("seed", "budget", "n", "success", "success_low", "success_high"),
     *("l2", "l2_all", "l2_best", "l2_worst", "changed", "changed_all"),
 )
+OPTIMALITY = ("seed", "norm", "n", "attacks", "largest", "optimality")
 FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
 # What a probe may lack.
 PROBED = ("spends", "tried", "errors", "sizes", "lost_gradients")
@@ -34,6 +35,7 @@ def make_card(
     *,
     cells: str,
     distortion: str,
+    optimality: str,
     fooling: str,
     checks: str,
     convergence: str,
@@ -42,7 +44,7 @@ def make_card(
 ) -> None:
     """Write an attack's card: hyper-parameters, results, convergence, verdicts and versions.
 
-    It reads four tables, the SVG of the loss (`convergence`) and JSON of `epsigma.stages.probe`,
+    It reads five tables, the SVG of the loss (`convergence`) and JSON of `epsigma.stages.probe`,
     and writes HTML that needs no other file. The job's cell names `dataset`, `model` and `attack`;
     its settings are the attack's `block` of the configuration, the `implementation`, and the
     `descriptions` of its hyper-parameters by name.
@@ -55,6 +57,7 @@ def make_card(
             **_describe_attack(job),
             unfiltered=_select_rows(cells, job, CELLS),
             targeted=_select_rows(distortion, job, DISTORTION),
+            optimality=_select_rows(optimality, job, OPTIMALITY),
             fooling=_select_rows(fooling, job, FOOLING),
             probes=[dict.fromkeys(PROBED) | read_json(path) for path in probes],
             # The prologue of a file of its own has no place within a page.

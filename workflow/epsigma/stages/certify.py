@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.losses import ROUNDING, margin
 from epsigma.cell import Cell, Level
 from epsigma.device import CPU
 from epsigma.filters.build import build_filter
@@ -33,7 +34,8 @@ def certify(
         attacked: the ledgers of all attacks on this defended model within this budget.
         metrics: JSON to write: of the attacks' `cells`, the examples (`n_proofs`), those that are
             proved safe (`n_certified`), that nothing fools (`n_unfooled`), and that are both proved
-            safe and fooled (`n_contradicted`); and why nothing is proved (`refused`), or null.
+            safe and fooled (`n_contradicted`), counterexamples that are none (`n_refuted`); and why
+            nothing is proved (`refused`), or null.
         ledger: Parquet to write: the columns of `prove`.
     """
     with job.logged() as log:
@@ -43,20 +45,43 @@ def certify(
         module = build_filter(job.settings["filter"])
         fooled = _find_fooled(attacked, len(labels))
         eps = Level.parse(job.cell["budget"]).value or 0.0
-        refused = None
+        n_refuted, refused = 0, None
         try:
             network = fold(module, model, _shape(images))
             defended, asked = nn.Sequential(module, model), job.settings["proofs"]
-            columns = prove(
-                network, defended, images, labels, eps=eps, fooled=fooled, **asked
-            ).columns
+            proofs = prove(network, defended, images, labels, eps=eps, fooled=fooled, **asked)
+            columns = proofs.columns
+            unsafe = torch.from_numpy(columns["status"] == UNSAFE)
+            found = (unsafe & ~fooled).nonzero().squeeze(1)
+            made = proofs.counterexamples[found]
+            n_refuted = count_refuted(defended, made, images[found], labels[found], eps)
         except UnprovableError as error:
             refused = str(error)
             columns = know_attacks(labels, fooled)
-        figures = {"cells": _identify(attacked), **_count(columns), "refused": refused}
+        counts = _count(columns) | {"n_refuted": n_refuted}
+        figures = {"cells": _identify(attacked), **counts, "refused": refused}
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**figures, "made_by": job.metadata})
         log.info("%s", figures)
+
+
+@torch.no_grad()
+def count_refuted(
+    model: nn.Module, made: Tensor, images: Tensor, labels: Tensor, eps: float
+) -> int:
+    """Count the counterexamples, (M, C, H, W) as the images, that are none.
+
+    The model classifies them correctly, or they are farther than ε from the image in exact
+    arithmetic, or outside [0, 1].
+    """
+    if not len(made):
+        return 0
+    inside = (made.double() - images.double()).abs().flatten(1).amax(1) <= eps
+    inside &= ((made >= 0) & (made <= 1)).flatten(1).all(1)
+    logits = model(made)
+    # One is misclassified by rounding only, perhaps, and in another batch.
+    is_right = margin(logits, labels) < -ROUNDING * logits.abs().amax(1)
+    return int((~inside | is_right).sum())
 
 
 def _shape(images: Tensor) -> tuple[int, int, int]:

@@ -14,7 +14,9 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
+    AUTO_PGD,
     Successes,
+    count_auto_pgd,
     count_successes,
     share_lost_gradients,
     try_longer,
@@ -25,6 +27,7 @@ from epsigma.probing.models import examine_model
 from epsigma.randomness import seeded_generator
 from epsigma.storage.files import write_json
 from epsigma.storage.images import batches, read_classes, read_clean
+from epsigma.vocabulary import ITERATIVE
 
 # Images that probes look at, from the start of the test set, and rows of an attack on them.
 IMAGES = 500
@@ -53,9 +56,11 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
 
     JSON: `n`, `chance`, `budget`; of one that can try longer what `try_longer` returns, the errors
     being the rates of success; of an iterative one what `unbound` returns; of one that follows the
-    gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones. The job's
-    settings are those of the stage `attack` at a budget in the middle of the grid, and `norm`,
-    `family`, `swept`, `spends` and `traced` of the attack's kind.
+    gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones; and of an
+    iterative one in the ℓ∞ or ℓ2 ball that does not aim `n_fooled`, how many it fools, and
+    `n_fooled_by_auto_pgd`, how many `count_auto_pgd` does. The job's settings are those of the
+    stage `attack` at a budget in the middle of the grid, and `norm`, `family`, `swept`, `spends`
+    and `traced` of the attack's kind.
     """
     with job.logged():
         clean, classes = read_clean(test, CPU), read_classes(test)
@@ -83,8 +88,13 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             once, longer = try_longer(run, parameters, spends, settings["traced"])
             found |= longer
         found |= unbound(run, settings, clean.images[0].numel(), once)
+        given, norm = rows.of(clean.images), settings["norm"]
+        if settings["family"] == ITERATIVE and norm in AUTO_PGD and rows.targets is None:
+            found["n_fooled"] = (once or run()).count
+            found["n_fooled_by_auto_pgd"] = count_auto_pgd(
+                model, given, rows.labels, norm=norm, eps=parameters[swept], generator=generator
+            )
         if "loss" in parameters:
-            given = rows.of(clean.images)
             found["lost_gradients"] = share_lost_gradients(
                 model, given, rows.labels, parameters["loss"]
             )

@@ -21,17 +21,21 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """The minimum budgets of a curve.
 
     Args:
-        columns: what the curve is: its cells without their budget, and the `norm` of budgets.
+        cell: its cells without their budget.
+        columns: of the cell, and the `norm` of budgets.
+        index: (N,), which examples of the test set they are of.
         minimum: (N,), of each example; infinite if it is censored.
         budgets: (B,), ascending, at which the shares are told; the last is the largest.
         fooled: (B, N), which examples some budget up to each fools.
     """
 
+    cell: Cell
     columns: dict[str, Any]
+    index: NDArray[np.int32]
     minimum: Floats
     budgets: Floats
     fooled: Bools
@@ -52,7 +56,7 @@ def tabulate_minimum_budgets(scores: Scores) -> pd.DataFrame:
         filters), and `median` (the lower one; empty if more than half are censored).
     """
     rows = []
-    for curve in _list_curves(scores):
+    for curve in list_curves(scores):
         n = len(curve.minimum)
         # A budget at which half of the examples or more are fooled.
         median = float(np.sort(curve.minimum)[(n - 1) // 2])
@@ -80,30 +84,30 @@ def tabulate_fooled_shares(scores: Scores) -> pd.DataFrame:
     """
     rows = [
         {**curve.columns, "budget": budget, "n": len(row), "n_fallen": int(row.sum())}
-        for curve in _list_curves(scores)
+        for curve in list_curves(scores)
         for budget, row in zip(curve.budgets, curve.fooled, strict=True)
     ]
     table = pd.DataFrame(rows, columns=[*CURVE, "norm", "budget", "n", "n_fallen"])
     return add_rate(table, "fallen", "n_fallen")
 
 
-def _list_curves(scores: Scores) -> Iterator[_Curve]:
+def list_curves(scores: Scores) -> Iterator[Curve]:
     """List the curves, in the order of the study."""
     minima, largest = _measure_distances(scores)
     for curve, cells in scores.curves().items():
-        attack = scores.attacks[curve.attack]
+        attack, index = scores.attacks[curve.attack], scores.cells[cells[0]].index
         if attack.norm:
             columns = {**curve.columns, "budget_name": cells[0].budget.name, "norm": attack.norm}
             fooled = np.logical_or.accumulate([scores.cells[cell].fooled for cell in cells])
             budgets = np.array([budget_of(cell) for cell in cells])
             minimum = np.where(fooled, budgets[:, None], np.inf).min(0)
-            yield _Curve(columns, minimum, budgets, fooled)
+            yield Curve(curve, columns, index, minimum, budgets, fooled)
         elif curve in minima:
             columns = {**curve.columns, "budget_name": EPS, "norm": attack.minimises}
             minimum = minima[curve]
             # The same for all of an attack, so that its seeds can be averaged.
             budgets = np.unique(np.linspace(0, largest[curve.attack], PARTS + 1))
-            yield _Curve(columns, minimum, budgets, minimum <= budgets[:, None])
+            yield Curve(curve, columns, index, minimum, budgets, minimum <= budgets[:, None])
 
 
 def _measure_distances(scores: Scores) -> tuple[dict[Cell, Floats], dict[str, float]]:
