@@ -128,6 +128,19 @@ def cell(threat, attack, name, budget):
     }
 
 
+def smoothed():
+    """`smoothed.csv`: of each budget a row without an attack, and two of attacks."""
+    counts = {"n_held": 400.0, "n_fooled": 60.0, "fooled_at_most": 60.5, "p_value": 0.3}
+    known = [
+        {**where(threat, "pgd_l2", "noise", budget), "radius": budget, **counts}
+        for threat in (BLIND, AWARE)
+        for budget in BUDGETS
+    ]
+    nothing = dict.fromkeys(("threat", "attack", *counts), np.nan)
+    rows = [{**row, **more} for row in known for more in ({}, nothing)]
+    return pd.DataFrame(rows).drop(columns=["budget", "budget_name"])
+
+
 @cache
 def sound():
     """What the checks see of a study in which nothing is wrong; nobody changes it."""
@@ -175,6 +188,7 @@ def sound():
                     for detector in DETECTORS.get(place[2], ())
                 ]
             ),
+            "smoothed": smoothed(),
         },
         {
             name: {
@@ -523,6 +537,12 @@ FAULTS = [
         ("counterexamples", "fail"),
         {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
+    (
+        "more draws fooled than certified radii allow",
+        in_table("smoothed", {"p_value": 2e-4}, radius=0.1, threat=AWARE, attack="pgd_l2"),
+        ("smoothing_holds", "fail"),
+        {"attack": "pgd_l2", "threat": AWARE, "filter": "noise", "strength": "std~1"},
+    ),
     # The attacks.
     (
         "a perturbation outside the linf ball",
@@ -753,6 +773,11 @@ def test_every_public_function_of_the_checks_is_registered_once():
 @pytest.mark.parametrize(
     "plant",
     [
+        pytest.param(
+            # Of three budgets one is as improbable by chance.
+            in_table("smoothed", {"p_value": 4e-4}, radius=0.1, threat=AWARE),
+            id="an unlikely draw of several",
+        ),
         pytest.param(
             in_table("cells", {"linf_max": 0.2000005}, attack="pgd", budget=0.2), id="rounding"
         ),

@@ -1530,3 +1530,85 @@ def test_what_is_no_kind_is_reported_with_the_reason(kinds, section, entry, key,
     found = faults(f"{section}: [{{kind: '{kinds}{entry}', eps: [0]}}]")
     (fault,) = [line for line in found if key in line.partition(": ")[0]]
     assert said in fault
+
+
+# --- Smoothing
+
+
+NOISE = "filters: [{kind: noise, std: [0.1]}]"
+
+
+def test_defaults_are_filled_in_for_smoothing():
+    study = validate(configured(NOISE + "\nproofs: {smoothing: {}}"))
+    assert study.dump()["proofs"] == {
+        "smoothing": {"samples": 10000, "selection": 100, "alpha": 0.001, "examples": 500},
+        "exact_examples": 0,
+        "seconds": 10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("{kind: noise, std: [0.1]}", ["noise"]),
+        ("{kind: noise, std: [0.1], then: [{kind: bitdepth, bits: 2}]}", ["noise"]),
+        ("{kind: noise, std: [0.1], name: loud}, {kind: gaussian, sigma: [1]}", ["loud"]),
+        # The stage refuses it, and says why.
+        ("{kind: gaussian, sigma: [1], then: [{kind: noise, std: 1}]}", ["gaussian"]),
+    ],
+)
+def test_filters_that_draw_are_smoothed_where_a_study_asks_for_it(filters, expected):
+    text = f"filters: [{filters}]"
+    assert validate(configured(text)).smoothed_filters == []
+    assert validate(configured(text + "\nproofs: {}")).smoothed_filters == []
+    asked = validate(configured(text + "\nproofs: {smoothing: {}}"))
+    assert asked.smoothed_filters == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (
+            "filters: [{kind: gaussian, sigma: [1]}]\nproofs: {smoothing: {}}",
+            "proofs.smoothing",
+            ["no filter of the study draws", "kind noise"],
+        ),
+        (
+            NOISE + "\nproofs: {smoothing: {samples: 9}}",
+            "proofs.smoothing.samples",
+            ["all of 9 draws agree", "alpha = 0.001", "at least 10"],
+        ),
+        (
+            NOISE + "\nproofs: {smoothing: {samples: 1, alpha: 0.5}}",
+            "proofs.smoothing.samples",
+            ["all of 1 draws", "at least 2"],
+        ),
+        (
+            NOISE + "\nproofs: {smoothing: {alpha: 0}}",
+            "proofs.smoothing.alpha",
+            ["too small", "greater than 0"],
+        ),
+        (
+            NOISE + "\nproofs: {smoothing: {draws: 5}}",
+            "proofs.smoothing",
+            ["unknown key draws", "samples, selection, alpha, examples"],
+        ),
+        (
+            NOISE + "\nproofs: {samples: 100}",
+            "proofs",
+            ["unknown key samples", "exact_examples, seconds, smoothing"],
+        ),
+    ],
+)
+def test_smoothing_that_can_certify_nothing_is_refused(text, key, said):
+    (fault,) = faults(text)
+    named, _, what = fault.partition(": ")
+    assert named == key
+    assert [words for words in said if words not in what] == []
+
+
+@pytest.mark.parametrize("samples", [10, 2])
+def test_as_few_draws_as_can_certify_something_are_enough(samples):
+    alpha = 0.001 if samples == 10 else 0.49
+    text = f"proofs: {{smoothing: {{samples: {samples}, alpha: {alpha}}}}}"
+    assert validate(configured(f"{NOISE}\n{text}"))

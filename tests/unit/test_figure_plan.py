@@ -30,7 +30,7 @@ def test_a_figure_is_a_function_of_its_data_with_a_caption(scope, name):
     assert (ROOT / "workflow" / "report" / f"{scope}_{name}.rst").read_text(encoding="utf-8")
     assert kind.filter in ("all", "none")
     # Only models are with or without detectors; what says so elsewhere would never be drawn.
-    assert scope == "model" or not kind.detectors
+    assert scope == "model" or not (kind.detectors or kind.smoothing)
 
 
 def test_every_caption_of_a_figure_has_its_figure():
@@ -66,7 +66,8 @@ def test_a_job_is_told_the_functions_of_its_figures_and_runs_their_modules():
 
 def test_the_figures_of_scopes_share_no_module():
     # So that an edited figure is redrawn, and those of other scopes are not.
-    scopes = [figures_of(scope) for scope in FIGURES] + [figures_of("model", detectors=True)]
+    scopes = [figures_of(scope) for scope in FIGURES]
+    scopes += [figures_of("model", detectors=True), figures_of("model", smoothing=True)]
     modules = [module for figures in scopes for module in draw_modules(figures)[1:]]
     assert len(modules) == len(set(modules))
 
@@ -111,7 +112,7 @@ def test_the_figures_of_a_study_are_those_of_all_that_it_has():
         {("mlp", "fgsm"): ["a", "watched"], ("cnn", "fgsm"): ["a"], ("cnn", "pgd"): []},
         datasets=("digits", "mnist"),
     )
-    found = figure_paths(study, with_detectors=["watched"], measure_cost=True)
+    found = figure_paths(study, with_detectors=["watched"], measure_cost=True, smoothed=["a"])
     assert len(found) == len(set(found))
     assert {path[-3:] for path in found} == {"svg", "png"}
     folders = {
@@ -121,8 +122,8 @@ def test_the_figures_of_a_study_are_those_of_all_that_it_has():
         "{d}/mlp/fgsm/a": figures_of("filter"),
         "{d}/mlp/fgsm/watched": figures_of("filter"),
         "{d}/cnn/fgsm/a": figures_of("filter"),
-        "{d}/mlp": [*figures_of("model"), "detectors"],
-        "{d}/cnn": figures_of("model"),
+        "{d}/mlp": [*figures_of("model"), "detectors", "smoothed"],
+        "{d}/cnn": [*figures_of("model"), "smoothed"],
         "{d}": ["defences"],
     }
     assert set(found) == {
@@ -134,7 +135,8 @@ def test_the_figures_of_a_study_are_those_of_all_that_it_has():
     }
 
 
-def test_neither_costs_nor_detectors_are_drawn_where_there_are_none():
+def test_neither_costs_nor_detectors_nor_votes_are_drawn_where_there_are_none():
     study = cells({("mlp", "fgsm"): ["a"]})
     found = figure_paths(study, with_detectors=[], measure_cost=False)
-    assert not [path for path in found if "detectors" in path or "defences" in path]
+    others = ("detectors", "defences", "smoothed")
+    assert not [path for path in found if any(name in path for name in others)]

@@ -709,6 +709,13 @@ def test_eight_bits_are_all_that_a_data_set_s_images_have():
     assert not torch.equal(BitDepth(bits=7)(every), every)
 
 
+def test_values_that_a_filter_before_left_outside_get_the_nearest_level():
+    given = torch.tensor([-3, -0.4, 0.1, 1.1, 7]).view(1, 1, 1, 5)
+    module = BitDepth(bits=2)
+    assert torch.equal(module(given).flatten(), torch.tensor([0.0, 0, 0, 1, 1]))
+    assert torch.equal(module(given), module.formula(given))
+
+
 # --- JPEG
 
 QUALITIES = (1, 10, 25, 50, 75, 90, 95)

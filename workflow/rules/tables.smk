@@ -29,6 +29,7 @@ rule tabulate:
         cells="results/tables/cells.csv",
         ledgers=targets.ledgers,
         clean=targets.clean_ledgers(),
+        smoothed=targets.smoothed_ledgers(),
     output:
         shown=[
             report(
@@ -45,7 +46,7 @@ rule tabulate:
         "logs/tables/tables.log",
     params:
         recipe=recipes.tabulate(),
-        made_of=digest_of(targets.clean_ledgers()),
+        made_of=digest_of([*targets.clean_ledgers(), *targets.smoothed_ledgers()]),
     run:
         from epsigma.stages.tabulate import tabulate
 

@@ -32,6 +32,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Verdict]], ...] = (
     attacks.gradient_free,
     proofs.proofs_hold,
     proofs.counterexamples,
+    proofs.smoothing_holds,
 )
 
 

@@ -23,8 +23,8 @@ class BitDepth(Filter):
         self.steps: int = 2**bits - 1
 
     def forward(self, images: Tensor) -> Tensor:
-        """Round images (N, C, H, W); ties go to the even level."""
-        rounded: Tensor = (images * self.steps).round_().div_(self.steps)
+        """Round images (N, C, H, W); ties go to the even level, what is outside to 0 or 1."""
+        rounded: Tensor = (images * self.steps).round_().clamp_(0, self.steps).div_(self.steps)
         return rounded
 
     def formula(self, images: Tensor) -> Tensor:

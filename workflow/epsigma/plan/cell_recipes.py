@@ -252,13 +252,29 @@ class CellRecipes:
     @of("model", "filter")
     def certify(self, model: str, filter_name: str) -> Recipe:
         """Of the proofs of a defended model."""
+        proofs = self._study.proofs
         return make_recipe(
             {
                 "model": settings(self._study, "models", model),
                 "filter": settings(self._study, "filters", filter_name),
-                "proofs": self._study.proofs.model_dump() if self._study.proofs else {},
+                "proofs": proofs.model_dump(exclude={"smoothing"}) if proofs else {},
             },
             "epsigma.stages.certify",
+            *model_modules(self._study, model),
+            *filter_modules(self._study, filter_name, with_detectors=False),
+        )
+
+    @of("model", "filter")
+    def smooth(self, model: str, filter_name: str) -> Recipe:
+        """Of the certified radii of the vote over a filter's noise."""
+        smoothing = self._study.proofs and self._study.proofs.smoothing
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                "filter": settings(self._study, "filters", filter_name),
+                "smoothing": smoothing.model_dump() if smoothing else {},
+            },
+            "epsigma.stages.smooth",
             *model_modules(self._study, model),
             *filter_modules(self._study, filter_name, with_detectors=False),
         )

@@ -18,14 +18,21 @@ FOLDERS = {
 }
 
 
-def figures_of(scope: str, *, detectors: bool = False) -> dict[str, FigureKind]:
+def figures_of(
+    scope: str, *, detectors: bool = False, smoothing: bool = False
+) -> dict[str, FigureKind]:
     """List the figures that a job draws, by name.
 
     Args:
         scope: `attack`, `filter`, `model` or `dataset`.
         detectors: whether those that are drawn only for a model with detectors, or the others.
+        smoothing: the same for a model of which the vote over noise is certified.
     """
-    return {name: kind for name, kind in FIGURES[scope].items() if kind.detectors == detectors}
+    return {
+        name: kind
+        for name, kind in FIGURES[scope].items()
+        if (kind.detectors, kind.smoothing) == (detectors, smoothing)
+    }
 
 
 def draw_settings(figures: Mapping[str, FigureKind], **about: Any) -> dict[str, Any]:
@@ -39,7 +46,11 @@ def draw_modules(figures: Mapping[str, FigureKind]) -> list[str]:
 
 
 def figure_paths(
-    cells: Iterable[Cell], *, with_detectors: Collection[str], measure_cost: bool
+    cells: Iterable[Cell],
+    *,
+    with_detectors: Collection[str],
+    measure_cost: bool,
+    smoothed: Collection[str] = (),
 ) -> list[str]:
     """List the files of all figures of a study, SVG and PNG.
 
@@ -47,6 +58,7 @@ def figure_paths(
         cells: of the study.
         with_detectors: the filters that have detectors; a model that meets one has them, too.
         measure_cost: whether the cost of the defences is measured.
+        smoothed: the filters of whose noise the vote is certified.
     """
     paths: dict[str, None] = {}
     subjects = ((cell.dataset, cell.model, cell.attack, cell.filter, cell.threat) for cell in cells)
@@ -56,6 +68,8 @@ def figure_paths(
             drawn.append(("filter", figures_of("filter")))
         if filter_name in with_detectors:
             drawn.append(("model", figures_of("model", detectors=True)))
+        if filter_name in smoothed:
+            drawn.append(("model", figures_of("model", smoothing=True)))
         if measure_cost:
             drawn.append(("dataset", figures_of("dataset")))
         for scope, figures in drawn:

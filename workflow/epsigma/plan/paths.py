@@ -50,6 +50,7 @@ ATTACK_PROBE = f"{MODEL_FOLDER}/probes/{{threat}}/{{attack}}/{{filter}}/{{streng
 SPECTRUM = f"{MODEL_FOLDER}/spectrum/blind/{{attack}}.csv"
 GALLERY = f"{MODEL_FOLDER}/gallery/blind/{{attack}}/{{filter}}.safetensors"
 PROOFS = f"{MODEL_FOLDER}/proofs/linf/{{budget}}/{{filter}}/{{strength}}.json"
+SMOOTHED = f"{MODEL_FOLDER}/proofs/smoothing/{{filter}}/{{strength}}.parquet"
 COST = f"{DATA}/cost.csv"
 CARD = "results/cards/{dataset}/{model}/{attack}.html"
 

@@ -225,6 +225,10 @@ class Recipes(CellRecipes):
         """Of the figures of a model with detectors."""
         return self._draw(figures_of("model", detectors=True), seed=self._study.seeds[0])
 
+    def draw_smoothed(self) -> Recipe:
+        """Of the figures of a model of which the vote over noise is certified."""
+        return self._draw(figures_of("model", smoothing=True), norms={})
+
     def draw_dataset(self) -> Recipe:
         """Of the figures of a data set."""
         return self._draw(figures_of("dataset"))
@@ -261,12 +265,8 @@ class Recipes(CellRecipes):
     def defences_of(self, dataset: str) -> list[tuple[str, str, str]]:
         """List the models of a data set with each filter at each strength in front of them."""
         seed = self._study.seeds[0]
-        found = {
-            (cell.model, cell.filter, str(cell.strength)): None
-            for cell in self._cells
-            if (cell.dataset, cell.seed) == (dataset, seed)
-        }
-        return list(found)
+        here = [cell for cell in self._cells if (cell.dataset, cell.seed) == (dataset, seed)]
+        return list(dict.fromkeys((cell.model, cell.filter, str(cell.strength)) for cell in here))
 
     def _defence(self, dataset: str, model: str, filter_name: str, strength: str) -> Settings:
         """Say what the cost of a defence is measured on."""

@@ -130,6 +130,19 @@ class Targets:
                 found.setdefault(paths.PROOFS.format(**cell.wildcards), []).append(ledger)
         return found
 
+    def smoothed_ledgers(self) -> list[str]:
+        """What is certified of the vote over draws."""
+        study, smoothed = self._study, self._study.smoothed_filters
+        return [
+            paths.SMOOTHED.format(
+                dataset=dataset, model=model, seed=seed, filter=block.name, strength=strength
+            )
+            for dataset, model, seed, (block, strength) in product(
+                study.names("datasets"), study.names("models"), study.seeds, self._filters()
+            )
+            if block.name in smoothed and block.is_for(model)
+        ]
+
     def cards(self) -> list[str]:
         """The cards of all attacks on all models."""
         return [
@@ -155,7 +168,10 @@ class Targets:
         """All figures of the study."""
         watched = {block.name for block in self._study.filters if block.detectors}
         return figure_paths(
-            self._cells, with_detectors=watched, measure_cost=self._study.measure_cost
+            self._cells,
+            with_detectors=watched,
+            measure_cost=self._study.measure_cost,
+            smoothed=self._study.smoothed_filters,
         )
 
     def filter_rules(self) -> list[FilterRule]:

@@ -20,12 +20,14 @@ class FigureKind:
         label: what it shows, for the report.
         filter: the filters that it shows, for the report: `all` or `none`.
         detectors: of a model's figure, whether it is drawn only for a model with detectors.
+        smoothing: the same for a model behind noise of which the vote is certified.
     """
 
     implementation: str
     label: str
     filter: str = "all"
     detectors: bool = False
+    smoothing: bool = False
 
     @property
     def module(self) -> str:
@@ -67,6 +69,11 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
             "epsigma.figures.detectors:operating_characteristics",
             "ROC of the detectors",
             detectors=True,
+        ),
+        "smoothed": FigureKind(
+            "epsigma.figures.smoothed:certified_by_radius",
+            "certified radii of the vote over noise",
+            smoothing=True,
         ),
     },
     "dataset": {

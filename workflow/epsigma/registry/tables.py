@@ -38,6 +38,9 @@ TABLES: dict[str, TableKind] = {
     "distortion": TableKind(
         "epsigma.tables.distortion:tabulate_distortion", "attacks that aim, or perturb little"
     ),
+    "smoothed": TableKind(
+        "epsigma.tables.smoothed:tabulate_smoothed", "certified radii of the vote over noise"
+    ),
     "fooling": TableKind("epsigma.tables.fooling:tabulate_acceptance", "fooling images"),
     "detection": TableKind("epsigma.tables.detection:tabulate_detection", "detected and corrected"),
     "detectors": TableKind("epsigma.tables.detectors:tabulate_detectors", "detectors"),

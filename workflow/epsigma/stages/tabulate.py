@@ -10,7 +10,13 @@ from epsigma.tables.scores import read_scores
 
 
 def tabulate(
-    job: Job, *, cells: str, ledgers: Sequence[str], clean: Sequence[str], tables: Sequence[str]
+    job: Job,
+    *,
+    cells: str,
+    ledgers: Sequence[str],
+    clean: Sequence[str],
+    tables: Sequence[str],
+    smoothed: Sequence[str] = (),
 ) -> None:
     """Write the tables that are made of ledgers.
 
@@ -18,7 +24,9 @@ def tabulate(
     its CSV file is named after) the function of `Scores` that makes it, as `package.module:name`.
     """
     with job.logged() as log:
-        scores = read_scores(job.settings, cells=cells, ledgers=ledgers, clean=clean)
+        scores = read_scores(
+            job.settings, cells=cells, ledgers=ledgers, clean=clean, smoothed=smoothed
+        )
         made = {path: load(job.settings["tables"][Path(path).stem])(scores) for path in tables}
         for path, table in made.items():
             write_table(path, table, digits=12)

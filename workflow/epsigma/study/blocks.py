@@ -195,6 +195,19 @@ class AutoencoderTraining(Strict):
     )
 
 
+class Smoothing(Strict):
+    """What is certified of the majority vote over a filter's noise, by randomised smoothing."""
+
+    samples: Count = Field(10_000, description="draws that are counted for each image")
+    selection: Count = Field(100, description="draws that select the class of each image")
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.001, description="probability with which the radius of an image may be wrong"
+    )
+    examples: Count | None = Field(
+        500, description="how many of the test images, the first ones; null for all"
+    )
+
+
 class Proofs(Strict):
     """What is proved of models that are small enough."""
 
@@ -205,6 +218,11 @@ class Proofs(Strict):
     )
     seconds: Positive = Field(
         10, description="processor time that an exact answer may take; else it stays open"
+    )
+    smoothing: Smoothing | None = Field(
+        None,
+        description="certify l2 radii of the majority vote over the noise of filters of the kind "
+        "`noise`, with or without others after it: `smoothed.csv`. Null for none",
     )
 
 

@@ -148,10 +148,10 @@ def _say(
     error, type_ = errors[0], errors[0]["type"]
     context = error.get("ctx", {})
     if any(one["type"] in ("extra_forbidden", "invalid_key") for one in errors):
-        names = [key for key in value if key not in schema.get("properties", {})]
-        return f"unknown key {list_names(names)}; allowed: " + list_names(
-            [*general, *schema.get("properties", {})]
-        )
+        options = [_resolve(one, root) for one in schema.get("anyOf", [schema])]
+        keys = [key for one in options for key in one.get("properties", {})]
+        names = [key for key in value if key not in keys]
+        return f"unknown key {list_names(names)}; allowed: {list_names([*general, *keys])}"
     if type_ == "missing":
         return f"the key {list_names(one['loc'][-1] for one in errors)} is missing"
     if "anyOf" in schema and not _is_nullable(schema):

@@ -1,10 +1,12 @@
 """What one block of a study says of another: names that must be there, and what goes together."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from epsigma.cell import spell
 from epsigma.kinds import AttackKind, Part
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
@@ -24,6 +26,7 @@ def check_references(study: Study) -> list[str]:
         _check_defended,
         _check_named,
         _check_autoencoders,
+        _check_smoothing,
     )
     return list(chain.from_iterable(check(study) for check in checks))
 
@@ -225,3 +228,21 @@ def _check_autoencoders(study: Study) -> Iterator[str]:
         needed = found.entry.autoencoder
         if needed and found[needed] not in names:
             yield f"{at}.{needed}: there is no autoencoder {found[needed]!r}; allowed: {allowed}"
+
+
+def _check_smoothing(study: Study) -> Iterator[str]:
+    """There is noise to smooth by, and a radius that enough draws can prove."""
+    smoothing = study.proofs and study.proofs.smoothing
+    if not smoothing:
+        return
+    if not study.smoothed_filters:
+        yield (
+            "proofs.smoothing: no filter of the study draws (and has no detectors); add one of "
+            "kind noise, or leave smoothing out"
+        )
+    fewest = math.floor(math.log(smoothing.alpha) / math.log(0.5)) + 1
+    if smoothing.samples < fewest:
+        yield (
+            f"proofs.smoothing.samples: if all of {smoothing.samples} draws agree, that is no "
+            f"proof at alpha = {spell(smoothing.alpha)}; at least {fewest}"
+        )

@@ -99,6 +99,13 @@ class Study(Strict):
         """List the names of a section's blocks."""
         return [block.name for block in self[section]]
 
+    @property
+    def smoothed_filters(self) -> list[str]:
+        """The names of the filters that draw, without detectors, if smoothing is asked for."""
+        if self.proofs is None or self.proofs.smoothing is None:
+            return []
+        return [one.name for one in self.filters if one.is_random and not one.detectors]
+
     def find(self, section: str, name: str) -> Any:
         """Find the block of a name; the filter `none` is always there.
 

@@ -116,6 +116,7 @@ class Scores:
         ledgers: those of which some table needs more than `cells`, with all columns.
         clean_ledgers: the same of the clean images, where there are detectors.
         paths: of the ledgers of all cells.
+        smoothed: what is certified of the vote over the noise of a filter, with all columns.
     """
 
     cells: Mapping[Cell, Scored]
@@ -127,6 +128,7 @@ class Scores:
     ledgers: Mapping[Cell, Columns] = field(default_factory=dict)
     clean_ledgers: Mapping[Defence, Columns] = field(default_factory=dict)
     paths: Mapping[Cell, str] = field(default_factory=dict)
+    smoothed: Mapping[Defence, Columns] = field(default_factory=dict)
 
     def ledger(self, cell: Cell) -> Columns:
         """Return all columns of a cell's ledger."""
@@ -164,7 +166,12 @@ def defence_of(cell: Cell) -> Defence:
 
 
 def read_scores(
-    settings: Mapping[str, Any], *, cells: str, ledgers: Sequence[str], clean: Sequence[str]
+    settings: Mapping[str, Any],
+    *,
+    cells: str,
+    ledgers: Sequence[str],
+    clean: Sequence[str],
+    smoothed: Sequence[str] = (),
 ) -> Scores:
     """Read the ledgers of a study.
 
@@ -174,6 +181,7 @@ def read_scores(
         cells: `cells.csv`.
         ledgers: of all cells, in the order of the study.
         clean: of the clean images, through every filter.
+        smoothed: of the stage smooth.
 
     Raises:
         ValueError: if a ledger is damaged; the message names it.
@@ -203,11 +211,12 @@ def read_scores(
         ledgers=more,
         clean_ledgers=clean_more,
         paths=paths,
+        smoothed={_read_defence(path): read_ledger(path) for path in smoothed},
     )
 
 
 def _read_defence(path: str) -> Defence:
-    """Read from a ledger of clean images what they were scored by."""
+    """Read from a ledger that is of no attack what its images were scored by."""
     of = read_cell(path)
     return of["dataset"], of["model"], int(of["seed"]), of["filter"], Level.parse(of["strength"])
 

@@ -1,0 +1,61 @@
+"""Certified accuracy of the vote over noise over the radius, beside accuracy under ℓ2 attacks."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from epsigma.figures import style
+from epsigma.figures.data import FigureData
+from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.vocabulary import AWARE, BLIND
+
+_CERTIFIED: dict[str, Any] = {"color": "black", "marker": "D", "label": "vote, certified"}
+_DRAW: dict[str, Any] = {"color": "0.45", "linestyle": ":", "label": "one draw, certified"}
+_ATTACKED: dict[str, dict[str, Any]] = {
+    BLIND: {"color": "#b8a038", "marker": "o", "label": "one draw, blind attack"},
+    AWARE: {
+        "color": "#00224e",
+        "marker": "s",
+        "dashes": (4, 1.5),
+        "label": "one draw, aware attack",
+    },
+}
+
+
+def certified_by_radius(data: FigureData) -> Figure:
+    """Draw, over the radius in ℓ2, what is certified and what the strongest attack leaves.
+
+    A panel a noise filter and strength. Of one draw the truth lies between what is certified of it
+    and what an attack leaves; the vote is another classifier.
+    """
+    rows = data.rates("smoothed")
+    if rows.empty:
+        return style.nothing()
+    grouped = rows.groupby(["filter", "strength_name", "strength"], sort=False)
+    defences = [found for _, found in grouped]
+    figure, panels = style.panels(len(defences), margin=0.9)
+    for axes, found in zip(panels, defences, strict=True):
+        first = found.iloc[0]
+        strength = style.level_label(first["strength_name"], first["strength"])
+        _draw_defence(axes, found)
+        axes.set_title(f"{first['filter']}, {strength}")
+        axes.set_xlabel(style.axis_label("eps", "l2"))
+        style.percent(axes, "accuracy")
+    style.legend_of(figure, [_CERTIFIED, _DRAW, *_ATTACKED.values()])
+    figure.suptitle(f"randomised smoothing of {data.cell['model']}, {data.cell['dataset']}")
+    return figure
+
+
+def _draw_defence(axes: Axes, rows: pd.DataFrame) -> None:
+    # What is certified stands in a row of each attack, and is in doubt if one of them contradicts.
+    draw_line(axes, condense_seeds(rows, "certified", "radius"), **_CERTIFIED)
+    of_draw = rows.groupby("radius")["certified_draw"].mean()
+    axes.plot(of_draw.index, of_draw, **_DRAW)
+    for threat, look in _ATTACKED.items():
+        attacked = rows[rows["threat"] == threat].reset_index(drop=True)
+        if len(attacked):
+            strongest = attacked.groupby(["seed", "radius"])["accuracy"].idxmin()
+            rates = condense_seeds(attacked.loc[strongest], "accuracy", "radius")
+            draw_line(axes, rates, **look)
