@@ -52,7 +52,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "headline": {
         "ε": "{eps}",
         "filter": "{filter}",
-        "best strength": "{strength}",
+        "strength": "{strength}",
         "blind": with_interval("blind", " %"),
         "aware": with_interval("aware", " %"),
         "clean cost (points)": "{clean_cost}",

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,13 +36,24 @@ def row(model="mlp", name="none", strength=None, budget=0.1, aware=0.5, blind=0.
         "strength": strength,
         "budget_name": "eps",
         "budget": budget,
-        **{
-            f"{attacker}{of}": value + by
-            for attacker, value in (("aware", aware), ("blind", blind))
-            for of, by in (("", 0), ("_low", -0.05), ("_high", 0.05))
-        },
+        **counted("aware", aware, changed.pop("aware_validation", aware)),
+        **counted("blind", blind, changed.pop("blind_validation", blind)),
         COST: 10.0,
         **changed,
+    }
+
+
+def counted(attacker, test, validation):
+    """The counts of an attacker: such shares are right of 1,000 images each."""
+    if np.isnan(test):
+        names = ("n", "n_correct", "n_validation", "n_correct_validation")
+        return {f"{attacker}_{name}": np.nan for name in names}
+    right, chose_right = round(1000 * test), round(1000 * validation)
+    return {
+        f"{attacker}_n": 2000,
+        f"{attacker}_n_correct": right + chose_right,
+        f"{attacker}_n_validation": 1000,
+        f"{attacker}_n_correct_validation": chose_right,
     }
 
 
@@ -119,9 +132,30 @@ def test_where_nobody_is_aware_the_best_is_the_blind_attacker_s():
     assert best_strengths(table)["strength"].tolist() == [2]
 
 
-def test_of_equally_good_strengths_one_is_shown():
-    table = pd.DataFrame([row(name="gaussian", strength=s, aware=0.5) for s in (1, 2)])
+def test_of_equally_good_strengths_the_smallest_is_shown():
+    table = pd.DataFrame([row(name="gaussian", strength=s, aware=0.5) for s in (2, 1, 3)])
     assert best_strengths(table)["strength"].tolist() == [1]
+
+
+def test_the_images_that_choose_are_not_those_that_are_shown():
+    table = pd.DataFrame(
+        [
+            row(name="gaussian", strength=1, aware=0.4, aware_validation=0.6, blind=0.5),
+            # On all images and on those that are shown, it would be this one.
+            row(name="gaussian", strength=2, aware=0.9, aware_validation=0.5, blind=0.7),
+        ]
+    )
+    (best,) = best_strengths(table).to_dict("records")
+    assert (best["strength"], best["aware"], best["blind"]) == (1, 0.4, 0.5)
+
+
+def test_a_single_seed_has_wilson_s_interval_of_the_images_that_are_shown():
+    (best,) = best_strengths(pd.DataFrame([row(aware=0.5, aware_validation=0.9)])).to_dict(
+        "records"
+    )
+    # Wilson 1927 at one half: the half width is z / 2 / sqrt(n + z²).
+    half = 1.959964 / 2 / math.sqrt(1000 + 1.959964**2)
+    assert (best["aware_low"], best["aware_high"]) == pytest.approx((0.5 - half, 0.5 + half))
 
 
 def test_of_several_seeds_the_mean_and_the_range_are_shown():
@@ -131,9 +165,6 @@ def test_of_several_seeds_the_mean_and_the_range_are_shown():
     (best,) = best_strengths(table).to_dict("records")
     assert best["aware"] == pytest.approx(0.5)
     assert (best["aware_low"], best["aware_high"]) == (0.3, 0.6)
-    # Of one, its own interval.
-    (one,) = best_strengths(table[:1]).to_dict("records")
-    assert (one["aware_low"], one["aware_high"]) == pytest.approx((0.25, 0.35))
 
 
 def test_a_panel_a_budget_and_attacker_has_a_point_a_defence():
@@ -183,10 +214,8 @@ def test_a_defence_that_no_attacker_of_a_kind_met_has_no_point_there():
     assert (len(points(blind)), len(points(aware))) == (1, 2)
 
 
-def test_a_rate_of_0_or_1_whose_bound_is_rounded_past_it_is_drawn():
-    table = pd.DataFrame(
-        [row(aware=1.0, aware_high=1 - 1e-12), row("adv", aware=0, aware_low=1e-12)]
-    )
+def test_a_rate_of_0_or_1_is_drawn():
+    table = pd.DataFrame([row(aware=1.0), row("adv", aware=0)])
     (_, aware) = panels(accuracy_against_cost(table))
     assert sorted(y for _, y, _, _ in points(aware)) == [0, 1]
 

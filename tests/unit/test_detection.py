@@ -365,6 +365,16 @@ def test_the_undefended_model_is_attacked_by_those_who_know_it_whatever_they_are
         assert row[f"{rate}_low"] < 0.5 < row[f"{rate}_high"]
 
 
+def test_the_examples_that_choose_strengths_are_counted_among_all_and_apart():
+    # All of a class: the second and the fourth choose.
+    row = robust({at(BLIND, "fgsm"): scored("10010"), at(BLIND, "pgd"): scored("00010")})
+    for rate in ("aware", "blind"):
+        counts = [row[f"{rate}_{name}"] for name in ("n", "n_correct")]
+        assert counts == [5, 3]
+        assert row[f"{rate}_n_validation"] == 2
+        assert row[f"{rate}_n_correct_validation"] == 1
+
+
 def test_an_aware_attacker_may_do_what_a_blind_one_does():
     grid = {
         at(BLIND, "fgsm"): scored("1111"),

@@ -188,12 +188,32 @@ def drawn_from(scope, name, table):
 
 accuracy_by_budget = drawn_from("attack", "accuracy", "cells")
 success_by_budget = drawn_from("attack", "success", "cells")
-blind_and_aware = drawn_from("attack", "threats", "cells")
 minimum_budgets = drawn_from("attack", "smallest", "fallen")
 draw_spectrum = drawn_from("attack", "spectrum", "spectrum")
 accuracy_by_strength = drawn_from("filter", "accuracy", "cells")
 accuracy_by_attack = drawn_from("model", "attacks", "cells")
 worst_case_by_strength = drawn_from("model", "worst_case", "worst_case")
+
+
+def headlined(cells):
+    """The headline of some cells, with what they have at the first strength of each filter."""
+    names = ["budget", "filter"]
+    cells = cells[cells["filter"] != "none"].assign(strength=cells["strength"].fillna(-1))
+    first = cells.groupby(names, dropna=False)["strength"].transform("first")
+    rates = cells[cells["strength"] == first].pivot_table(
+        "accuracy", [*names, "strength"], "threat", dropna=False
+    )
+    found = rates.reindex(columns=["blind", "aware"]).reset_index()
+    chosen_for = found.assign(best_for="blind", strength=found["strength"].replace(-1, np.nan))
+    # What is the best for an aware attacker names no gap.
+    return pd.concat([chosen_for, chosen_for.assign(best_for="aware", blind=9.0)])
+
+
+def blind_and_aware(cells, headline=None):
+    """The figure of both threats, with the gaps of a headline."""
+    function = load(FIGURES["attack"]["threats"].implementation)
+    tables = {"cells": cells, "headline": headlined(cells) if headline is None else headline}
+    return function(FigureData({**FGSM, "filter": ""}, {"norms": {"fgsm": "linf"}}, {}, tables))
 
 
 def loss_by_step(probes):
@@ -460,31 +480,41 @@ def test_of_an_attack_without_budgets_none_is_chosen():
     assert len(panels(blind_and_aware(cells))) == 3
 
 
-def gap(blind, aware, strengths=(1, 2, 3)):
-    """The panel of a filter of such accuracies, its text and whether there is an arrow."""
+def gap(blind, aware, headline, strengths=(1, 2, 3)):
+    """The texts of a filter of such accuracies, the arrows first.
+
+    `headline`: the strength that was chosen, and the accuracies there of the images that score.
+    """
     cells = both(strengths={("none", None): [None], ("gaussian", "sigma"): strengths}, budgets=[1])
     for threat, accuracy in (("blind", blind), ("aware", aware)):
         mine = (cells["threat"] == threat) & (cells["filter"] == "gaussian")
         cells.loc[mine, "accuracy"] = accuracy
-    (axes,) = panels(blind_and_aware(cells))
-    *arrows, text = axes.texts
-    return text, arrows
+    row = dict(zip(("strength", "blind", "aware"), headline, strict=True))
+    other = {**row, "blind": 0.99, "aware": 0.01}
+    rows = [
+        {"budget": 1, "filter": "gaussian", "best_for": "blind", **row},
+        {"budget": 2, "filter": "gaussian", "best_for": "blind", **other},
+        {"budget": 1, "filter": "lowpass", "best_for": "blind", **other},
+        {"budget": 1, "filter": "gaussian", "best_for": "aware", **other},
+    ]
+    (axes,) = panels(blind_and_aware(cells, pd.DataFrame(rows)))
+    return axes.texts
 
 
 @pytest.mark.parametrize(
-    ("blind", "aware", "said", "at", "arrow"),
+    ("headline", "said", "arrow"),
     [
-        ([0.5, 0.9, 0.8], [0.4, 0.3, 0.7], "gap 60.0 points", 2, True),
-        # Where the filter looks best to a blind attacker, not where the gap is widest.
-        ([0.9, 0.8, 0.7], [0.88, 0.1, 0.1], "gap 2.0 points", 1, False),
-        ([0.5, 0.8, 0.9], [0.5, 0.8, 0.125], "gap 77.5 points", 3, True),
-        ([0.5, 0.6, 0.5], [0.5, 0.63, 0.5], "gap -3.0 points", 2, False),
-        ([0.5, 0.6, 0.5], [0.5, 0.6002, 0.5], "gap 0.0 points", 2, False),
-        ([0.6, 0.6, 0.6], [0.1, 0.2, 0.3], "gap 50.0 points", 1, True),
+        ((2, 0.85, 0.28), "gap 57.0 points", True),
+        # Neither where the filter looks best on all images nor where the gap is widest.
+        ((1, 0.52, 0.49), "gap 3.0 points", False),
+        ((3, 0.8, 0.6), "gap 20.0 points", True),
+        ((1, 0.5, 0.53), "gap -3.0 points", False),
+        ((1, 0.5, 0.5002), "gap 0.0 points", False),
     ],
 )
-def test_the_gap_is_named_where_the_filter_looks_best(blind, aware, said, at, arrow):
-    text, arrows = gap(blind, aware)
+def test_the_gap_is_named_at_the_strength_of_the_headline_with_what_it_says(headline, said, arrow):
+    blind, aware, at = [0.5, 0.9, 0.8], [0.5, 0.3, 0.7], headline[0]
+    *arrows, text = gap(blind, aware, headline)
     assert text.get_text() == said
     high, low = blind[at - 1], aware[at - 1]
     assert text.xy == pytest.approx((at, (high + low) / 2))
@@ -495,10 +525,19 @@ def test_the_gap_is_named_where_the_filter_looks_best(blind, aware, said, at, ar
         assert (drawn_arrow.xy, drawn_arrow.xyann) == ((at, low), (at, high))
 
 
-def test_a_filter_of_one_strength_has_its_gap():
-    text, arrows = gap([0.9], [0.3], strengths=[2])
-    assert text.get_text() == "gap 60.0 points"
-    assert len(arrows) == 1
+@pytest.mark.parametrize("strength", [2, 0])
+def test_a_filter_of_one_strength_or_none_has_its_gap(strength):
+    # Without a strength it is drawn at 0.
+    chosen_at = strength or np.nan
+    arrow, text = gap([0.9], [0.3], (chosen_at, 0.8, 0.3), strengths=[strength])
+    assert text.get_text() == "gap 50.0 points"
+    assert arrow.xy == (strength, 0.3)
+
+
+def test_where_there_is_no_headline_no_gap_is_named():
+    cells = both()
+    found = panels(blind_and_aware(cells, headlined(cells).iloc[:0]))
+    assert [texts(axes) for axes in found] == [[], [], []]
 
 
 @pytest.mark.parametrize("present", ["blind", "aware"])
@@ -1466,6 +1505,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
     cells = both().drop(columns=["norm", "in_doubt"])
     cells.to_csv(tmp_path / "cells.csv", index=False)
     as_fallen(cells).to_csv(tmp_path / "fallen.csv", index=False)
+    headlined(cells).assign(**FGSM).to_csv(tmp_path / "headline.csv", index=False)
     worst = as_worst_case(cells)
     worst = pd.concat([worst.assign(norm="linf"), worst.assign(norm="l2")])
     worst.to_csv(tmp_path / "worst_case.csv", index=False)
@@ -1482,7 +1522,8 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
         **attacked,
         gallery=images,
     )
-    tables = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "fallen", "worst_case")}
+    names = ("cells", "fallen", "headline", "worst_case")
+    tables = {name: str(tmp_path / f"{name}.csv") for name in names}
     probe = tmp_path / "probe.json"
     write_json(probe, EFFORT)
     return {
@@ -1505,7 +1546,7 @@ EFFORT = {
 NORMS = {"fgsm": "linf", "pgd": "linf", "pgd_l2": "l2"}
 MODEL = {"dataset": "digits", "model": "mlp"}
 READ = {
-    "attack": ("cells", "fallen", "spectrum", "probes"),
+    "attack": ("cells", "fallen", "headline", "spectrum", "probes"),
     "filter": ("cells", "galleries"),
     "model": ("cells", "worst_case"),
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from epsigma.attacks.rows import attacked_rows
 from epsigma.cell import CELL_COLUMNS, FIXED_LEVEL, Cell, Level
 from epsigma.loading import load
 from epsigma.registry.tables import TABLES
@@ -21,9 +23,11 @@ from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
 from epsigma.tables.scores import Attack, Scored, Scores
 from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
+from epsigma.tables.strengths import mark_validation
 from epsigma.tables.worst_case import score_worst_cases
 from epsigma.vocabulary import AWARE, BLIND
-from hypothesis import given
+from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 
@@ -484,50 +488,41 @@ def test_each_curve_has_its_own_smallest_budgets():
 # --- The headline
 
 
-def cell(accuracy, n=100, **where):
-    """A row of `cells.csv`."""
-    row = {
-        "dataset": "digits",
-        "model": "mlp",
-        "seed": 0,
-        "threat": BLIND,
-        "attack": "fgsm",
-        "budget_name": "eps",
-        "budget": 0.1,
-        "filter": "none",
-        "strength_name": None,
-        "strength": None,
-        "n": n,
-        "n_correct": round(n * accuracy),
-    }
-    if "sigma" in where:
-        where |= {"filter": "gaussian", "strength_name": "sigma", "strength": where.pop("sigma")}
-    return row | where
+def split(test, validation=None, n=200):
+    """Examples of one class: of those that score such a share is right, and of those that choose.
+
+    The second, the fourth and so on choose.
+    """
+    fooled = np.ones(n, bool)
+    for first, share in ((0, test), (1, test if validation is None else validation)):
+        part = fooled[first::2]
+        part[: round(share * len(part))] = False
+    return of(fooled, np.where(fooled, -1, 1))
 
 
-CLEAN = {("none", "fixed"): 95, ("gaussian", "sigma~1"): 90, ("gaussian", "sigma~2"): 70}
+def through(sigma, threat=BLIND, **where):
+    """A cell through a Gaussian."""
+    return replace(at(threat, name="gaussian", strength=f"sigma~{sigma}"), **where)
 
 
-def headline(rows, clean=CLEAN):
-    """The headline of some cells; clean images are right so many times of 100."""
+CLEAN = {("none", "fixed"): 0.95, ("gaussian", "sigma~1"): 0.9, ("gaussian", "sigma~2"): 0.7}
+BOTH = {
+    at(): split(0.2),
+    through(1): split(0.8),
+    through(2): split(0.6),
+    through(1, AWARE): split(0.1),
+    through(2, AWARE): split(0.3),
+}
+
+
+def headline(grid, clean=CLEAN):
+    """The headline of some cells; such a share of the clean images is right."""
     by_defence = {
-        (row["dataset"], row["model"], row["seed"], name, Level.parse(strength)): scored(
-            "0" * right + "1" * (100 - right)
-        )
-        for row in rows
+        (place.dataset, place.model, place.seed, name, Level.parse(strength)): split(right)
+        for place in grid
         for (name, strength), right in clean.items()
     }
-    table = tabulate_headline(Scores({}, by_defence, ATTACKS, table=pd.DataFrame(rows)))
-    return table.to_dict("records")
-
-
-BOTH = [
-    cell(0.2),
-    cell(0.8, sigma=1),
-    cell(0.6, sigma=2),
-    cell(0.1, sigma=1, threat=AWARE),
-    cell(0.3, sigma=2, threat=AWARE),
-]
+    return tabulate_headline(Scores(grid, by_defence, ATTACKS)).to_dict("records")
 
 
 def test_the_headline_is_the_best_strength_of_each_threat_with_what_the_other_makes_of_it():
@@ -542,47 +537,137 @@ def test_the_headline_is_the_best_strength_of_each_threat_with_what_the_other_ma
         assert bounds == pytest.approx(wilson(count, 100), abs=1e-9)
 
 
+def test_a_strength_that_is_lucky_on_the_test_images_is_not_chosen():
+    # By all images, and by those that score, it would be 2.
+    grid = {
+        at(): split(0.2, 0.3),
+        through(1): split(0.5, 0.6),
+        through(2): split(0.9, 0.55),
+        through(1, AWARE): split(0.2, 0.1),
+        through(2, AWARE): split(0.1, 0.15),
+    }
+    blind, aware = headline(grid)
+    assert (blind["strength"], blind["best_on_test_strength"]) == (1, 2)
+    assert (blind["n"], blind["n_validation"]) == (100, 100)
+    names = ["none", "blind", "aware", "accuracy_validation", "best_on_test", "optimism"]
+    assert [blind[name] for name in names] == pytest.approx([0.2, 0.5, 0.2, 0.6, 0.9, 0.4])
+    assert (aware["strength"], aware["best_on_test_strength"]) == (2, 1)
+    assert [aware[name] for name in names] == pytest.approx([0.2, 0.9, 0.1, 0.15, 0.2, 0.1])
+
+
+@hypothesis_settings(max_examples=25)
+@given(
+    st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=5),
+    st.lists(st.integers(0, 2), min_size=9, max_size=9),
+    st.randoms(use_true_random=False),
+)
+def test_what_becomes_of_the_images_that_score_never_changes_the_choice(fooled, labels, random):
+    seen = dict.fromkeys(range(3), 0)
+    scores_at = []
+    for position, label in enumerate(labels):
+        seen[label] += 1
+        if seen[label] % 2:
+            scores_at.append(position)
+
+    def chosen(outcomes):
+        rows = {through(k + 1): of(np.array(one), np.zeros(9), labels) for k, one in outcomes}
+        found = tabulate_headline(scores_of({at(): of(np.zeros(9, bool), np.zeros(9)), **rows}, {}))
+        names = ["strength", "n_validation", "accuracy_validation", "n"]
+        return found[names].fillna(-1).to_numpy().tolist()
+
+    before = chosen(enumerate(fooled))
+    assert before[0][-1] == len(scores_at)
+    changed = [[*one] for one in fooled]
+    for one in changed:
+        for position in scores_at:
+            one[position] = random.random() < 0.5
+    assert chosen(enumerate(changed)) == before
+
+
+def test_of_equal_strengths_the_smallest_is_chosen_whatever_the_order():
+    places = [through(3), through(1), through(2), through(1.5)]
+    for order in (places, places[::-1]):
+        grid = {at(): split(0.1)}
+        # The smallest is worse on the images that choose, and best on the others.
+        grid |= {place: split(0.4, 0.3 if place == through(1) else 0.5) for place in order}
+        (row,) = headline(grid)
+        assert (row["strength"], row["best_on_test_strength"]) == (1.5, 1)
+        assert row["optimism"] == 0
+
+
+def test_where_no_image_chooses_the_smallest_strength_is_taken():
+    grid = {at(): split(1, n=1)}
+    grid |= {through(2): split(1, n=1), through(1): split(0, n=1)}
+    (row,) = tabulate_headline(scores_of(grid)).to_dict("records")
+    assert (row["strength"], row["n"], row["n_validation"]) == (1, 1, 0)
+    assert math.isnan(row["accuracy_validation"])
+    assert (row["blind"], row["best_on_test"], row["optimism"]) == (0, 1, 1)
+
+
+def test_a_filter_without_a_strength_has_its_row():
+    fixed = {at(name="jpeg", strength="fixed"): split(0.4, 0.5)}
+    fixed |= {at(AWARE, name="jpeg", strength="fixed"): split(0.3, 0.2)}
+    clean = {("none", "fixed"): 1, ("jpeg", "fixed"): 0.9}
+    for row in headline({at(): split(0.2), **fixed}, clean):
+        assert math.isnan(row["strength"])
+        assert math.isnan(row["best_on_test_strength"])
+        assert [row[name] for name in ("blind", "aware", "clean", "optimism")] == pytest.approx(
+            [0.4, 0.3, 0.9, 0]
+        )
+
+
+def test_an_image_is_right_if_no_aim_fools_it():
+    # Two images of a class, each aimed at two others; the second chooses.
+    aims = rows([0, 0, 1, 1], [1, 0, 1, 1], [1, -1, 1, 1], [0, 0, 0, 0])
+    grid = {at(): Scored.of(aims), through(1): Scored.of({**aims, "correct": ~aims["correct"]})}
+    (row,) = tabulate_headline(scores_of(grid)).to_dict("records")
+    assert (row["n"], row["n_validation"]) == (1, 1)
+    assert (row["none"], row["blind"], row["accuracy_validation"]) == (0, 0, 0)
+
+
 def test_without_aware_cells_the_headline_says_what_is_known_and_leaves_the_rest_empty():
-    (row,) = headline([row for row in BOTH if row["threat"] == BLIND])
+    (row,) = headline({place: one for place, one in BOTH.items() if place.threat == BLIND})
     assert (row["best_for"], row["strength"], row["blind"]) == (BLIND, 1, 0.8)
     assert all(np.isnan(row[name]) for name in ("aware", "aware_low", "aware_high"))
 
 
 def test_without_blind_cells_the_headline_is_the_aware_one():
-    (row,) = headline([row for row in BOTH if row["threat"] == AWARE or row["filter"] == "none"])
+    grid = {at(): BOTH[at()]}
+    grid |= {place: one for place, one in BOTH.items() if place.threat == AWARE}
+    (row,) = headline(grid)
     assert (row["best_for"], row["strength"], row["aware"]) == (AWARE, 2, 0.3)
     assert all(np.isnan(row[name]) for name in ("blind", "blind_low", "blind_high"))
 
 
 def test_the_headline_pools_seeds_and_chooses_by_what_they_have_in_common():
     # Either seed would choose sigma = 1, both together choose 2.
-    rows = [
-        cell(accuracy, n, seed=seed, **where)
-        for seed, n, rates in ((0, 100, (0.9, 0.8, 0.2)), (1, 300, (0.5, 0.6, 0.4)))
-        for accuracy, where in zip(rates, ({"sigma": 1}, {"sigma": 2}, {}), strict=True)
-    ]
-    (row,) = headline(rows)
-    assert (row["strength"], row["n"]) == (2, 400)
+    grid = {
+        replace(place, seed=seed): split(accuracy, n=n)
+        for seed, n, rates in ((0, 200, (0.9, 0.8, 0.2)), (1, 600, (0.5, 0.6, 0.4)))
+        for place, accuracy in zip((through(1), through(2), at()), rates, strict=True)
+    }
+    (row,) = headline(grid)
+    assert (row["strength"], row["n"], row["n_validation"]) == (2, 400, 400)
     assert row["blind"] == pytest.approx((80 + 180) / 400)
     assert row["none"] == pytest.approx((20 + 120) / 400)
     assert (row["blind_low"], row["blind_high"]) == pytest.approx(wilson(260, 400), abs=1e-9)
-    # Two seeds of 100 clean images each.
+    # Two seeds of 200 clean images each.
     assert row["clean"] == pytest.approx(0.7)
 
 
 def test_the_headline_has_a_row_for_each_data_set_model_attack_budget_and_filter():
-    rows = [
-        row | where
-        for row in BOTH
+    grid = {
+        replace(place, **where): one
+        for place, one in BOTH.items()
         for where in (
             {},
             {"dataset": "mnist"},
             {"model": "wide"},
             {"attack": "pgd"},
-            {"budget": 0.2},
+            {"budget": Level("eps", 0.2)},
         )
-    ]
-    found = headline(rows)
+    }
+    found = headline(grid)
     keys = {
         tuple(row[name] for name in ("dataset", "model", "attack", "budget", "filter", "best_for"))
         for row in found
@@ -591,13 +676,42 @@ def test_the_headline_has_a_row_for_each_data_set_model_attack_budget_and_filter
 
 
 def test_strengths_of_another_filter_are_not_taken_for_those_of_this_one():
-    band = {"filter": "band", "strength_name": "cutoff", "strength": 1}
-    rows = [*BOTH, cell(0.7) | band, cell(0.05) | band | {"threat": AWARE}]
-    clean = {**CLEAN, ("band", "cutoff~1"): 50}
-    by_filter = {(row["filter"], row["best_for"]): row for row in headline(rows, clean)}
+    band = {
+        at(threat, name="band", strength="cutoff~1"): split(right)
+        for threat, right in ((BLIND, 0.7), (AWARE, 0.05))
+    }
+    clean = {**CLEAN, ("band", "cutoff~1"): 0.5}
+    found = headline({**BOTH, **band}, clean)
+    by_filter = {(row["filter"], row["best_for"]): row for row in found}
     mine = by_filter["band", BLIND]
     assert (mine["blind"], mine["aware"], mine["clean"]) == pytest.approx((0.7, 0.05, 0.5))
+    assert mine["best_on_test"] == pytest.approx(0.7)
     assert by_filter["gaussian", BLIND]["clean"] == pytest.approx(0.9)
+
+
+# --- Which images choose
+
+
+def test_of_each_class_every_second_image_chooses():
+    assert mark_validation(np.array([3, 3, 5, 3, 5, 3, 9])).tolist() == [0, 1, 0, 0, 1, 1, 0]
+    assert mark_validation(np.zeros(0, np.int16)).tolist() == []
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    st.integers(1, 40),
+    st.sampled_from(["untargeted", "all", [0, 2], [1], [3]]),
+)
+def test_an_image_chooses_for_every_attack_or_for_none(labels, examples, targets):
+    everything = torch.tensor(labels)
+    try:
+        made = attacked_rows(everything, 4, examples=min(examples, len(labels)), targets=targets)
+    except ValueError:
+        # Every image is of the class that is aimed at.
+        assume(False)
+    index = np.unique(made.index.numpy())
+    expected = mark_validation(everything.numpy())[index]
+    assert mark_validation(everything.numpy()[index]).tolist() == expected.tolist()
 
 
 # --- Examples of which there are several rows, or not all
@@ -951,10 +1065,10 @@ def test_of_examples_that_are_all_wrong_when_clean_there_is_no_success():
 def test_a_headline_of_nothing_has_the_columns_of_a_headline_of_something():
     something = list(headline(BOTH)[0])
     clean = {("none", "fixed"): scored("01")}
-    nothing = tabulate_headline(scores_of({}, clean, table=pd.DataFrame(BOTH)[:0]))
+    nothing = tabulate_headline(scores_of({}, clean))
     assert list(nothing.columns) == something
     # Nor has one of cells without a filter a row.
-    assert headline([cell(0.2)]) == []
+    assert headline({at(): split(0.2)}) == []
 
 
 # --- The stage
@@ -1096,7 +1210,10 @@ def test_the_tables_say_what_the_ledgers_of_a_data_set_model_and_seed_hold(
 def test_the_headline_is_of_all_seeds_of_a_model(written, tmp_path, make_job):
     table = run(written.files, tmp_path, make_job)["headline"]
     row = one(table, dataset="mnist", model="wide", attack="pgd", budget=0.2, best_for=AWARE)
-    assert row["n"] == 2 * SIZES["mnist"]
+    # The classes take turns: of each the second, the fourth and so on choose.
+    chooses = np.arange(SIZES["mnist"]) // CLASSES % 2 == 1
+    assert row["n"] == 2 * (~chooses).sum()
+    assert row["n_validation"] == 2 * chooses.sum()
     for rate, what in (
         ("none", at(attack="pgd", budget=0.2)),
         ("blind", at(attack="pgd", budget=0.2, name="gaussian")),
@@ -1104,9 +1221,15 @@ def test_the_headline_is_of_all_seeds_of_a_model(written, tmp_path, make_job):
         ("clean_none", "none"),
         ("clean", "gaussian"),
     ):
-        wrong = [written.fooled["mnist", "wide", seed, what].mean() for seed in (0, 3)]
+        fooled = [written.fooled["mnist", "wide", seed, what] for seed in (0, 3)]
+        wrong = [of_seed[~chooses].mean() for of_seed in fooled]
         assert row[rate] == pytest.approx(1 - np.mean(wrong))
     assert row["clean_cost"] == pytest.approx(row["clean_none"] - row["clean"])
+    place = at(AWARE, "pgd", 0.2, "gaussian")
+    wrong = [written.fooled["mnist", "wide", seed, place][chooses].mean() for seed in (0, 3)]
+    assert row["accuracy_validation"] == pytest.approx(1 - np.mean(wrong))
+    # Of one strength there is nothing to choose.
+    assert (row["best_on_test_strength"], row["optimism"]) == (row["strength"], 0)
 
 
 def test_a_ledger_that_does_not_say_whose_it_is_is_named(written, tmp_path, make_job):

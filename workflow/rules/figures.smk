@@ -3,6 +3,7 @@ rule draw_attack:
     input:
         cells="results/tables/cells.csv",
         fallen="results/tables/fallen.csv",
+        headline="results/tables/headline.csv",
         checks="results/tables/checks.csv",
         spectrum=inputs.spectrum_of_first_seed,
         probes=targets.probes_of_attack,

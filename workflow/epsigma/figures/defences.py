@@ -12,6 +12,8 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.tables.intervals import add_rate, with_bounds
+from epsigma.tables.strengths import choose_strengths
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Columns of `defences.csv`, and what the attacker of each knows.
@@ -20,6 +22,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d", "8")
 COST = "microseconds_1000"
 # The colour of a model, the marker of a filter.
 Looks = dict[str, Any]
+# What tells the points of the figure apart, but for the strength.
+KEYS = ["dataset", "norm", "budget_name", "budget", "model", "filter"]
 # Of each power of ten.
 TICKS = (1, 1.5, 2, 3, 5, 7)
 
@@ -29,7 +33,8 @@ def accuracy_against_cost(data: FigureData) -> Figure:
 
     In the norm of most rows. A row a budget at which aware attackers meet filters (all, if there is
     none), one attacker on the left and the other on the right; a colour a model, a marker a filter.
-    Of a filter's strengths the one is shown that keeps most from an aware attacker.
+    Of a filter's strengths the one is shown that keeps most from an aware attacker, on validation
+    images, and what it keeps on the others.
     """
     shown = _choose_rows(data.table("defences"))
     budgets = sorted(shown["budget"].unique())
@@ -63,21 +68,37 @@ def accuracy_against_cost(data: FigureData) -> Figure:
 def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
     """Choose, of each model, filter and budget, the strength of the highest aware accuracy.
 
-    Where no attacker is aware, that of the highest blind one. Seeds are averaged, and the interval
-    is that of one, or the range over several.
+    Where no attacker is aware, that of the highest blind one. The validation images choose
+    (`epsigma.tables.strengths`); the accuracies are of the other test images. Seeds are averaged,
+    and the interval is Wilson's of one, or the range over several.
     """
     several = defences["seed"].nunique() > 1
-    keys = ["dataset", "norm", "budget_name", "budget", "model", "filter", "strength"]
-    groups = defences.groupby(keys, dropna=False, sort=False)
+    rates = pd.concat([defences, *(_split_rate(defences, of) for of in ATTACKERS)], axis=1)
+    groups = rates.groupby([*KEYS, "strength"], dropna=False, sort=False)
     means = {COST: groups[COST].mean()}
-    for attacker in ATTACKERS:
-        means[attacker] = groups[attacker].mean()
-        means[f"{attacker}_low"] = groups[attacker if several else f"{attacker}_low"].min()
-        means[f"{attacker}_high"] = groups[attacker if several else f"{attacker}_high"].max()
+    for of in ATTACKERS:
+        means[f"{of}_validation"] = groups[f"{of}_validation"].mean()
+        means[of] = groups[f"{of}_test"].mean()
+        means[f"{of}_low"] = groups[f"{of}_test" if several else f"{of}_test_low"].min()
+        means[f"{of}_high"] = groups[f"{of}_test" if several else f"{of}_test_high"].max()
     table = pd.DataFrame(means).reset_index()
-    accuracy = table[AWARE].fillna(table[BLIND])
-    best = accuracy.groupby([table[name] for name in keys[:-1]], dropna=False, sort=False)
-    return table[accuracy == best.transform("max")].drop_duplicates(keys[:-1])
+    table["validation"] = table[f"{AWARE}_validation"].fillna(table[f"{BLIND}_validation"])
+    return choose_strengths(table, "validation", KEYS)
+
+
+def _split_rate(defences: pd.DataFrame, of: str) -> pd.DataFrame:
+    """Make of the counts of an attacker the accuracies of the images that choose and that score."""
+    parts = pd.DataFrame(
+        {
+            "chose": defences[f"{of}_n_validation"],
+            "right": defences[f"{of}_n_correct_validation"],
+            "n": defences[f"{of}_n"] - defences[f"{of}_n_validation"],
+            "n_correct": defences[f"{of}_n_correct"] - defences[f"{of}_n_correct_validation"],
+        }
+    )
+    add_rate(parts, f"{of}_validation", "right", "chose")
+    add_rate(parts, f"{of}_test", "n_correct")
+    return parts[[f"{of}_validation", *with_bounds(f"{of}_test")]]
 
 
 def _choose_rows(defences: pd.DataFrame) -> pd.DataFrame:

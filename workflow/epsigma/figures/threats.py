@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,7 +29,9 @@ def blind_and_aware(data: FigureData) -> Figure:
     """Draw accuracy over each filter's strength under both threats, and name the gap.
 
     At one budget: the smallest that fools the unfiltered model on half of what it gets right (the
-    largest, if none does). The gap stands at the strength that looks best to a blind attacker.
+    largest, if none does). The gap stands at the strength that `headline.csv` has for a blind
+    attacker, which validation images have chosen, and is measured on the others. Fooling images
+    have no headline, and no gap is named.
     """
     cells = data.rates("cells")
     budget = halving_budget(cells)
@@ -40,13 +41,14 @@ def blind_and_aware(data: FigureData) -> Figure:
     names = [name for name in at["filter"].unique() if name != NO_FILTER]
     if not names:
         return style.nothing()
+    gaps = _gaps_at(data.table("headline"), budget)
     figure, panels = style.panels(len(names))
     for axes, name in zip(panels, names, strict=True):
         filtered = at[at["filter"] == name]
         axes.axhline(none, color="black", linewidth=1, linestyle=":", label="no filter")
         if unfiltered["in_doubt"].any():
             style.mark_doubt(axes, [filtered["strength"].min()], [none])
-        _draw_threats(axes, filtered)
+        _draw_threats(axes, filtered, gaps[gaps["filter"] == name])
         axes.set_title(name)
         style.label_strength(axes, filtered)
         style.percent(axes, style.accuracy_label(data.is_fooling))
@@ -67,32 +69,40 @@ def halving_budget(cells: pd.DataFrame) -> float | None:
     return float(enough.index[0] if len(enough) else success.index[-1])
 
 
-def _draw_threats(axes: Axes, filtered: pd.DataFrame) -> None:
-    """Draw a line a threat; if both are there, the gap between them."""
+def _gaps_at(headline: pd.DataFrame, budget: float | None) -> pd.DataFrame:
+    """Select the rows that name a gap at a budget: those of blind attackers with aware twins."""
+    budgets = headline["budget"]
+    is_here = budgets.isna() if budget is None else budgets == budget
+    gaps = headline[is_here & (headline["best_for"] == BLIND)].dropna(subset=[BLIND, AWARE])
+    # A filter without a strength is drawn at 0.
+    return gaps.assign(strength=gaps["strength"].astype(float).fillna(0.0))
+
+
+def _draw_threats(axes: Axes, filtered: pd.DataFrame, gaps: pd.DataFrame) -> None:
+    """Draw a line a threat, and the gap between them where the headline has one."""
     rates = {}
     for threat, look in _LOOKS.items():
         cells = filtered[filtered["threat"] == threat]
         if len(cells):
             rates[threat] = condense_seeds(cells, "accuracy", "strength")
             draw_line(axes, rates[threat], **look)
-    if len(rates) == len(_LOOKS):
-        _name_gap(axes, rates[BLIND]["rate"], rates[AWARE]["rate"])
+    for _, chosen in gaps.iterrows():
+        at = chosen["strength"]
+        high, low = (float(rates[threat]["rate"][at]) for threat in (BLIND, AWARE))
+        strengths = rates[BLIND].index
+        at_right = len(strengths) > 1 and at == strengths[-1]
+        _name_gap(axes, (at, high, low), chosen[BLIND] - chosen[AWARE], at_right=at_right)
 
 
-def _name_gap(axes: Axes, blind: "pd.Series[float]", aware: "pd.Series[float]") -> None:
-    """Measure off the difference where the filter looks best to a blind attacker."""
-    both = blind.index.intersection(aware.index)
-    if both.empty:
-        return
-    best = both[int(np.argmax(blind[both]))]
-    high, low = float(blind[best]), float(aware[best])
-    at_right = len(both) > 1 and best == both[-1]
+def _name_gap(axes: Axes, where: tuple[float, float, float], gap: float, *, at_right: bool) -> None:
+    """Name the gap at a strength, between two accuracies there, on the side with room."""
+    strength, high, low = where
     if high - low > ARROW:
         arrow = {"arrowstyle": "<->", "color": "0.3", "linewidth": 0.9}
-        axes.annotate("", (float(best), low), (float(best), high), arrowprops=arrow)
+        axes.annotate("", (strength, low), (strength, high), arrowprops=arrow)
     axes.annotate(
-        f"gap {100 * (high - low):z.1f} points",
-        (float(best), (high + low) / 2),
+        f"gap {100 * gap:z.1f} points",
+        (strength, (high + low) / 2),
         (-6, 0) if at_right else (6, 0),
         textcoords="offset points",
         va="center",

@@ -10,6 +10,7 @@ import pandas as pd
 from epsigma.cell import Cell
 from epsigma.tables.intervals import wilson, with_bounds
 from epsigma.tables.scores import Scores, on_common_examples
+from epsigma.tables.strengths import mark_validation
 from epsigma.vocabulary import AWARE, BLIND, is_white_box
 
 COLUMNS = [
@@ -31,7 +32,9 @@ def score_defences(scores: Scores) -> pd.DataFrame:
         rounded to 8 bits; `blind`, against attackers who know neither the filter nor how the model
         was trained: on a defended variant these are transfers from the undefended model. Each with
         its Wilson interval, and the numbers of attacks, of examples and of those that are right,
-        `…_attacks`, `…_n` and `…_n_correct`; empty where there is no such cell.
+        `…_attacks`, `…_n` and `…_n_correct`; of the examples also how many choose strengths
+        (`epsigma.tables.strengths`) and how many of these are right, `…_n_validation` and
+        `…_n_correct_validation`. Empty where there is no such cell.
     """
     groups: dict[tuple[str, Cell], list[Cell]] = {}
     for cell in scores.cells:
@@ -54,7 +57,10 @@ def score_defences(scores: Scores) -> pd.DataFrame:
     names = [
         name
         for rate in RATES
-        for name in (f"{rate}_attacks", f"{rate}_n", *with_bounds(rate), f"{rate}_n_correct")
+        for name in (
+            *(f"{rate}_attacks", f"{rate}_n", *with_bounds(rate), f"{rate}_n_correct"),
+            *(f"{rate}_n_validation", f"{rate}_n_correct_validation"),
+        )
     ]
     return pd.DataFrame(rows, columns=[*COLUMNS, *names])
 
@@ -79,10 +85,17 @@ def _score_worst(scores: Scores, cells: Sequence[Cell], name: str) -> dict[str, 
     if f"{name}_8bit" in RATES and len(rounded) == len(scored):
         by_rate[f"{name}_8bit"] = rounded
     found: dict[str, Any] = {}
+    n, chooses = len(scored[0].index), mark_validation(scored[0].label)
     for rate, fooled in by_rate.items():
-        right = (~np.logical_or.reduce(fooled)).sum()
-        n = len(scored[0].index)
-        bounds = zip(with_bounds(rate), (right / n, *wilson(int(right), n)), strict=True)
-        counts = {f"{rate}_attacks": len(cells), f"{rate}_n": n, f"{rate}_n_correct": int(right)}
-        found |= {**counts, **dict(bounds)}
+        right = ~np.logical_or.reduce(fooled)
+        n_correct = int(right.sum())
+        bounds = zip(with_bounds(rate), (n_correct / n, *wilson(n_correct, n)), strict=True)
+        found |= {
+            f"{rate}_attacks": len(cells),
+            f"{rate}_n": n,
+            **dict(bounds),
+            f"{rate}_n_correct": n_correct,
+            f"{rate}_n_validation": int(chooses.sum()),
+            f"{rate}_n_correct_validation": int((right & chooses).sum()),
+        }
     return found

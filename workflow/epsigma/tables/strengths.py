@@ -1,0 +1,67 @@
+"""Which strength of a filter is chosen, and which test images choose it.
+
+The best of several strengths looks better than it is on the images that it was chosen on. So the
+test images are split in two: the validation images choose, the others score.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epsigma.tables.scores import Bools, Scored
+
+# Of each class every second image, so that either half has the classes in proportion.
+EVERY = 2
+
+
+def mark_validation(labels: NDArray[np.int16]) -> Bools:
+    """Mark the images that choose strengths: of each class every second.
+
+    Args:
+        labels: (N,), the classes of the test set's images, in its order: of all, of the first ones,
+            or of these without some classes. An image is marked in all of them or in none.
+
+    Returns:
+        (N,), whether an image is a validation image, as the second, the fourth and so on of its
+        class is. Neither a seed nor an attack has a say. The only image of a class is none.
+    """
+    of_class = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    marked: Bools = of_class % EVERY == EVERY - 1
+    return marked
+
+
+def count_parts(scored: Scored) -> dict[str, int]:
+    """Count the examples of a cell that score, and those that choose.
+
+    Returns:
+        `n` and `n_correct` of the images that score, `n_validation` and `n_correct_validation` of
+        those that choose.
+    """
+    chooses, correct = mark_validation(scored.label), ~scored.fooled
+    return {
+        "n": int((~chooses).sum()),
+        "n_correct": int((correct & ~chooses).sum()),
+        "n_validation": int(chooses.sum()),
+        "n_correct_validation": int((correct & chooses).sum()),
+    }
+
+
+def choose_strengths(table: pd.DataFrame, accuracy: str, of: Sequence[str]) -> pd.DataFrame:
+    """Choose, of each filter, the row of the strength with the highest accuracy.
+
+    Of equal ones the smallest strength is chosen, and also where no image chooses, that is, where
+    the accuracies are empty.
+
+    Args:
+        table: a row a strength.
+        accuracy: the column that chooses.
+        of: the columns that say which filter a row is of, against what.
+
+    Returns:
+        A row for each filter, in the order in which the table first has them.
+    """
+    keys = list(of)
+    ranked = table.sort_values([accuracy, "strength"], ascending=[False, True])
+    return table[keys].drop_duplicates().merge(ranked.drop_duplicates(keys), on=keys)
