@@ -599,6 +599,58 @@ def test_strengths_of_another_filter_are_not_taken_for_those_of_this_one():
     assert by_filter["gaussian", BLIND]["clean"] == pytest.approx(0.9)
 
 
+def proof(row, n_certified, n_unfooled, n=1000):
+    """What proofs count of a row of `cells.csv`."""
+    counts = {"n_proofs": n, "n_certified": n_certified, "n_unfooled": n_unfooled}
+    return row | counts
+
+
+def test_without_proofs_the_headline_has_no_bracket():
+    assert not {"n_proofs", "certified", "attacked", "exact"} & set(headline(BOTH)[0])
+
+
+def test_the_headline_has_the_bracket_of_the_chosen_strength_and_of_no_filter():
+    none, *blind, aware_1, aware_2 = BOTH
+    rows = [proof(none, 150, 150), *blind, proof(aware_1, 50, 90), proof(aware_2, 250, 280)]
+    of_blind, of_aware = headline(rows)
+    assert (of_blind["n_proofs"], of_aware["n_proofs"]) == (1000, 1000)
+    # At the strength of the row, whoever it is the best for.
+    assert (of_blind["certified"], of_blind["attacked"]) == (0.05, 0.09)
+    assert (of_aware["certified"], of_aware["attacked"]) == (0.25, 0.28)
+    bounds = of_aware["attacked_low"], of_aware["attacked_high"]
+    assert bounds == pytest.approx(wilson(280, 1000), abs=1e-9)
+    assert math.isnan(of_aware["exact"])
+    for row in (of_blind, of_aware):
+        known = [row[f"{name}_none"] for name in ("certified", "attacked", "exact")]
+        assert known == [0.15] * 3
+        bounds = row["certified_none_low"], row["certified_none_high"]
+        assert bounds == pytest.approx(wilson(150, 1000), abs=1e-9)
+
+
+def test_brackets_of_seeds_are_pooled_and_exact_if_all_of_them_are():
+    def study(unfooled):
+        return [
+            proof(one | {"seed": seed}, certified, certified + more, n)
+            for seed, n, certified, more in ((0, 100, 10, 0), (1, 300, 60, unfooled))
+            for one in (cell(0.2), cell(0.3, sigma=1, threat=AWARE))
+        ]
+
+    (row,) = headline(study(0))
+    assert (row["n_proofs"], row["certified"], row["exact"]) == (400, 0.175, 0.175)
+    (row,) = headline(study(1))
+    assert row["attacked"] == pytest.approx(71 / 400)
+    assert math.isnan(row["exact"])
+
+
+def test_what_proofs_do_not_hold_for_has_an_empty_bracket():
+    rows = [proof(one, 100, 200) for one in BOTH if one["threat"] == AWARE or not one["strength"]]
+    rows += [one | {"attack": "pgd"} for one in BOTH]
+    by_attack = {row["attack"]: row for row in headline(rows)}
+    assert by_attack["fgsm"]["certified"] == 0.1
+    for name in ("n_proofs", "certified", "attacked_high", "exact", "certified_none"):
+        assert pd.isna(by_attack["pgd"][name])
+
+
 # --- Examples of which there are several rows, or not all
 
 

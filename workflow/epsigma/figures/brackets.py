@@ -57,11 +57,16 @@ def draw_bracket(axes: Axes, brackets: pd.DataFrame, color: Any) -> None:
         axes.plot(x[exact], low[exact], markeredgecolor=color, **_MARKER)
 
 
-def name_brackets(axes: Axes, *brackets: pd.DataFrame, color: Any = NEUTRAL) -> None:
-    """Add to the labels of the axes what those of `draw_bracket` are; nothing without proofs."""
+def name_brackets(
+    axes: Axes, *brackets: pd.DataFrame, color: Any = NEUTRAL, prefix: str = ""
+) -> None:
+    """Add to the labels of the axes what those of `draw_bracket` are; nothing without proofs.
+
+    `prefix` says in whose presence the bracket holds, where the figure shows another attacker.
+    """
     known = [one for one in brackets if len(one)]
     if known:
-        axes.fill_between([], [], [], label=BAND, **_fill(color))
+        axes.fill_between([], [], [], label=f"{prefix}{BAND}", **_fill(color))
     if any(one["is_exact"].any() for one in known):
         axes.plot([], [], markeredgecolor=color, label=EXACT, **_MARKER)
 

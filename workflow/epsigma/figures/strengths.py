@@ -46,7 +46,7 @@ def accuracy_by_strength(data: FigureData) -> Figure:
         proved += [of_filter, of_none.set_axis([apart] * len(of_none))]
         for brackets in proved[-2:]:
             draw_bracket(axes, brackets, look["color"])
-    name_brackets(axes, *proved)
+    name_brackets(axes, *proved, prefix=f"{AWARE}: ")
     style.label_strength(axes, filtered)
     style.label_apart(axes, strengths)
     style.percent(axes, style.accuracy_label(data.is_fooling))

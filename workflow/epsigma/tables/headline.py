@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from epsigma.tables.brackets import add_brackets
 from epsigma.tables.classes import score_clean
 from epsigma.tables.intervals import add_rate, with_bounds
 from epsigma.tables.scores import Scores
@@ -22,6 +23,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
         (the paper chooses by `blind`); `n`, and with Wilson intervals `none` (accuracy without a
         filter), `blind`, `aware`, `clean_none` and `clean` (on clean images, without and through
         the filter), and `clean_cost`, their difference; empty where there is no such cell.
+        With proofs, the brackets of `add_brackets`.
     """
     # Fooling images are of no class: what a filter keeps is no accuracy.
     are_fooling = scores.table["attack"].map(lambda name: scores.attacks[name].is_fooling)
@@ -39,7 +41,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
     columns = [*ATTACKED, "filter", "best_for", "strength_name", "strength", "n"]
     table = pd.DataFrame(rows, columns=[*columns, *with_bounds(*RATES)])
     table["clean_cost"] = table["clean_none"] - table["clean"]
-    return table
+    return add_brackets(table, scores.table)
 
 
 def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str, Any]]:
