@@ -252,11 +252,12 @@ def bands(axes):
     found = []
     for band in axes.collections:
         if isinstance(band, PolyCollection):
-            (path,) = band.get_paths()
-            ends = {}
-            for x, y in path.vertices:
-                ends.setdefault(float(x), []).append(float(y))
-            found.append([(x, min(y), max(y)) for x, y in sorted(ends.items())])
+            # That of a legend has none.
+            for path in band.get_paths():
+                ends = {}
+                for x, y in path.vertices:
+                    ends.setdefault(float(x), []).append(float(y))
+                found.append([(x, min(y), max(y)) for x, y in sorted(ends.items())])
     return found
 
 
@@ -681,7 +682,7 @@ WITH_BRACKETS = {
     "attacks": accuracy_by_attack,
     "threats": blind_and_aware,
     "accuracy by strength": lambda cells: accuracy_by_strength(cells, "gaussian"),
-    "worst": lambda cells: worst_case_by_strength(cells),
+    "worst": lambda cells: worst_case_by_strength(as_worst_case(cells)),
 }
 
 
@@ -724,7 +725,7 @@ def test_each_budget_has_its_bracket_and_no_filter_a_bar_apart(name):
 
 
 def test_in_the_blind_panel_of_worst_cases_only_no_filter_has_a_bracket():
-    figure = worst_case_by_strength(proved(both()))
+    figure = worst_case_by_strength(as_worst_case(proved(both())))
     blind = panels(figure)[0]
     assert len(brackets(blind)) == len(BUDGETS)
     assert all(len(bracket) == 1 for bracket in brackets(blind))
