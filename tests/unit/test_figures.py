@@ -10,6 +10,7 @@ from epsigma.cell import spell
 from epsigma.checks.verdict import Verdict
 from epsigma.detectors.squeezing import Squeezing
 from epsigma.figures import style
+from epsigma.figures.brackets import BAND, condense_brackets
 from epsigma.figures.convergence import LEGEND
 from epsigma.figures.data import FigureData
 from epsigma.figures.gallery import draw_fooling, draw_gallery
@@ -181,7 +182,9 @@ def drawn_from(scope, name, table):
 
     def draw_figure(rows, filter_="", *, norms=None):
         cell = {**FGSM, "filter": filter_}
-        return function(FigureData(cell, {"norms": norms or {"fgsm": "linf"}}, {}, {table: rows}))
+        # Worst cases are drawn beside the brackets of cells.
+        tables = {"cells": rows, table: rows}
+        return function(FigureData(cell, {"norms": norms or {"fgsm": "linf"}}, {}, tables))
 
     return draw_figure
 
@@ -269,11 +272,12 @@ def bands(axes):
     found = []
     for band in axes.collections:
         if isinstance(band, PolyCollection):
-            (path,) = band.get_paths()
-            ends = {}
-            for x, y in path.vertices:
-                ends.setdefault(float(x), []).append(float(y))
-            found.append([(x, min(y), max(y)) for x, y in sorted(ends.items())])
+            # That of a legend has none.
+            for path in band.get_paths():
+                ends = {}
+                for x, y in path.vertices:
+                    ends.setdefault(float(x), []).append(float(y))
+                found.append([(x, min(y), max(y)) for x, y in sorted(ends.items())])
     return found
 
 
@@ -669,6 +673,130 @@ def test_one_budget_and_one_strength_are_enough_for_every_figure(draw, seeds):
 )
 def test_a_figure_of_what_a_study_leaves_out_says_so(draw, cells):
     assert is_empty(draw(cells))
+
+
+# --- Proofs
+
+
+def proved(cells, exact=False, width=0.25):
+    """Cells with brackets below their accuracy, where the attacker knows what there is."""
+    known = (cells["threat"] == "aware") | (cells["filter"] == "none")
+    attacked = (cells["accuracy"] - 0.01).where(known)
+    certified = attacked if exact else attacked - width * attacked
+    return cells.assign(
+        certified=certified, attacked=attacked, exact=certified if exact else np.nan
+    )
+
+
+def brackets(axes):
+    """The bands and bars of a panel, as sets of (x, low, high)."""
+    return [set(band) for band in bands(axes) if band] + [{bar} for bar in wide_bars(axes)]
+
+
+def wide_bars(axes):
+    return [
+        (x, low, high)
+        for bars in axes.collections
+        if isinstance(bars, LineCollection) and max(bars.get_linewidth()) > 2
+        for (x, low), (_, high) in bars.get_segments()
+    ]
+
+
+def exact_points(axes):
+    return {
+        (float(x), float(y))
+        for line in axes.lines
+        if line.get_marker() == "D" and line.get_markerfacecolor() == "white"
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+
+
+def expected_bracket(cells, level, **where):
+    lists = (rates(cells, name, **where) for name in (level, "certified", "attacked"))
+    return set(zip(*lists, strict=True))
+
+
+WITH_BRACKETS = {
+    "accuracy by budget": accuracy_by_budget,
+    "attacks": accuracy_by_attack,
+    "threats": blind_and_aware,
+    "accuracy by strength": lambda cells: accuracy_by_strength(cells, "gaussian"),
+    "worst": lambda cells: worst_case_by_strength(as_worst_case(cells)),
+}
+
+
+@pytest.mark.parametrize("name", WITH_BRACKETS)
+def test_without_proofs_no_figure_has_a_bracket(name):
+    figure = WITH_BRACKETS[name](both())
+    assert [brackets(axes) for axes in panels(figure)] == [[]] * len(panels(figure))
+
+
+@pytest.mark.parametrize("name", ["accuracy by budget", "attacks"])
+def test_the_bracket_without_a_filter_is_a_band_over_the_budget(name):
+    cells = proved(both())
+    (axes,) = panels(WITH_BRACKETS[name](cells))
+    assert brackets(axes) == [expected_bracket(cells, "budget", filter="none")]
+    assert BAND in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_the_bracket_of_the_aware_attacker_is_a_band_over_the_strength():
+    cells = proved(both(budgets=[0.1]))
+    gaussian, lowpass, band = panels(blind_and_aware(cells))
+    for axes, name in ((gaussian, "gaussian"), (lowpass, "lowpass"), (band, "band")):
+        where = {"filter": name, "threat": "aware"}
+        # The last has a single strength: a bar.
+        assert brackets(axes) == [expected_bracket(cells, "strength", **where)]
+
+
+@pytest.mark.parametrize("name", ["accuracy by strength", "worst"])
+def test_each_budget_has_its_bracket_and_no_filter_a_bar_apart(name):
+    cells = proved(both())
+    figure = WITH_BRACKETS[name](cells)
+    axes = panels(figure)[0 if name == "accuracy by strength" else 1]
+    found = brackets(axes)
+    of_filter = [
+        expected_bracket(cells, "strength", filter="gaussian", threat="aware", budget=budget)
+        for budget in BUDGETS
+    ]
+    bare = {one[1:] for one in expected_bracket(cells, "budget", filter="none")}
+    assert [one for one in found if len(one) > 1] == of_filter
+    assert {(low, high) for (bar,) in found[len(BUDGETS) :] for _, low, high in [bar]} == bare
+
+
+def test_in_the_blind_panel_of_worst_cases_only_no_filter_has_a_bracket():
+    figure = worst_case_by_strength(as_worst_case(proved(both())))
+    blind = panels(figure)[0]
+    assert len(brackets(blind)) == len(BUDGETS)
+    assert all(len(bracket) == 1 for bracket in brackets(blind))
+
+
+@pytest.mark.parametrize("name", WITH_BRACKETS)
+def test_an_exact_answer_is_marked_and_named(name):
+    open_, closed = (WITH_BRACKETS[name](proved(both(), exact)) for exact in (False, True))
+    assert not any(exact_points(axes) for axes in panels(open_))
+    assert all(exact_points(axes) for axes in panels(closed))
+    cells = proved(both(), exact=True)
+    (axes,) = panels(accuracy_by_budget(cells))
+    expected = zip(BUDGETS, rates(cells, "exact", filter="none"), strict=True)
+    assert exact_points(axes) == set(expected)
+
+
+def test_brackets_of_seeds_are_means_and_exact_where_all_are():
+    cells = pd.DataFrame(
+        {
+            "seed": [0, 1, 0, 1, 0],
+            "budget": [0.1, 0.1, 0.2, 0.2, 0.3],
+            "certified": [0.2, 0.4, 0.1, 0.1, np.nan],
+            "attacked": [0.2, 0.6, 0.1, 0.1, np.nan],
+            "exact": [0.2, np.nan, 0.1, 0.1, np.nan],
+        }
+    )
+    found = condense_brackets(cells, "budget")
+    assert found.index.tolist() == [0.1, 0.2]
+    assert found["certified"].tolist() == pytest.approx([0.3, 0.1])
+    assert found["attacked"].tolist() == pytest.approx([0.4, 0.1])
+    assert found["is_exact"].tolist() == [False, True]
+    assert condense_brackets(cells[["seed", "budget"]], "budget").empty
 
 
 # --- Doubt

@@ -515,14 +515,18 @@ BOTH = {
 }
 
 
-def headline(grid, clean=CLEAN):
-    """The headline of some cells; such a share of the clean images is right."""
+def headline(grid, clean=CLEAN, table=None):
+    """The headline of some cells; such a share of the clean images is right.
+
+    The table is `cells.csv`, which only proofs are read from.
+    """
     by_defence = {
         (place.dataset, place.model, place.seed, name, Level.parse(strength)): split(right)
         for place in grid
         for (name, strength), right in clean.items()
     }
-    return tabulate_headline(Scores(grid, by_defence, ATTACKS)).to_dict("records")
+    table = pd.DataFrame() if table is None else table
+    return tabulate_headline(Scores(grid, by_defence, ATTACKS, table=table)).to_dict("records")
 
 
 def test_the_headline_is_the_best_strength_of_each_threat_with_what_the_other_makes_of_it():
@@ -712,6 +716,70 @@ def test_an_image_chooses_for_every_attack_or_for_none(labels, examples, targets
     index = np.unique(made.index.numpy())
     expected = mark_validation(everything.numpy())[index]
     assert mark_validation(everything.numpy()[index]).tolist() == expected.tolist()
+
+
+PROVED_NONE, PROVED_1, PROVED_2 = (
+    at(),
+    at(AWARE, name="gaussian"),
+    at(AWARE, name="gaussian", strength="sigma~2"),
+)
+
+
+def proved(counts):
+    """Rows of `cells.csv` with what proofs count: those certified, not fooled, and all."""
+    names = ("n_certified", "n_unfooled", "n_proofs")
+    return pd.DataFrame(
+        [place.columns | dict(zip(names, of_cell, strict=True)) for place, of_cell in counts]
+    )
+
+
+def test_without_proofs_the_headline_has_no_bracket():
+    assert not {"n_proofs", "certified", "attacked", "exact"} & set(headline(BOTH)[0])
+
+
+def test_the_headline_has_the_bracket_of_the_chosen_strength_and_of_no_filter():
+    counts = [
+        (PROVED_NONE, (150, 150, 1000)),
+        (PROVED_1, (50, 90, 1000)),
+        (PROVED_2, (250, 280, 1000)),
+    ]
+    of_blind, of_aware = headline(BOTH, table=proved(counts))
+    assert (of_blind["n_proofs"], of_aware["n_proofs"]) == (1000, 1000)
+    # At the strength of the row, whoever it is the best for.
+    assert (of_blind["certified"], of_blind["attacked"]) == (0.05, 0.09)
+    assert (of_aware["certified"], of_aware["attacked"]) == (0.25, 0.28)
+    bounds = of_aware["attacked_low"], of_aware["attacked_high"]
+    assert bounds == pytest.approx(wilson(280, 1000), abs=1e-9)
+    assert math.isnan(of_aware["exact"])
+    for row in (of_blind, of_aware):
+        known = [row[f"{name}_none"] for name in ("certified", "attacked", "exact")]
+        assert known == [0.15] * 3
+        bounds = row["certified_none_low"], row["certified_none_high"]
+        assert bounds == pytest.approx(wilson(150, 1000), abs=1e-9)
+
+
+@pytest.mark.parametrize(("more", "exact"), [(0, 0.175), (1, math.nan)])
+def test_brackets_of_seeds_are_pooled_and_exact_if_all_of_them_are(more, exact):
+    counts = [
+        (replace(place, seed=seed), (certified, certified + over, n))
+        for seed, n, certified, over in ((0, 100, 10, 0), (1, 300, 60, more))
+        for place in (PROVED_NONE, PROVED_1)
+    ]
+    grid = {place: split(0.3) for place, _ in counts}
+    (row,) = headline(grid, table=proved(counts))
+    assert (row["n_proofs"], row["certified"]) == (400, 0.175)
+    assert row["attacked"] == pytest.approx((70 + more) / 400)
+    assert row["exact"] == pytest.approx(exact, nan_ok=True)
+
+
+def test_what_proofs_do_not_hold_for_has_an_empty_bracket():
+    counts = [(place, (100, 200, 1000)) for place in (PROVED_NONE, PROVED_1, PROVED_2)]
+    of_pgd = {replace(place, attack="pgd"): found for place, found in BOTH.items()}
+    rows = headline(BOTH | of_pgd, table=proved(counts))
+    by_attack = {row["attack"]: row for row in rows}
+    assert by_attack["fgsm"]["certified"] == 0.1
+    for name in ("n_proofs", "certified", "attacked_high", "exact", "certified_none"):
+        assert pd.isna(by_attack["pgd"][name])
 
 
 # --- Examples of which there are several rows, or not all

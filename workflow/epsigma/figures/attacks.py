@@ -3,13 +3,17 @@
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
+from epsigma.figures.brackets import NEUTRAL, condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line
 from epsigma.vocabulary import NO_FILTER
 
 
 def accuracy_by_attack(data: FigureData) -> Figure:
-    """Draw the unfiltered model's accuracy over the budget, a line an attack, a panel a norm."""
+    """Draw the unfiltered model's accuracy over the budget, a line an attack, a panel a norm.
+
+    With proofs, what they leave open, whatever the attack.
+    """
     cells = data.rates("cells")
     # What nothing bounds has no curve over a budget.
     cells = cells[(cells["filter"] == NO_FILTER) & cells["norm"].notna()]
@@ -23,6 +27,9 @@ def accuracy_by_attack(data: FigureData) -> Figure:
         for name, look in zip(names, style.sequence(len(names)), strict=True):
             rates = condense_seeds(bounded[bounded["attack"] == name], "accuracy", "budget")
             draw_line(axes, rates, label=name, **look)
+        proved = condense_brackets(bounded, "budget")
+        draw_bracket(axes, proved, NEUTRAL)
+        name_brackets(axes, proved)
         axes.set_xlabel(style.axis_label(bounded["budget_name"].iloc[0], norm))
         style.percent(axes, "accuracy")
         style.legend_right(axes)

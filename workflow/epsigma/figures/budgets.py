@@ -3,13 +3,17 @@
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
+from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line, split_by_strength
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 
 def accuracy_by_budget(data: FigureData) -> Figure:
-    """Draw the unfiltered model's accuracy over the attack's budget (the paper's figure 1)."""
+    """Draw the unfiltered model's accuracy over the attack's budget (the paper's figure 1).
+
+    With proofs, and what they leave open.
+    """
     cells = data.rates("cells")
     unfiltered = cells[cells["filter"] == NO_FILTER]
     if unfiltered.empty:
@@ -18,6 +22,11 @@ def accuracy_by_budget(data: FigureData) -> Figure:
     axes = figure.subplots()
     rates = condense_seeds(unfiltered, "accuracy", "budget")
     draw_line(axes, rates, label="no filter", color="black", marker="o")
+    proved = condense_brackets(unfiltered, "budget")
+    draw_bracket(axes, proved, "black")
+    name_brackets(axes, proved, color="black")
+    if len(proved):
+        axes.legend()
     for budget, rate in zip(rates.index, rates["rate"], strict=True):
         axes.annotate(
             f"{rate:.1%}", (budget, rate), (4, 6), textcoords="offset points", fontsize="small"

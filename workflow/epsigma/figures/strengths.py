@@ -3,27 +3,33 @@
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
+from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line
-from epsigma.vocabulary import BLIND, NO_FILTER
+from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 
 def accuracy_by_strength(data: FigureData) -> Figure:
     """Draw accuracy over a filter's strength, one line a budget (the paper's figure 3).
 
-    Against a blind attacker. The unfiltered accuracy stands apart, on the left.
+    Against a blind attacker. The unfiltered accuracy stands apart, on the left. With proofs, what
+    they leave open against an aware attacker, in the colour of the line of that budget.
     """
-    cells = data.rates("cells")
-    cells = cells[cells["threat"] == BLIND]
+    everything = data.rates("cells")
+    aware = everything[everything["threat"] == AWARE]
+    aware = aware[aware["filter"] == data.cell["filter"]]
+    cells = everything[everything["threat"] == BLIND]
     filtered = cells[cells["filter"] == data.cell["filter"]]
     if filtered.empty:
         return style.nothing()
     figure = Figure(layout="constrained", figsize=(6.4, 4))
     axes = figure.subplots()
-    unfiltered = condense_seeds(cells[cells["filter"] == NO_FILTER], "accuracy", "budget")
+    bare = cells[cells["filter"] == NO_FILTER]
+    unfiltered = condense_seeds(bare, "accuracy", "budget")
     strengths = sorted(filtered["strength"].unique())
     apart = style.apart_from(strengths)
     budgets = sorted(cells["budget"].unique())
+    proved = []
     for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
         at = filtered[filtered["budget"] == budget]
         if at.empty:
@@ -35,6 +41,12 @@ def accuracy_by_strength(data: FigureData) -> Figure:
         draw_line(axes, none, color=look["color"], marker=look["marker"])
         ends = [apart, rates.index[0]], [none["rate"].iloc[0], rates["rate"].iloc[0]]
         axes.plot(*ends, color=look["color"], linewidth=0.5, linestyle=":")
+        of_filter = condense_brackets(aware[aware["budget"] == budget], "strength")
+        of_none = condense_brackets(bare[bare["budget"] == budget], "budget")
+        proved += [of_filter, of_none.set_axis([apart] * len(of_none))]
+        for brackets in proved[-2:]:
+            draw_bracket(axes, brackets, look["color"])
+    name_brackets(axes, *proved, prefix=f"{AWARE}: ")
     style.label_strength(axes, filtered)
     style.label_apart(axes, strengths)
     style.percent(axes, style.accuracy_label(data.is_fooling))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
+from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
@@ -31,7 +32,8 @@ def blind_and_aware(data: FigureData) -> Figure:
     At one budget: the smallest that fools the unfiltered model on half of what it gets right (the
     largest, if none does). The gap stands at the strength that `headline.csv` has for a blind
     attacker, which validation images have chosen, and is measured on the others. Fooling images
-    have no headline, and no gap is named.
+    have no headline, and no gap is named. With proofs, what they leave open against the
+    aware attacker.
     """
     cells = data.rates("cells")
     budget = halving_budget(cells)
@@ -86,6 +88,9 @@ def _draw_threats(axes: Axes, filtered: pd.DataFrame, gaps: pd.DataFrame) -> Non
         if len(cells):
             rates[threat] = condense_seeds(cells, "accuracy", "strength")
             draw_line(axes, rates[threat], **look)
+    proved = condense_brackets(filtered[filtered["threat"] == AWARE], "strength")
+    draw_bracket(axes, proved, _LOOKS[AWARE]["color"])
+    name_brackets(axes, proved, color=_LOOKS[AWARE]["color"])
     for _, chosen in gaps.iterrows():
         at = chosen["strength"]
         high, low = (float(rates[threat]["rate"][at]) for threat in (BLIND, AWARE))

@@ -1,20 +1,29 @@
 """The worst case over all attacks on a model."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
+from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
+
+# How the lines look, by budget.
+Looks = Mapping[float, Mapping[str, Any]]
 
 
 def worst_case_by_strength(data: FigureData) -> Figure:
     """Draw the worst-case accuracy over each filter's strength, in the norm of most attacks.
 
     A row a filter, blind on the left and aware on the right, a line a budget; no filter stands
-    apart on the left of each panel.
+    apart on the left of each panel. With proofs, what they leave open against who knows what there
+    is, in the colour of the line of that budget.
     """
     norms = Counter(norm for norm in data.settings["norms"].values() if norm)
     if not norms:
@@ -25,26 +34,17 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     names = [name for name in worst["filter"].unique() if name != NO_FILTER]
     if not names:
         return style.nothing()
+    cells = data.rates("cells")
+    cells = cells[cells["norm"] == norm]
     figure = Figure(layout="constrained", figsize=(10.4, 2.9 * len(names) + 0.5))
     grid = figure.subplots(len(names), 2, squeeze=False)
     budgets = sorted(worst["budget"].unique())
+    looks = dict(zip(budgets, style.sequence(len(budgets)), strict=True))
     for row, name in zip(grid, names, strict=True):
-        strengths = sorted(worst[worst["filter"] == name]["strength"].unique())
-        apart = style.apart_from(strengths)
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):
-            of_threat = worst[worst["threat"] == threat]
-            for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True):
-                at = of_threat[of_threat["budget"] == budget]
-                filtered = at[at["filter"] == name]
-                if len(filtered):
-                    label = style.level_label(at["budget_name"].iloc[0], budget)
-                    rates = condense_seeds(filtered, "accuracy", "strength")
-                    draw_line(axes, rates, label=label, **look)
-                none = condense_seeds(at[at["filter"] == NO_FILTER], "accuracy", "budget")
-                none = none.set_axis([apart])
-                draw_line(axes, none, color=look["color"], marker=look["marker"])
-            style.label_strength(axes, worst[worst["filter"] == name])
-            style.label_apart(axes, strengths)
+            panel = worst[worst["filter"].isin([name, NO_FILTER])]
+            proved = cells[cells["filter"].isin([name, NO_FILTER])]
+            _draw_panel(axes, panel, proved, threat, looks)
             axes.set_title(f"{name}, {threat}")
             style.percent(axes, "worst-case accuracy")
         # Of the side that has lines.
@@ -53,3 +53,31 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     about = f"{style.NORMS[norm]} attacks on {data.cell['model']}, {data.cell['dataset']}"
     figure.suptitle(f"worst case over the {about}")
     return figure
+
+
+def _draw_panel(
+    axes: Axes, worst: pd.DataFrame, cells: pd.DataFrame, threat: str, looks: Looks
+) -> None:
+    """Draw a filter under a threat, a line a budget, with its brackets; no filter is apart."""
+    filtered = worst[worst["filter"] != NO_FILTER]
+    strengths = sorted(filtered["strength"].unique())
+    apart = style.apart_from(strengths)
+    shown = []
+    for budget, look in looks.items():
+        at = worst[(worst["threat"] == threat) & (worst["budget"] == budget)]
+        bare = at["filter"] == NO_FILTER
+        if not bare.all():
+            label = style.level_label(at["budget_name"].iloc[0], budget)
+            draw_line(axes, condense_seeds(at[~bare], "accuracy", "strength"), label=label, **look)
+        none = condense_seeds(at[bare], "accuracy", "budget").set_axis([apart])
+        draw_line(axes, none, color=look["color"], marker=look["marker"])
+        proved = cells[cells["budget"] == budget]
+        bare = proved["filter"] == NO_FILTER
+        of_none = condense_brackets(proved[bare], "budget")
+        of_filter = condense_brackets(proved[~bare & (proved["threat"] == threat)], "strength")
+        for brackets in (of_filter, of_none.set_axis([apart] * len(of_none))):
+            draw_bracket(axes, brackets, look["color"])
+            shown.append(brackets)
+    name_brackets(axes, *shown)
+    style.label_strength(axes, filtered)
+    style.label_apart(axes, strengths)

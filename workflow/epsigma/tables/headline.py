@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from epsigma.cell import CELL_COLUMNS
+from epsigma.tables.brackets import add_brackets
 from epsigma.tables.intervals import add_rate, with_bounds
 from epsigma.tables.scores import Scores
 from epsigma.tables.strengths import choose_strengths, count_parts
@@ -38,7 +39,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
         images chose, `n_validation`, and the `accuracy_validation` that they chose by. The strength
         that is best on the images that score, `best_on_test_strength`, the accuracy that it would
         have been reported with, `best_on_test`, and `optimism`, by how much that is above the
-        accuracy at the strength that was chosen.
+        accuracy at the strength that was chosen. With proofs, the brackets of `add_brackets`.
     """
     cells, clean = _count_attacked(scores), _count_clean(scores)
     rows = []
@@ -52,7 +53,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
     columns += [*with_bounds(*RATES), "clean_cost", *CHOICE]
     table = pd.DataFrame(rows, columns=columns)
     table["clean_cost"] = table["clean_none"] - table["clean"]
-    return table
+    return add_brackets(table, scores.table)
 
 
 def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str, Any]]:
