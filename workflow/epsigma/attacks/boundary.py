@@ -36,12 +36,14 @@ class WalkNorm:
         approach: δ' of the image nearer than δ: at the share of its norm.
         draw: fills an empty tensor, in place, with a random direction.
         direct: makes, in place, a step of norm 1 out of a gradient.
+        reach: how far from x an estimate asks, in ℓ2: this / √D of the distance, at most all of it.
     """
 
     order: float
     approach: Callable[[Tensor, Tensor], Tensor]
     draw: Callable[[Tensor, torch.Generator | None], Tensor]
     direct: Callable[[Tensor], Tensor]
+    reach: float
 
     def measure(self, delta: Tensor) -> Tensor:
         """Return the norms (M, 1) of δ."""
@@ -71,8 +73,8 @@ def _normalise(gradient: Tensor) -> Tensor:
     return gradient.div_(_length(gradient).clamp_(min=_TINY))
 
 
-LINF = WalkNorm(math.inf, _clip, _draw_from_box, Tensor.sign_)
-L2 = WalkNorm(2, torch.mul, _draw_from_normal, _normalise)
+LINF = WalkNorm(math.inf, _clip, _draw_from_box, Tensor.sign_, reach=8)
+L2 = WalkNorm(2, torch.mul, _draw_from_normal, _normalise, reach=3)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ class Walk:
     def _estimate(self, rows: Tensor, draws: Tensor) -> Tensor:
         """Estimate the gradient of the margin at each row's x, (R, D), from draws (R,)."""
         x = self.x[rows]
-        radius = self.norm.measure(x - self.origin[rows]).mul_(x.shape[1] ** -0.5)
+        share = min(self.norm.reach * x.shape[1] ** -0.5, 1)
+        radius = self.norm.measure(x - self.origin[rows]).mul_(share)
         moves, signed, signs = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(radius)
         for (part,) in batches(torch.repeat_interleave(draws)):
             around = x[part]
