@@ -925,6 +925,25 @@ def test_a_loss_that_starts_over_or_is_not_climbed_need_not_level_off(about):
 
 
 @pytest.mark.parametrize(
+    ("attack", "minimises", "name", "expected"),
+    [
+        ("square", "linf", "median", "warn"),
+        ("square", "linf", "gaussian", "fail"),
+        ("square", None, "median", "fail"),
+        ("pgd", "linf", "median", "fail"),
+    ],
+)
+def test_a_walk_along_the_boundary_may_be_weaker_where_it_has_steps(
+    attack, minimises, name, expected
+):
+    plant = in_pairs(BELOW, against="blind", attack=attack, threat=AWARE, filter=name)
+    evidence = plant(only(attack, minimises=minimises))
+    found = {verdict.subject["filter"]: verdict.verdict for verdict in attacks.aware(evidence)}
+    assert found.pop(name) == expected
+    assert set(found.values()) == {"pass"}
+
+
+@pytest.mark.parametrize(
     ("minimises", "sizes", "verdicts_found"),
     [
         ("l2", [1.0, 0.985], ["pass"]),

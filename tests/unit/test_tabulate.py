@@ -911,6 +911,7 @@ NEAREST = {
     "fmn": Attack("iterative", None, minimises="linf"),
     "ddn": Attack("iterative", None, minimises="l2"),
     "fmn_l0": Attack("iterative", None, minimises="l0"),
+    "hopskipjump": Attack("gradient_free", "linf", minimises="linf"),
 }
 
 
@@ -972,6 +973,24 @@ def test_what_is_wrong_when_clean_is_at_0_and_of_several_rows_and_margins_the_ne
         assert (row["n"], row["n_censored"], row["median"]) == (3, 0, expected)
         assert shares["n_fallen"].iloc[0] == (1 if known else 0)
         assert shares["n_fallen"].iloc[-1] == 3
+
+
+def test_of_an_attack_that_minimises_what_its_budget_bounds_the_nearest_within_any_counts():
+    medians, shares = nearest(
+        {
+            at(attack="hopskipjump", budget=0): distances([1, 1, 1, 0], [0, 0, 0, 0]),
+            at(attack="hopskipjump", budget=0.1): distances([0, 1, 1, 0], [0.3, 0, 0, 0]),
+            at(attack="hopskipjump", budget=0.3): distances([0, 0, 1, 0], [0.7, 2.5, 0, 0]),
+        },
+        {("none", "fixed"): scored("0001")},
+    )
+    (row,) = medians.to_dict("records")
+    assert (row["budget_name"], row["norm"]) == ("eps", "linf")
+    assert (row["n"], row["n_censored"]) == (4, 1)
+    # A tenth of the l2 lengths: 0 of what is wrong when clean, 0.03, 0.25, and none.
+    assert (row["median"], row["largest"]) == pytest.approx((0.03, 0.25))
+    assert shares["n_fallen"].iloc[[0, 13, -1]].tolist() == [1, 2, 3]
+    assert len(shares) == 101
 
 
 def test_all_curves_of_a_minimum_norm_attack_share_their_budgets():

@@ -194,10 +194,10 @@ class AttackKind(Kind):
         norm: what bounds the perturbation by the swept hyper-parameter: `linf`, `l2`, or `l0`, the
             share of the features that change; None if nothing does.
         family: `single_step` and `iterative` follow the gradient, `gradient_free` asks for logits
-            only, `noise` does not query the model, `transfer` was made on another, `fooling`
-            makes images of its own, that show nothing.
-        minimises: the norm that it keeps as small as it can, `linf`, `l2`, `l1` or `l0`; None if
-            it spends what the budget allows.
+            or labels only, `noise` does not query the model, `transfer` was made on another,
+            `fooling` makes images of its own, that show nothing.
+        minimises: the norm that it keeps as small as it can, `linf`, `l2`, `l1` or `l0`, which the
+            budget may bound, too; None if it spends what the budget allows.
         targeted: whether it can aim at a class: it then takes `targets`, a class an example, and
             the configuration's `targets` says which.
         traced: whether it takes `on_step`, to be called with the losses at each step.

@@ -96,18 +96,21 @@ def white_box(evidence: Evidence) -> Iterator[Verdict]:
 def aware(evidence: Evidence) -> Iterator[Verdict]:
     """An attacker who knows the filter does no worse than one who doesn't.
 
-    Some may: a gradient-free attack, whose first success a random filter can undo; and a single
-    step along a gradient that holds nearby only: a surrogate's (BPDA), that of a learnt
-    autoencoder, or one that detectors have a part in.
+    Some may: a gradient-free attack, whose first success a random filter can undo; one of these
+    that walks along a boundary (it minimises), where a filter rounds (BPDA) and the boundary has
+    steps; and a single step along a gradient that holds nearby only: a surrogate's (BPDA), that of
+    a learnt autoencoder, or one that detectors have a part in.
     """
     for subject, curve in evidence.compared_with(BLIND):
-        family = evidence.attacks[subject["attack"]]["family"]
-        about = evidence.filters.get(subject["filter"], {})
-        undone = family == GRADIENT_FREE and about.get("random")
+        attack = evidence.attacks[subject["attack"]]
+        family, about = attack["family"], evidence.filters.get(subject["filter"], {})
+        steps = about.get("gradient") == "bpda"
+        walks = steps and attack.get("minimises")
+        blinded = family == GRADIENT_FREE and (about.get("random") or walks)
         approximate = family == SINGLE_STEP and (
-            about.get("gradient") == "bpda" or about.get("learnt") or about.get("detectors")
+            steps or about.get("learnt") or about.get("detectors")
         )
-        otherwise = WARN if undone or approximate else FAIL
+        otherwise = WARN if blinded or approximate else FAIL
         yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")
 
 

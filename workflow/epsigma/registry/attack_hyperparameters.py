@@ -147,6 +147,15 @@ class SquareL2(Square):
     eps: L2Radius
 
 
+class HopSkipJump(Hyperparameters):
+    eps: LinfRadius
+    queries: Count = Field(1000, description="times the model is asked about an image, at most")
+
+
+class HopSkipJumpL2(HopSkipJump):
+    eps: L2Radius
+
+
 class FAB(Hyperparameters):
     eps: LinfRadius
     steps: Count = Field(100, description="steps, for each target and restart")

@@ -13,7 +13,7 @@ from epsigma.tables.intervals import add_rate
 from epsigma.tables.scores import Bools, Scores, budget_of, defence_of
 
 CURVE = [name for name in CELL_COLUMNS if name != "budget"]
-# Minimum-norm attacks whose norms a budget ε bounds elsewhere, and what ε is called.
+# Minimum-norm attacks whose norms a budget ε bounds, there or elsewhere, and what ε is called.
 NORMS, EPS = ("linf", "l2"), "eps"
 # Into how many parts the distances of a minimum-norm attack are divided.
 PARTS = 100
@@ -47,8 +47,8 @@ def tabulate_minimum_budgets(scores: Scores) -> pd.DataFrame:
     Of attacks whose budget bounds the perturbation it is one of the grid: an example that is wrong
     at the smallest may have been so below it. Of attacks that minimise the ℓ∞ or ℓ2 norm it is the
     distance of the nearest example found, whatever the grid, and 0 where the defended model is
-    wrong when clean; of several margins κ the nearest counts. An example that is right at every
-    budget is censored.
+    wrong when clean; of several margins κ or bounds ε the nearest counts. An example that is right
+    at every budget is censored.
 
     Returns:
         A row a curve (a cell without its budget, but for `budget_name`): `norm`, what the budget
@@ -96,18 +96,18 @@ def list_curves(scores: Scores) -> Iterator[Curve]:
     minima, largest = _measure_distances(scores)
     for curve, cells in scores.curves().items():
         attack, index = scores.attacks[curve.attack], scores.cells[cells[0]].index
-        if attack.norm:
-            columns = {**curve.columns, "budget_name": cells[0].budget.name, "norm": attack.norm}
-            fooled = np.logical_or.accumulate([scores.cells[cell].fooled for cell in cells])
-            budgets = np.array([budget_of(cell) for cell in cells])
-            minimum = np.where(fooled, budgets[:, None], np.inf).min(0)
-            yield Curve(curve, columns, index, minimum, budgets, fooled)
-        elif curve in minima:
+        if curve in minima:
             columns = {**curve.columns, "budget_name": EPS, "norm": attack.minimises}
             minimum = minima[curve]
             # The same for all of an attack, so that its seeds can be averaged.
             budgets = np.unique(np.linspace(0, largest[curve.attack], PARTS + 1))
             yield Curve(curve, columns, index, minimum, budgets, minimum <= budgets[:, None])
+        elif attack.norm:
+            columns = {**curve.columns, "budget_name": cells[0].budget.name, "norm": attack.norm}
+            fooled = np.logical_or.accumulate([scores.cells[cell].fooled for cell in cells])
+            budgets = np.array([budget_of(cell) for cell in cells])
+            minimum = np.where(fooled, budgets[:, None], np.inf).min(0)
+            yield Curve(curve, columns, index, minimum, budgets, fooled)
 
 
 def _measure_distances(scores: Scores) -> tuple[dict[Cell, Floats], dict[str, float]]:
@@ -116,7 +116,6 @@ def _measure_distances(scores: Scores) -> tuple[dict[Cell, Floats], dict[str, fl
         curve: np.minimum.reduce([_measure_cell(scores, cell, minimises) for cell in cells])
         for curve, cells in scores.curves().items()
         if (minimises := scores.attacks[curve.attack].minimises) in NORMS
-        and not scores.attacks[curve.attack].norm
     }
     largest: dict[str, float] = {}
     for curve, minimum in minima.items():
