@@ -345,7 +345,12 @@ HELD = {"n_fooled", "n_fooled_by_auto_pgd"}
         ),
         ("pgd_l2", {"steps": 5}, {*UNBOUNDED, "lost_gradients", *TRIED, *TRACED, *HELD}),
         ("square", {"queries": 10}, TRIED),
-        ("autoattack", {"steps": 3, "queries": 5}, {*UNBOUNDED, *HALF_RANGE, *TRIED}),
+        # It has Auto-PGD among its attacks.
+        (
+            "autoattack",
+            {"steps": 3, "queries": 5},
+            {*UNBOUNDED, *HALF_RANGE, *TRIED, "n_fooled"},
+        ),
     ],
 )
 def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, expected):
