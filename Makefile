@@ -13,7 +13,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
 
 .DEFAULT_GOAL := help
-.PHONY: help environment results paper report cluster test test-faults test-slurm lint format docs bench clean
+.PHONY: help environment results paper report cluster test test-all test-faults test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,11 @@ report: results ## write results/report.html: figures, tables and configuration 
 
 cluster: .venv/cluster.stamp ## make the environment for runs on SLURM (docs/running.md)
 
-test: .venv/test.stamp lint ## check style and types, and run the tests
-	$(BIN)/pytest -n 2
+test: .venv/test.stamp lint ## check style and types, and run the tests, but for the slow ones
+	$(BIN)/pytest -n 3 -m "not slow"
+
+test-all: .venv/test.stamp lint ## the same with the slow ones, before a release
+	$(BIN)/pytest -n 3
 
 test-faults: .venv/test.stamp ## kill runs, damage files, fill disks; nothing may be lost
 	$(BIN)/pytest -n 2 tests/faults tests/unit/test_bad_input.py tests/unit/test_files.py

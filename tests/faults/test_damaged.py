@@ -46,12 +46,14 @@ def damage(path: Path, how: Callable[[bytes], bytes]) -> None:
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("data/digits/test.safetensors", altered),
-        ("data/digits/train.safetensors", truncated),
+        pytest.param("data/digits/test.safetensors", altered, marks=pytest.mark.slow),
+        pytest.param("data/digits/train.safetensors", truncated, marks=pytest.mark.slow),
         (f"{SEED}/adversarial/blind/push/eps~0.1.safetensors", altered),
-        (f"{SEED}/adversarial/blind/push/eps~0.1.safetensors", empty),
+        pytest.param(
+            f"{SEED}/adversarial/blind/push/eps~0.1.safetensors", empty, marks=pytest.mark.slow
+        ),
         (f"{SEED}/checkpoint.ckpt", altered),
-        (f"{SEED}/ledger/clean/none/fixed.parquet", altered),
+        pytest.param(f"{SEED}/ledger/clean/none/fixed.parquet", altered, marks=pytest.mark.slow),
         (f"{SEED}/ledger/blind/push/eps~0.1/gaussian/sigma~1.parquet", empty),
         (f"{SEED}/metrics/blind/push/eps~0.1/gaussian/sigma~1.json", truncated),
     ],

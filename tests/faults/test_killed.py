@@ -35,13 +35,24 @@ MOMENTS = {
 
 # SIGINT and SIGTERM let what is begun end, whatever it is; SIGKILL strikes where it strikes.
 GRACEFUL = ("training", "a cell's attack", "collect, its table written")
+# The others are slow tests.
+FIRST = {
+    (signal.SIGINT, "training"),
+    (signal.SIGTERM, "a cell's attack"),
+    (signal.SIGKILL, "training"),
+    (signal.SIGKILL, "a cell's attack"),
+    (signal.SIGKILL, "collect, its table written"),
+}
 
 
 @pytest.mark.parametrize(
     ("which", "moment"),
     [
-        *((which, moment) for which in (signal.SIGINT, signal.SIGTERM) for moment in GRACEFUL),
-        *((signal.SIGKILL, moment) for moment in MOMENTS),
+        *(
+            pytest.param(which, moment, marks=() if (which, moment) in FIRST else pytest.mark.slow)
+            for which in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+            for moment in (MOMENTS if which is signal.SIGKILL else GRACEFUL)
+        ),
     ],
 )
 def test_a_killed_run_loses_nothing_and_goes_on(

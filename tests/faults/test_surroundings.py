@@ -40,7 +40,7 @@ def remount(folder: Path, options: str) -> None:
 
 
 # The data and the checkpoint take 0.3 MB, a set 0.1 MB.
-@pytest.mark.parametrize("room", [500, 60])
+@pytest.mark.parametrize("room", [500, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_full_disk_is_named_and_what_was_written_before_is_kept(
     finished: Workdir, undisturbed: Workdir, room: int
 ) -> None:
@@ -60,7 +60,7 @@ def test_a_full_disk_is_named_and_what_was_written_before_is_kept(
         assert made.items() <= files(finished).items()
 
 
-@pytest.mark.parametrize("part", ["results", "."])
+@pytest.mark.parametrize("part", ["results", pytest.param(".", marks=pytest.mark.slow)])
 def test_a_folder_that_cannot_be_written_to_is_named_and_stays_as_it_is(
     finished: Workdir, extended: Workdir, part: str
 ) -> None:
@@ -108,11 +108,11 @@ DAY = 86400
     ("pattern", "days", "small", "remade"),
     [
         # Snakemake looks into small files, and only at the time of others.
-        ("data/**/*.safetensors", 2, True, False),
-        ("**/*.parquet", -2, True, False),
+        pytest.param("data/**/*.safetensors", 2, True, False, marks=pytest.mark.slow),
+        pytest.param("**/*.parquet", -2, True, False, marks=pytest.mark.slow),
         ("**/*.json", 2, True, False),
-        ("**/*", 2, False, False),
-        ("**/*", -2, False, False),
+        pytest.param("**/*", 2, False, False, marks=pytest.mark.slow),
+        pytest.param("**/*", -2, False, False, marks=pytest.mark.slow),
         ("digits/net/seed~0/adversarial/blind/push/eps~0.1.safetensors", 2, False, True),
     ],
 )

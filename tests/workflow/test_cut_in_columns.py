@@ -63,7 +63,12 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("columns", "kept", "jobs"), [("attack", False, 62), ("filter", True, 96), ("attack", True, 68)]
+    ("columns", "kept", "jobs"),
+    [
+        ("attack", False, 62),
+        ("filter", True, 96),
+        pytest.param("attack", True, 68, marks=pytest.mark.slow),
+    ],
 )
 def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
     cell_by_cell: Workdir, workdir: Workdir, columns: str, kept: bool, jobs: int

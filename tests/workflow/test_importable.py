@@ -156,6 +156,7 @@ def test_the_user_s_own_weights_lie_where_the_importer_says(
     assert (tmp_path / "mine.csv").read_bytes() == cells
 
 
+@pytest.mark.slow
 def test_trained_defences_lie_under_the_prefix(tmp_path: Path) -> None:
     study = {**DEFENDED, "models": DEFENDED["models"][:1], "attacks": DEFENDED["attacks"][:1]}
     import_into(tmp_path, LOCAL, 'prefix: "robustness"', **study)

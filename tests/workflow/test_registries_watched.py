@@ -37,7 +37,7 @@ def edit(path: Path, old: str, new: str) -> None:
     ("section", "old", "new", "expected"),
     [
         pytest.param(
-            "attacks",
+            "attack_hyperparameters",
             "what the attack ascends",
             "what it goes up",
             # The card shows it.
@@ -54,7 +54,13 @@ def edit(path: Path, old: str, new: str) -> None:
         pytest.param(
             "models", "width of the hidden layer", "neurons", {}, id="the description of a model's"
         ),
-        pytest.param("attacks", "ge=0, le=1", "ge=0, le=2", {}, id="the bound of an attack's"),
+        pytest.param(
+            "attack_hyperparameters",
+            "ge=0, le=1",
+            "ge=0, le=2",
+            {},
+            id="the bound of an attack's",
+        ),
         pytest.param("filters", "Field(gt=0)", "Field(gt=0.1)", {}, id="the bound of a filter's"),
         pytest.param(
             "datasets",
@@ -64,13 +70,19 @@ def edit(path: Path, old: str, new: str) -> None:
             id="the bound of a data set's",
         ),
         pytest.param(
-            "attacks",
+            "attack_hyperparameters",
             'return Field(\n        "cross_entropy"',
             'return Field(\n        "margin"',
             AFTER_ATTACK,
             id="the default of an attack that the study has",
         ),
-        pytest.param("attacks", "Field(40,", "Field(30,", {}, id="the default of one it has not"),
+        pytest.param(
+            "attack_hyperparameters",
+            "Field(40,",
+            "Field(30,",
+            {},
+            id="the default of one it has not",
+        ),
         pytest.param(
             "filters",
             "        4,\n",

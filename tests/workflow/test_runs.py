@@ -96,6 +96,7 @@ def test_metrics_agree_with_their_ledger_and_say_what_made_them(finished: Workdi
         assert len(made_by["code"]) == 16
 
 
+@pytest.mark.slow
 def test_without_the_profile_the_results_are_the_same(workdir: Workdir, finished: Workdir) -> None:
     study = {**SMALL, "filters": [{"kind": "gaussian", "sigma": [0.5]}], "keep_filtered": False}
     workdir.configure({**study, "attacks": [{"kind": "fgsm", "eps": [0.1]}]})
@@ -107,6 +108,7 @@ def test_without_the_profile_the_results_are_the_same(workdir: Workdir, finished
     assert not list((workdir.directory / "results").rglob("filtered/**/*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_ends_with_the_same_tables(
     workdir: Workdir, finished: Workdir
 ) -> None:
