@@ -118,7 +118,7 @@ def unbound(
     return found | (run(**{swept: 0.5}).left("half") if norm == "linf" else {})
 
 
-def count_auto_pgd(
+def run_auto_pgd(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -126,20 +126,22 @@ def count_auto_pgd(
     norm: str,
     eps: float,
     generator: torch.Generator,
-) -> int:
-    """Count the images (M, C, H, W) that Auto-PGD fools: what others in that ball are held to.
+) -> Tensor:
+    """Attack images (M, C, H, W) by Auto-PGD, to which others in that ball are held.
 
     It ascends the cross-entropy, and of what is left the logit margin, 50 steps each.
     """
+    result = images.clone()
     left = torch.arange(len(labels), device=labels.device)
     for loss in ASCENDED:
         given, true = images[left], labels[left]
         made = AUTO_PGD[norm](
             model, given, true, eps=eps, steps=AUTO_STEPS, loss=loss, generator=generator
         )
+        result[left] = made
         with torch.no_grad():
             left = left[attacked_logits(model, made, true).argmax(1) == true]
-    return len(labels) - len(left)
+    return result
 
 
 def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> float:

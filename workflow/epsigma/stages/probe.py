@@ -16,8 +16,8 @@ from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
     AUTO_PGD,
     Successes,
-    count_auto_pgd,
     count_successes,
+    run_auto_pgd,
     share_lost_gradients,
     try_longer,
     unbound,
@@ -58,7 +58,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     being the rates of success; of an iterative one what `unbound` returns; of one that follows the
     gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones; and of an
     iterative one in the ℓ∞ or ℓ2 ball that does not aim `n_fooled`, how many it fools, and
-    `n_fooled_by_auto_pgd`, how many `count_auto_pgd` does (not of an ensemble). The job's settings
+    `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does (not of an ensemble). The job's settings
     are those of the stage `attack` at a budget in the middle of the grid, and `norm`, `family`,
     `swept`, `spends` and `traced` of the attack's kind.
     """
@@ -92,9 +92,12 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         if settings["family"] == ITERATIVE and norm in AUTO_PGD and rows.targets is None:
             found["n_fooled"] = (once or run()).count
             if not how.get("ensemble"):
-                found["n_fooled_by_auto_pgd"] = count_auto_pgd(
+                made = run_auto_pgd(
                     model, given, rows.labels, norm=norm, eps=parameters[swept], generator=generator
                 )
+                # Looked at once, as the others: a model that draws has no second chance.
+                marked = _mark_successes(model, made, rows)
+                found["n_fooled_by_auto_pgd"] = int(marked.sum())
         if "loss" in parameters:
             found["lost_gradients"] = share_lost_gradients(
                 model, given, rows.labels, parameters["loss"]
