@@ -40,7 +40,7 @@ def hopskipjump(
     Args:
         eps: radius of the ball, in [0, 1].
         queries: evaluations of the model on an image, at most, beside the first look at it. The
-            default is the smallest number that the paper has figures of, and Square's.
+            default is Square's.
 
     Returns:
         (N, C, H, W): of each example the nearest misclassified image that was met, if it is within
