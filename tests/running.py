@@ -36,20 +36,24 @@ SMALL: dict[str, Any] = {
 }
 
 
-# Looking takes half the time in a process that has imported already what Snakemake imports.
-LOOKING = multiprocessing.get_context("forkserver")
-LOOKING.set_forkserver_preload(
-    ["snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas"]
+# Processes that have imported already what a run imports: half of the time of a short one is that.
+SNAKEMAKES = multiprocessing.get_context("forkserver")
+SNAKEMAKES.set_forkserver_preload(
+    ["snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas", "torch"]
 )
 
 
-def look(arguments: list[str], printed: str) -> None:
-    """Call Snakemake, as on the command line, and print into a file: to be run in a process."""
+def call_snakemake(arguments: list[str], printed: tuple[str, str]) -> None:
+    """Call Snakemake, as on the command line, in a process of its own.
+
+    Args:
+        printed: the files that standard output and standard error go to.
+    """
     # That the modules are those of the folder, not those that the tests import.
     sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(ROOT / "workflow")]
-    with open(printed, "wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    for descriptor, name in enumerate(printed, start=1):
+        with open(name, "wb") as file:
+            os.dup2(file.fileno(), descriptor)
     from snakemake.cli import main
 
     sys.argv = ["snakemake", *arguments]
@@ -97,9 +101,18 @@ class Workdir:
         ]
 
     def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=600, **options
-        )
+        command = self.command(*arguments)
+        if options:
+            return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
+        with tempfile.TemporaryDirectory() as folder:
+            printed = f"{folder}/out", f"{folder}/err"
+            process = SNAKEMAKES.Process(target=call_snakemake, args=(command[3:], printed))
+            process.start()
+            process.join(600)
+            process.kill()
+            out, err = (Path(name).read_text() for name in printed)
+            process.join()
+        return subprocess.CompletedProcess(command, process.exitcode, out, err)
 
     def run(self, *arguments: str) -> None:
         done = self.snakemake(*arguments)
@@ -110,13 +123,9 @@ class Workdir:
 
         Left out is `all`, of which the Snakefile at the root makes `epsigma`.
         """
-        command = self.command(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as printed:
-            looking = LOOKING.Process(target=look, args=(command[3:], printed.name))
-            looking.start()
-            looking.join(600)
-            text = printed.read()
-        assert looking.exitcode == 0, text
+        looked = self.snakemake(*TRIGGERS, "--dry-run", "--workflow-profile", "none", *arguments)
+        text = looked.stdout + looked.stderr
+        assert looked.returncode == 0, text
         jobs = []
         for block in re.split(r"\n(?=\[)", text):
             rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
