@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import warnings
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
-from epsigma.surroundings import THREADS
+from epsigma.surroundings import THREADS, settle
 from epsigma.training.lightning import make_trainer, silence_lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
@@ -56,8 +56,7 @@ def tell(job, *, path):
     ("given", "arguments"),
     [
         (dict.fromkeys(THREADS, "3"), []),
-        ({"OMP_NUM_THREADS": "2,3", "MKL_DOMAIN_NUM_THREADS": "MKL_DOMAIN_ALL=2"}, []),
-        ({"OMP_NUM_THREADS": "3"}, ["torch first"]),
+        ({"OMP_NUM_THREADS": "2,3", "MKL_DOMAIN_NUM_THREADS": "MKL_DOMAIN_ALL=2"}, ["torch first"]),
     ],
 )
 def test_a_job_has_one_thread_whatever_is_set_and_however_it_is_started(
@@ -77,6 +76,18 @@ def test_a_job_has_one_thread_whatever_is_set_and_however_it_is_started(
     found = json.loads(done.stdout)
     assert found.keys() == {"thread", "forked", "subprocess"}
     assert all(set(threads) == {1} for threads in found.values()), found
+
+
+@pytest.mark.parametrize("name", ["PL_TRAINER_GRADIENT_CLIP_VAL", "PL_TRAINER_FAST_DEV_RUN"])
+def test_defaults_of_lightning_from_the_environment_reach_no_training(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": "", name: "1"})
+    monkeypatch.setattr("epsigma.surroundings.import_module", lambda _: MagicMock())
+    threads = torch.get_num_threads()
+    settle()
+    torch.set_num_threads(threads)
+    assert os.environ == {"PATH": "", **dict.fromkeys(THREADS, "1")}
 
 
 ALLOCATIONS = {
@@ -113,6 +124,6 @@ def test_no_advice_of_srun_where_slurm_is_installed(
         with silence_lightning():
             assert not SLURMEnvironment.detect()
         assert not shown
-        # The file is what Lightning's advice is about.
+        # The file is what Lightning sees.
         SLURMEnvironment.detect()
         assert "srun" in str(shown[0].message)
