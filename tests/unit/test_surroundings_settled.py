@@ -44,7 +44,8 @@ import json
 def threads():
     import numpy, threadpoolctl, torch
     torch.ones(8, 8) @ torch.ones(8, 8)
-    return [torch.get_num_threads(), *(one["num_threads"] for one in threadpoolctl.threadpool_info())]
+    loaded = threadpoolctl.threadpool_info()
+    return [torch.get_num_threads(), *(one["num_threads"] for one in loaded)]
 
 def tell(job, *, path):
     with open(path, "w") as stream:

@@ -2,9 +2,9 @@
 
     prune.py [--remove] [--directory FOLDER] [--study CONFIG]... [OPTION OF SNAKEMAKE]...
 
-Without `--remove` nothing changes. Several studies in one folder: `--study` for each, else the files
-of those that are left out count as no longer named. Only files that Snakemake has recorded as made
-by its rules are listed, and only below results/; links are neither followed nor removed.
+Without `--remove` nothing changes. Several studies in one folder: `--study` for each, else the
+files of those that are left out count as no longer named. Only files that Snakemake has recorded
+as made by its rules are listed, and only below results/; links are neither followed nor removed.
 """
 
 import argparse
