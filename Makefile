@@ -10,10 +10,10 @@ SLURM = .venv-slurm/bin/python tests/slurm/cluster.py
 # The benchmarks' own: torchattacks pins an old requests.
 BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
-	$(if $(CONFIG),--configfile $(CONFIG)) $(if $(DATA_DIR),--config data_dir=$(DATA_DIR))
+	$(if $(CONFIG),--configfile "$(CONFIG)") $(if $(DATA_DIR),--config "data_dir=$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help environment results paper report cluster test test-all test-faults test-slurm lint format docs bench clean
+.PHONY: help environment results paper report prune cluster test test-all test-faults test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
+
+prune: .venv/run.stamp ## list what results/ holds that the study no longer names (REMOVE=yes removes it)
+	$(BIN)/python workflow/scripts/prune.py $(if $(REMOVE),--remove) \
+		$(if $(CONFIG),--study "$(CONFIG)") $(if $(DATA_DIR),--config "data_dir=$(DATA_DIR)")
 
 cluster: .venv/cluster.stamp ## make the environment for runs on SLURM (docs/running.md)
 

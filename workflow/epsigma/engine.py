@@ -6,7 +6,6 @@ All that it takes from Snakemake beside rules is here. Nothing else of the packa
 import gc
 import importlib
 import logging
-import os
 import platform
 import sys
 import threading
@@ -21,6 +20,7 @@ from epsigma.job import Job
 from epsigma.plan.columns import Twin
 from epsigma.storage.digest import missing_packages
 from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
+from epsigma.surroundings import settle
 
 # What stages that run in a process of their own import; the first comes first.
 _IMPORTED = {
@@ -34,10 +34,7 @@ _LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.tabu
 
 def prepare_process() -> None:
     """Set what all jobs of this process share; before torch is first imported."""
-    # One core a cell; Snakemake runs the cells in parallel. It also makes results independent of
-    # how many cores there are.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    settle()
     # Cells wait less for the scheduler, which computes in the same interpreter: a tenth off a
     # sweep.
     sys.setswitchinterval(0.0005)

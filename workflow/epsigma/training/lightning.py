@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
@@ -187,6 +188,8 @@ def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        # One process on one device, also in an allocation of several tasks.
+        plugins=[LightningEnvironment()],
     )
 
 
@@ -211,8 +214,8 @@ def fit(
 
 @contextmanager
 def silence_lightning() -> Iterator[None]:
-    """Suppress Lightning's advice about loaders and devices."""
+    """Suppress Lightning's advice about loaders, devices and srun."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         yield

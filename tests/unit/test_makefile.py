@@ -1,0 +1,22 @@
+"""The Makefile hands names of files on as they are, spaces included."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("target", ["results", "report", "prune"])
+def test_folders_with_a_space_in_their_names_reach_snakemake(target: str) -> None:
+    given = ["CONFIG=a b/c.yaml", "DATA_DIR=my data"]
+    command = ["make", "--dry-run", "--always-make", target, *given]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = done.stdout.replace("\\\n", " ").splitlines()
+    last = shlex.split([line for line in lines if "--config " in line][-1])
+    assert last[last.index("--config") + 1] == "data_dir=my data"
+    assert "a b/c.yaml" in last
