@@ -831,6 +831,19 @@ def test_the_median_is_scipy_s(size, border, mode):
         assert torch.equal(found, torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 4, 24), (1, 3, 1, 5), (2, 1, 1, 1), (1, 1, 5, 2)])
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("size", [2, 5, 8, 11])
+def test_the_median_of_an_image_smaller_than_its_window_is_of_what_there_is(size, border, shape):
+    given, module = images(*shape), Median(size=size, border=border)
+    assert torch.equal(module(given), module.formula(given))
+    assert torch.isfinite(module.surrogate(given)).all()
+    if (border, shape, size) == ("reflect", (1, 3, 1, 5), 11):
+        # The window is cut to 1 x 9, and the middle of the row sees it all, its ends once.
+        seen = given[..., [2, 1, 0, 1, 2, 3, 4, 3, 2]]
+        assert torch.equal(module(given)[..., 2], seen.median(-1).values)
+
+
 def test_the_median_removes_single_pixels_and_keeps_an_edge():
     edge = torch.zeros(1, 1, 10, 10)
     edge[..., 4:] = 1

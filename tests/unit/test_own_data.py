@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 from epsigma.datasets.file import file
 from epsigma.datasets.folder import folder
+from epsigma.datasets.images import Dataset, Images, is_ordered, stratified_order
+from epsigma.device import CPU
+from epsigma.job import Job
+from epsigma.stages.dataset import dataset as write_dataset
+from epsigma.storage.images import read_tensors
 from epsigma.storage.source import fingerprint, locate
 from epsigma.study import ConfigurationError, validate
 from PIL import Image
@@ -548,3 +553,103 @@ def test_the_module_that_snakemake_asks_reads_no_images(tmp_path):
     lay(tmp_path / "own")
     Path(tmp_path / "own" / "train" / "ant" / "04.png").write_bytes(b"no image")
     assert len(fingerprint(tmp_path, "own")) == 16
+
+
+# --- Photographs that lie as the camera was held
+
+# What each EXIF orientation does to an image to show it: Exif 2.32, tag 0x0112.
+ORIENTATIONS = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: a[::-1, ::-1],
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_photographs_are_turned_as_exif_says(tmp_path, orientation, suffix):
+    stored = np.kron(np.array([[0, 255], [128, 64]], np.uint8), np.ones((8, 8), np.uint8))
+    for label in "ab":
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for index in range(2):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            path = tmp_path / "own" / label / f"{index}.{suffix}"
+            Image.fromarray(stored).save(
+                path, exif=exif, **{"quality": 100} if suffix == "jpg" else {}
+            )
+    data = folder(tmp_path, path="own", channels=1, test_fraction=0.5)
+    shown = ORIENTATIONS[orientation](stored).astype(int)
+    assert np.abs(data.train.images[0, 0].astype(int) - shown).max() <= 2
+
+
+# --- The order of the test images
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (np.repeat(np.arange(10), 2), True),
+        (np.repeat([1, 0], [95, 5]), True),
+        (np.repeat(np.arange(30), 8), True),
+        # A shard of some classes after a shard of the others, each shuffled.
+        (np.concatenate([np.random.default_rng(0).permutation(500) % 5 + s for s in (0, 5)]), True),
+        (np.arange(100) % 10, False),
+        (np.random.default_rng(0).permutation(1000) % 10, False),
+        (np.zeros(5, np.int64), False),
+        (np.zeros(1, np.int64), False),
+        (np.arange(3), False),
+    ],
+)
+def test_an_order_of_the_classes_is_told_from_chance(labels, expected):
+    assert is_ordered(labels) is expected
+
+
+@pytest.mark.parametrize("counts", [(50, 30, 3), (8,) * 30, (95, 5), (1, 1), (7,)])
+def test_the_first_images_of_a_stratified_order_hold_each_class_in_proportion(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = stratified_order(labels)
+    assert sorted(order) == list(range(len(labels)))
+    first = np.cumsum(labels[order][:, None] == np.arange(len(counts)), axis=0)
+    share = np.arange(1, len(labels) + 1)[:, None] * np.array(counts) / len(labels)
+    assert np.abs(first - share).max() <= 1
+    assert not is_ordered(labels[order])
+
+
+# The images of an own data set in memory, as libraries leave them: all valid, one the same set.
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "last axis first": lambda a: np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1),
+    "backwards": lambda a: np.ascontiguousarray(a[::-1])[::-1],
+    "every other": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_data_set_is_written_whatever_its_layout_and_drawn_if_it_is_ordered(
+    tmp_path, layout, ordered
+):
+    content = arrays(n=24)
+    labels = np.sort(content["test_labels"]) if ordered else content["test_labels"]
+    test = Images(LAYOUTS[layout](content["test_images"]), LAYOUTS[layout](labels))
+    made = Dataset(Images(content["train_images"], content["train_labels"]), test)
+    settings = {"implementation": "made_here:make", "parameters": {}}
+    paths = {part: str(tmp_path / f"{part}.safetensors") for part in ("train", "test")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("epsigma.stages.dataset.load", lambda name: lambda data_dir: made)
+        job = Job({}, settings, "0" * 16, "cpu", str(tmp_path / "job.log"))
+        write_dataset(job, data_dir=str(tmp_path), **paths)
+    read = read_tensors(paths["test"], ("images", "labels"), CPU)
+    source = read["source"].numpy() if ordered else np.arange(len(labels))
+    assert ("source" in read) is ordered
+    assert np.array_equal(read["images"].numpy(), content["test_images"][source])
+    assert np.array_equal(read["labels"].numpy(), labels[source])
+    assert len(set(read["labels"][:3].tolist())) == 3

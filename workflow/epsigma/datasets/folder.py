@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import entries, locate
@@ -31,7 +31,7 @@ def folder(
     """Read images from folders of classes: `path/train/class/image.png` and `path/test/...`.
 
     Or from `path/class/image.png`, of which `test_fraction` is split off. Classes are numbered in
-    the order of the folders' names, code point by code point.
+    the order of the folders' names, code point by code point. Images are turned as EXIF says.
 
     Args:
         path: of the folder, relative to `data_dir`.
@@ -112,8 +112,9 @@ def _read(path: Path, channels: int, size: int | None) -> NDArray[np.uint8]:
     """Read an image as (H, W, C)."""
     try:
         with Image.open(path, formats=list(FORMATS)) as opened:
-            image: Image.Image = opened
-            image.load()
+            opened.load()
+            # Cameras store what they saw, and say in EXIF how to turn it.
+            image: Image.Image = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read ({error}): replace it, or remove it") from error
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):

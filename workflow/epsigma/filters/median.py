@@ -19,7 +19,8 @@ class Median(Filter):
     attacker lets it flow to all that tie, in equal parts (BPDA).
 
     Args:
-        size: side of the window in pixels; at least 1.
+        size: side of the window in pixels; at least 1. Where the border is reflected or repeated, a
+            window that outgrows the image is cut along that axis: to 2n − 1 or 2n + 1 of n pixels.
         border: `reflect` (the border pixel is not repeated: SciPy's `mirror`), `replicate`,
             `constant` (zeros) or `circular`.
 
@@ -38,22 +39,23 @@ class Median(Filter):
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter images (N, C, H, W)."""
-        if self.size % 2:
-            return median_blur(images, self.size, self.border)
-        padded = functional.pad(images, [self.size // 2] * 4, mode=self.border)[..., :-1, :-1]
-        if self.size == 2:
+        height, width = self._window(images)
+        if height % 2 and width % 2:
+            return median_blur(images, (height, width), self.border)
+        padded = self._pad(images)
+        if height == width == 2:
             # The second largest of two pairs: 17 times as fast as finding it in windows.
             upper, lower = padded[..., :-1, :], padded[..., 1:, :]
             small, large = torch.minimum(upper, lower), torch.maximum(upper, lower)
             smaller = torch.maximum(small[..., :-1], small[..., 1:])
             return torch.maximum(smaller, torch.minimum(large[..., :-1], large[..., 1:]))
-        windows = padded.unfold(2, self.size, 1).unfold(3, self.size, 1).flatten(4)
-        return windows.kthvalue(self.size**2 // 2 + 1).values
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1).flatten(4)
+        return windows.kthvalue(height * width // 2 + 1).values
 
     def formula(self, images: Tensor) -> Tensor:
         """Sort each window and take its middle, of two the larger."""
         windows = torch.stack(self._shifted(images), dim=-1)
-        return windows.sort(-1).values[..., self.size**2 // 2]
+        return windows.sort(-1).values[..., windows.shape[-1] // 2]
 
     def surrogate(self, images: Tensor) -> Tensor:
         """Take the mean of the window's values that equal its median."""
@@ -68,10 +70,26 @@ class Median(Filter):
     def _shifted(self, images: Tensor) -> list[Tensor]:
         """The images as each place of the window sees them."""
         height, width = images.shape[-2:]
-        before, after = self.size // 2, (self.size - 1) // 2
-        padded = functional.pad(images, [before, after, before, after], mode=self.border)
+        padded, (rows, columns) = self._pad(images), self._window(images)
         return [
             padded[..., down : down + height, across : across + width]
-            for down in range(self.size)
-            for across in range(self.size)
+            for down in range(rows)
+            for across in range(columns)
         ]
+
+    def _window(self, images: Tensor) -> tuple[int, int]:
+        """The height and the width of the window: a border has no more pixels than its image."""
+        reach = {"reflect": -1, "circular": 1}.get(self.border)
+        height, width = (
+            self.size
+            if reach is None or self.size // 2 <= side + min(reach, 0)
+            else 2 * side + reach
+            for side in images.shape[-2:]
+        )
+        return height, width
+
+    def _pad(self, images: Tensor) -> Tensor:
+        """Go on with the images beyond their border as far as the window reaches."""
+        height, width = self._window(images)
+        pads = [width // 2, (width - 1) // 2, height // 2, (height - 1) // 2]
+        return functional.pad(images, pads, mode=self.border)
