@@ -412,6 +412,11 @@ def test_a_factory_s_model_is_trained_and_loaded_like_any_other(nets, digit_file
     assert (predict(model, test).argmax(1) == labels).float().mean() >= 0.7
 
 
+def test_a_factory_of_torchvision_needs_no_wrapper():
+    how = made_by("torchvision.models:resnet18", norm_layer=None)
+    assert build_model(shape=(3, 32, 32), classes=7, **how).fc.out_features == 7
+
+
 def test_a_factory_cannot_change_the_configuration(nets):
     how = made_by(f"{nets}:eats", widths=[1, 2])
     for _ in range(2):
