@@ -325,3 +325,15 @@ def test_on_step_sees_the_loss_fall(trained):
 def test_an_argument_out_of_range_is_refused(trained, options, message):
     with pytest.raises(ValueError, match=message):
         carlini_wagner(trained.model, *right_ones(trained, 2), **{"kappa": 0, **options})
+
+
+def test_images_of_black_and_white_are_not_given_up_before_they_have_moved():
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Linear(64, 3).requires_grad_(False)
+    layer.weight.copy_(torch.randn(3, 64, generator=generator))
+    layer.bias.zero_()
+    model = nn.Sequential(nn.Flatten(), layer)
+    images = torch.randint(2, (8, 1, 8, 8), generator=generator).float()
+    labels = model(images).argmax(1)
+    made = carlini_wagner(model, images, labels, kappa=0, steps=400, learning_rate=0.02)
+    assert (margin(model(made), labels) > 0).all()

@@ -10,12 +10,12 @@ from epsigma.loading import load
 from epsigma.models.classifier import (
     ModelError,
     build_model,
-    check_outputs,
     load_classifier,
     predict,
 )
 from epsigma.models.maxout import Maxout, MaxoutLayer
 from epsigma.models.resnet import ResNet
+from epsigma.models.trial import try_model
 from epsigma.registry.models import MODELS
 from epsigma.stages.train import train
 from epsigma.storage.images import write_tensors
@@ -111,7 +111,7 @@ def test_a_model_maps_images_to_logits(name, shape, classes):
     # Logits, not probabilities nor their logarithms.
     assert (logits.logsumexp(1).abs() > 1e-3).all()
     assert (logits.sum(1) - 1).abs().max() > 1e-3
-    check_outputs(model, images, classes)
+    assert try_model(model, images, classes, trains=True) == []
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -412,6 +412,11 @@ def test_a_factory_s_model_is_trained_and_loaded_like_any_other(nets, digit_file
     assert (predict(model, test).argmax(1) == labels).float().mean() >= 0.7
 
 
+def test_a_factory_of_torchvision_needs_no_wrapper():
+    how = made_by("torchvision.models:resnet18", norm_layer=None)
+    assert build_model(shape=(3, 32, 32), classes=7, **how).fc.out_features == 7
+
+
 def test_a_factory_cannot_change_the_configuration(nets):
     how = made_by(f"{nets}:eats", widths=[1, 2])
     for _ in range(2):
@@ -498,7 +503,7 @@ def test_trying_a_model_leaves_it_as_it_was():
     model = make("resnet")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    check_outputs(model, some((1, 8, 8)), 10)
+    assert try_model(model, some((1, 8, 8)), 10, trains=True) == []
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -2,6 +2,8 @@ import csv
 import io
 import os
 import pickle
+import tarfile
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +55,12 @@ WAYS = {
     "Lightning, compiled": lambda weights, path: torch.save(
         {"state_dict": prefixed(weights, "net._orig_mod."), "epoch": 3}, path
     ),
+    **{
+        name: lambda weights, path, name=name: torch.save(
+            {name: weights, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, path
+        )
+        for name in ("model_state_dict", "model", "net")
+    },
     "DataParallel": lambda weights, path: torch.save(prefixed(weights, "module."), path),
 }
 
@@ -136,7 +144,8 @@ def test_a_whole_pickled_module_is_refused(network, tmp_path):
         ([torch.zeros(3)], "holds a list, not named tensors"),
         ({}, "is no state_dict, it is empty"),
         ({"state_dict": {}}, "is no state_dict, it is empty"),
-        ({"model": {"weight": torch.zeros(3)}, "epoch": 5}, "no tensors are model, epoch"),
+        ({"ema": {"weight": torch.zeros(3)}, "epoch": 5}, "no tensors are ema, epoch"),
+        ({"model": {"w": torch.zeros(3)}, "net": {"w": torch.ones(3)}}, "under model and net"),
     ],
 )
 def test_a_file_of_something_else_is_refused(content, said, tmp_path):
@@ -146,6 +155,61 @@ def test_a_file_of_something_else_is_refused(content, said, tmp_path):
         read_weights(path)
     assert said in str(raised.value)
     assert "torch.save(model.state_dict(), path)" in str(raised.value)
+
+
+def save_script(model, path):
+    torch.jit.save(torch.jit.trace(model.eval(), torch.zeros(2, 1, 8, 8)), path)
+
+
+def save_program(model, path):
+    torch.export.save(torch.export.export(model.eval(), (torch.zeros(2, 1, 8, 8),)), path)
+
+
+def save_tar(model, path):
+    torch.save(model.state_dict(), path.with_suffix(".inner"))
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(path.with_suffix(".inner"), "weights.pt")
+
+
+def save_zip(model, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "weights")
+
+
+OTHERS = {
+    "TorchScript": (save_script, "torch.save(torch.jit.load(file).state_dict(), path)"),
+    "torch.export": (save_program, "torch.save(torch.export.load(file).state_dict, path)"),
+    "tar": (save_tar, "unpack it"),
+    "zip": (save_zip, "torch.save(model.state_dict(), path)"),
+    # The first fields of a model: its version, and who wrote it.
+    "ONNX": (
+        lambda _, path: path.write_bytes(b"\x08\x08\x12\x07pytorch\x1a\x052.0.0:\x10"),
+        "torch.save(model.state_dict(), path)",
+    ),
+    "HDF5": (
+        lambda _, path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64)),
+        "torch.save(model.state_dict(), path)",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize("suffix", [".pt", ".bin"])
+def test_another_format_is_refused_in_a_line_that_says_how_to_save_the_weights(
+    what, suffix, tmp_path
+):
+    save, remedy = OTHERS[what]
+    path = tmp_path / f"weights{suffix}"
+    save(MLP((1, 8, 8), 10, hidden=4), path if what != "torch.export" else str(path))
+    with pytest.raises(ModelError) as raised:
+        read_weights(path)
+    message = str(raised.value)
+    assert message.startswith(f"checkpoint {path} is ")
+    assert what in message
+    assert remedy in message
+    assert "weights_only" not in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

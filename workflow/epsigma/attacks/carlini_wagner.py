@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from epsigma.attacks.gradient import zero_undefined
 from epsigma.detectors.rejection import attacked_logits
 
 # Pixels of 0 and 1 have no finite w: they are drawn in by half of this (the authors' code).
@@ -20,6 +21,9 @@ GROWTH, LARGEST_C = 10.0, 1e10
 REPEATED_FROM = 10
 # How often the loss is inspected, and by what part it has to have fallen, or the c is given up.
 INSPECTIONS, PROGRESS = 10, 1e-4
+# Until an image has once been this far away, in ℓ2, its loss says nothing: pixels of 0 and 1 take
+# hundreds of steps to leave the edge of tanh space. Half a grey level.
+MOVED = 0.5 / 255
 # By what part of its length another successful c has to shorten the way, or the search is over.
 GAIN = 1e-3
 
@@ -90,8 +94,9 @@ def carlini_wagner(
         learning_rate: Adam's, in the units of w.
         initial_c: the first c.
         abort_early: give a c up when the lowest loss of the image has not fallen by 0.01 % in a
-            tenth of `steps` (the authors' code looks at the last, summed over the batch), and the
-            search when another c succeeds and shortens the way by less than 0.1 %.
+            tenth of `steps` (the authors' code looks at the last, summed over the batch), unless
+            the image has not yet moved; and the search when another c succeeds and shortens the
+            way by less than 0.1 %.
         on_step: is told the losses with f + κ for f, as in the authors' code: 0 on success.
 
     Returns:
@@ -158,7 +163,8 @@ class _Descent:
     cheaper, and exact near 0, where most pixels of a digit are. In u a step is twice as long, and
     what is computed is a quarter of the gradient in w (by half the loss: δ and c/2 · ∇f), so that
     ε is a quarter, too. After `patience` steps a row is left alone whose lowest loss has not
-    fallen: not the last, for the loss of one row, unlike the sum over a batch, jumps.
+    fallen: not the last, for the loss of one row, unlike the sum over a batch, jumps. One that has
+    never been `MOVED` from its image is not.
     """
 
     model: nn.Module
@@ -179,6 +185,7 @@ class _Descent:
         mean, square = torch.zeros_like(u), torch.zeros_like(u)
         count = torch.zeros((), device=u.device)
         lowest = before = torch.full_like(c, torch.inf)
+        farthest = torch.zeros_like(c)
         for step in range(self.steps):
             with torch.enable_grad():
                 x = torch.sigmoid(u)
@@ -186,6 +193,7 @@ class _Descent:
             with torch.no_grad():
                 away = x - origin
                 distance = torch.linalg.vector_norm(away, dim=(1, 2, 3))
+                farthest = torch.maximum(farthest, distance)
                 lag, rival = aim.lag(logits)
                 success = aim.reached(lag)
                 found[at] |= success
@@ -197,14 +205,16 @@ class _Descent:
                     self.on_step(loss)
                 lowest = torch.minimum(lowest, loss)
             (gradient,) = torch.autograd.grad((logits, x), u, (pull, away))
-            _adam(u, gradient, mean, square, count, self.learning_rate)
+            _adam(u, zero_undefined(gradient), mean, square, count, self.learning_rate)
             if self.patience is not None and step % self.patience == 0:
-                going = lowest <= before * (1 - PROGRESS)
+                going = (lowest <= before * (1 - PROGRESS)) | (farthest < MOVED)
                 if not going.any():
                     break
                 if not going.all():
-                    state = (at, origin, c, lowest, mean, square, u.detach())
-                    at, origin, c, lowest, mean, square, u = (kept[going] for kept in state)
+                    state = (at, origin, c, lowest, farthest, mean, square, u.detach())
+                    at, origin, c, lowest, farthest, mean, square, u = (
+                        kept[going] for kept in state
+                    )
                     aim = aim.at(going)
                     u.requires_grad_()
                 before = lowest

@@ -35,7 +35,8 @@ def input_gradient(
 
     Returns:
         ∇ₓ of each example's loss, (N, C, H, W), and the logits (N, K), both detached. The loss is
-        summed, not averaged: each example's gradient is its own, whatever the batch.
+        summed, not averaged: each example's gradient is its own, whatever the batch. Where it is
+        not a number it is 0 (`zero_undefined`).
     """
     gradient, logits, _ = differentiate(model, images, labels, find_loss(loss))
     return gradient, logits
@@ -49,6 +50,22 @@ def differentiate(
     Returns:
         ∇ₓ of each example's loss, (N, C, H, W), the logits (N, K) and the losses (N,).
     """
+    gradient, logits, losses = differentiate_as_is(model, images, labels, loss)
+    return zero_undefined(gradient), logits, losses
+
+
+def zero_undefined(gradient: Tensor) -> Tensor:
+    """Replace what is not a number by 0: a pixel without a gradient stays where it is."""
+    # One sum costs a hundredth of a gradient.
+    if gradient.sum().isfinite():
+        return gradient
+    return torch.where(gradient.isnan(), 0, gradient)
+
+
+def differentiate_as_is(
+    model: nn.Module, images: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Differentiate as `differentiate` does, and leave in the gradient what is not a number."""
     x = images.detach().requires_grad_()
     with torch.enable_grad():
         logits = attacked_logits(model, x, labels)

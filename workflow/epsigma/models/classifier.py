@@ -1,6 +1,6 @@
 """Trained classifiers: reading their checkpoints, and computing their logits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from epsigma.storage.checkpoint import load_weights, read_checkpoint
 from epsigma.storage.files import damaged
 from epsigma.storage.images import batches
 
-# Images on which a model is tried before it is trained.
-TRIED = 16
+CONTIGUOUS = "contiguous"
 
 
 class ModelError(ValueError):
@@ -30,44 +29,39 @@ def build_model(
     return model
 
 
-@torch.no_grad()
-def check_outputs(model: nn.Module, images: Tensor, classes: int) -> None:
-    """Check what a model returns for a few real images; its modules are left in their modes.
+def adapt(model: nn.Module, needs: Collection[str]) -> None:
+    """Have a model asked as it needs it; `epsigma.models.trial.try_model` finds out what that is.
 
-    Raises:
-        ModelError: if it raises, or its outputs are not finite logits (N, K) in floating point:
-            rows that are non-negative and sum to one are probabilities.
+    Its modules, and the names of its weights, stay as they are.
+
+    Args:
+        needs: some of `NEEDS`.
     """
-    few = images[:TRIED]
-    expected = (len(few), classes)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        logits = model(few)
-    except Exception as error:
-        raise ModelError(
-            f"asked about images {tuple(few.shape)}, it raised {type(error).__name__}: {error}; "
-            "make the model for images of this shape"
-        ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ModelError(
-            f"asked about images {tuple(few.shape)}, it returned {shape}, not a tensor {expected}; "
-            "return one logit for each image and class"
-        )
-    if not logits.is_floating_point() or not logits.isfinite().all():
-        raise ModelError(
-            f"its outputs are not finite numbers, but {logits.dtype} such as "
-            f"{logits.flatten()[:3].tolist()}; look for overflows and damaged weights"
-        )
-    if (logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all():
-        raise ModelError(
-            "its outputs are probabilities (no row has a negative number, and each sums to one), "
-            "whose gradients vanish; return logits, without the softmax at the end"
-        )
+    for need, hooks in NEEDS.items():
+        if need in needs:
+            hooks(model)
+
+
+def _ask_with_copy(model: nn.Module) -> None:
+    model.register_forward_pre_hook(lambda _, given: (given[0].clone(),))
+
+
+def _ask_with_contiguous(model: nn.Module) -> None:
+    model.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
+
+
+def _return_dtype_of_images(model: nn.Module) -> None:
+    model.register_forward_hook(lambda _, given, logits: logits.to(given[0].dtype))
+
+
+# A model that changes its input in place is asked about copies; one that views across strides, only
+# about contiguous images, and its weights stay contiguous; logits of another floating type are
+# brought to that of the images, float32.
+NEEDS: dict[str, Callable[[nn.Module], None]] = {
+    "copy": _ask_with_copy,
+    CONTIGUOUS: _ask_with_contiguous,
+    "float32": _return_dtype_of_images,
+}
 
 
 def load_classifier(
@@ -75,8 +69,9 @@ def load_classifier(
 ) -> nn.Module:
     """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
 
-    The model is in eval mode, its parameters frozen. Its `implementation` and `parameters` come
-    from the caller, not from the file: a file cannot name code to run.
+    The model is in eval mode, its parameters frozen; what it needs of those who ask it, it has
+    (`adapt`). Its `implementation` and `parameters` come from the caller, not from the file: a file
+    cannot name code to run.
 
     Raises:
         ValueError: if the checkpoint is damaged, holds pickled objects, or is another model's.
@@ -88,8 +83,12 @@ def load_classifier(
         raise damaged(checkpoint, error) from error
     model = build_model(settings["implementation"], about["shape"], classes, settings["parameters"])
     load_weights(model, weights, checkpoint)
-    # With the weights in this order, convolutions and their gradients take a sixth to a third less.
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    needs = about.get("needs", ())
+    adapt(model, needs)
+    model.to(device)
+    if CONTIGUOUS not in needs:
+        # So convolutions and their gradients take a sixth to a third less.
+        model.to(memory_format=torch.channels_last)
     return model
 
 

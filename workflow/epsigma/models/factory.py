@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,8 @@ def make(
     shape: tuple[int, int, int], classes: int, *, factory: str, parameters: dict[str, Any]
 ) -> nn.Module:
     """Call the user's function, `package.module:function`, of shape, classes and `parameters`.
+
+    One that takes `num_classes` and no shape, as torchvision's do, is called with that.
 
     Raises:
         ModelError: if it is not found, raises, or returns no `nn.Module`.
@@ -33,7 +36,7 @@ def make(
             "`factory`"
         ) from error
     try:
-        model = function(shape, classes, **copy.deepcopy(parameters))
+        model = _call(function, shape, classes, copy.deepcopy(parameters))
     except Exception as error:
         raise ModelError(
             f"factory {factory}: called with shape {shape}, classes {classes} and parameters "
@@ -45,6 +48,24 @@ def make(
             "return the model itself"
         )
     return model
+
+
+def _call(
+    function: Any, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
+) -> Any:
+    takes_shape = _takes(function, shape, classes, **parameters)
+    if not takes_shape and _takes(function, num_classes=classes, **parameters):
+        return function(num_classes=classes, **parameters)
+    return function(shape, classes, **parameters)
+
+
+def _takes(function: Any, *given: Any, **named: Any) -> bool:
+    """Whether a function's signature, if it has one, admits these arguments."""
+    try:
+        inspect.signature(function).bind(*given, **named)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _explain(error: Exception) -> str:

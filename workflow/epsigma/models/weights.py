@@ -1,6 +1,8 @@
 """Weights that users trained themselves: reading their files, and fitting them to a model."""
 
 import re
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,9 @@ from epsigma.storage.checkpoint import UNREADABLE
 
 # Names that an error lists, of each sort.
 LISTED = 10
+# Under which checkpoints keep weights, beside an optimiser's, an epoch and the like.
+NESTED = ("state_dict", "model_state_dict", "model", "net")
+ALONE = "write the weights alone: torch.save(model.state_dict(), path)"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -23,7 +28,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Args:
         path: a `.safetensors` file, or what torch.save wrote: a `state_dict`, or a Lightning
-            checkpoint.
+            checkpoint, or a dict that holds one under one of `NESTED`.
 
     Raises:
         ModelError: if the file is damaged, holds something else, or would have to be unpickled.
@@ -34,6 +39,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"checkpoint {path} is no safetensors file: {error}") from error
         return tensors
+    if foreign := _recognise(Path(path)):
+        raise ModelError(f"checkpoint {path} is {foreign}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
@@ -42,35 +49,60 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return _state_dict(content, path)
 
 
+def _recognise(path: Path) -> str | None:
+    """Say which other format a file has, and how to save its weights; None if none is known."""
+    with open(path, "rb") as file:
+        first = file.read(8)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = {name.partition("/")[2] for name in archive.namelist()}
+        if "constants.pkl" in names:
+            return f"TorchScript; {ALONE.replace('model.', 'torch.jit.load(file).')}"
+        if names & {"archive_format", "serialized_exported_program.json"} or path.suffix == ".pt2":
+            exported = ALONE.replace("model.state_dict()", "torch.export.load(file).state_dict")
+            return f"a program of torch.export; {exported}"
+        return None if "data.pkl" in names else f"a zip archive not of torch.save; {ALONE}"
+    if tarfile.is_tarfile(path):
+        return "a tar archive; unpack it, and name the file of weights in it"
+    if first.startswith(b"\x89HDF"):
+        return f"HDF5, as Keras writes it; {ALONE}"
+    if path.suffix == ".onnx" or first.startswith(b"\x08"):
+        return f"ONNX; where the model was made, {ALONE}"
+    return None
+
+
 def _refused(path: str | Path, error: Exception) -> ModelError:
     pickled = re.search(r"GLOBAL (\S+)", str(error))
     if pickled is None:
-        return ModelError(
-            f"checkpoint {path} is damaged, or was not written by torch.save: "
-            f"{str(error).partition(chr(10))[0]}"
-        )
+        why = str(error).partition("\n")[0]
+        if "weights_only" in why:
+            why = "torch.load finds no tensors in it"
+        return ModelError(f"checkpoint {path} is damaged, or was not written by torch.save: {why}")
     return ModelError(
         f"checkpoint {path} is refused: it is not only tensors, and reading it would unpickle "
-        f"{pickled[1]}, which may run any code; where it was made, write the weights alone: "
-        "torch.save(model.state_dict(), path)"
+        f"{pickled[1]}, which may run any code; where it was made, {ALONE}"
     )
 
 
 def _state_dict(content: Any, path: str | Path) -> dict[str, Tensor]:
     """Find the named tensors in what torch.load returned."""
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    if isinstance(content, Mapping):
+        nested = [name for name in NESTED if isinstance(content.get(name), Mapping)]
+        if len(nested) > 1:
+            raise ModelError(
+                f"checkpoint {path} holds weights under {' and '.join(nested)}; of the ones that "
+                f"are meant, {ALONE}"
+            )
+        content = content[nested[0]] if nested else content
     if not isinstance(content, Mapping):
         raise ModelError(
-            f"checkpoint {path} holds a {type(content).__name__}, not named tensors; write the "
-            "weights alone: torch.save(model.state_dict(), path)"
+            f"checkpoint {path} holds a {type(content).__name__}, not named tensors; {ALONE}"
         )
     others = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if others or not content:
         raise ModelError(
             f"checkpoint {path} is no state_dict"
-            f"{': no tensors are ' + _listed(others) if others else ', it is empty'}; write the "
-            "weights alone: torch.save(model.state_dict(), path)"
+            f"{': no tensors are ' + _listed(others) if others else ', it is empty'}; {ALONE}"
         )
     return {str(name): value for name, value in content.items()}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.apgd import apgd, apgd_l2
-from epsigma.attacks.gradient import input_gradient
+from epsigma.attacks.gradient import differentiate_as_is, find_loss
 from epsigma.attacks.losses import TARGETED_LOSSES
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.vocabulary import ITERATIVE
@@ -145,8 +145,11 @@ def run_auto_pgd(
 
 
 def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> float:
-    """Return the share of images at which the gradient of a loss is zero, vanishing or infinite."""
-    gradient, _ = input_gradient(model, images, labels, loss)
+    """Return the share of images at which the gradient of a loss is zero, vanishing or not finite.
+
+    One value of an image that is not finite counts: there attacks do not move.
+    """
+    gradient, _, _ = differentiate_as_is(model, images, labels, find_loss(loss))
     size = gradient.flatten(1).abs().amax(1)
     return float((~(size > VANISHING) | size.isinf()).float().mean())
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from epsigma.device import resolve
 from epsigma.job import Job
 from epsigma.loading import load
-from epsigma.models.classifier import TRIED, ModelError, build_model, check_outputs, load_classifier
+from epsigma.models.classifier import ModelError, build_model, load_classifier
+from epsigma.models.trial import TRIED, try_model
 from epsigma.models.weights import fit_weights, read_weights
 from epsigma.storage.files import atomic_write, write_json
 from epsigma.storage.images import read_classes, read_clean
@@ -71,10 +72,11 @@ def train(
         classes = read_classes(images)
         how = job.settings["model"]
         try:
-            model = _build_classifier(how, data.images, classes, weights)
+            model, needs = _build_classifier(how, data.images, classes, weights)
         except ModelError as error:
             raise ModelError(f"model {job.cell.get('model')}: {error}") from error
-        about = {"shape": list(data.images.shape[1:]), "classes": classes, **job.metadata}
+        shape = list(data.images.shape[1:])
+        about = {"shape": shape, "classes": classes, "needs": needs, **job.metadata}
         seconds = None
         if weights is None:
             training = job.settings["training"]
@@ -159,24 +161,23 @@ def _build_module(
 
 def _build_classifier(
     settings: dict[str, Any], images: Tensor, classes: int, weights: str | None
-) -> nn.Module:
+) -> tuple[nn.Module, list[str]]:
     """Make a model of its first weights, those of the file if there is one, and try it."""
     channels, height, width = images.shape[1:]
     model = build_model(shape=(channels, height, width), classes=classes, **settings)
     model.to(images.device)
-    check_outputs(model, images, classes)
-    if weights is None:
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ModelError(
-                "it has no weights to train: none of its parameters requires a gradient; unfreeze "
-                "some, or name a `checkpoint` to use it as it is there"
-            )
-        if not model.training:  # as a factory may return it; no part of it alone is touched
-            model.train()
-    else:
+    if weights is not None:
         fit_weights(model, read_weights(weights), weights)
-        check_outputs(model, images, classes)
-    return model
+        return model, try_model(model, images, classes, trains=False)
+    needs = try_model(model, images, classes, trains=True)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError(
+            "it has no weights to train: none of its parameters requires a gradient; unfreeze "
+            "some, or name a `checkpoint` to use it as it is there"
+        )
+    if not model.training:  # as a factory may return it; no part of it alone is touched
+        model.train()
+    return model, needs
 
 
 def _write(
