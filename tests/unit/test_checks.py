@@ -1,10 +1,12 @@
 import inspect
+import itertools
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from epsigma.checks import attacks, detectors, filters, models, proofs, strength
 from epsigma.checks.evidence import Evidence, curves
 from epsigma.checks.verdict import (
@@ -12,11 +14,13 @@ from epsigma.checks.verdict import (
     VERDICTS,
     Verdict,
     concerns,
+    leave_out,
     name_verdict,
     spell_strength,
     tabulate_verdicts,
 )
 from epsigma.loading import load
+from epsigma.probing.models import compare_with_chance, examine_model
 from epsigma.registry.checks import CHECKS, CheckKind
 from epsigma.stages.check import check
 from epsigma.stages.gate import gate
@@ -80,7 +84,7 @@ def where(threat, attack, name, budget):
     }
 
 
-def pair(place, against, only_this=300, only_other=100, largest_change=5.0):
+def pair(place, against, only_this=300, only_other=100, largest_change=5.0, largest_margin=10.0):
     discordant = only_this + only_other
     return {
         **place,
@@ -89,7 +93,7 @@ def pair(place, against, only_this=300, only_other=100, largest_change=5.0):
         "only_this": only_this,
         "only_other": only_other,
         "largest_change": largest_change,
-        "largest_margin": 10.0,
+        "largest_margin": largest_margin,
         "difference": (only_this - only_other) / N,
         "p_value": min(1, 2 * binom.cdf(min(only_this, only_other), discordant, 0.5)),
     }
@@ -807,7 +811,8 @@ def test_every_public_function_of_the_checks_is_registered_once():
         pytest.param(
             in_facts("model_probes", {"probability_like": 0.9}), id="most logits look like softmax"
         ),
-        pytest.param(in_facts("model_probes", {"n_correct": 120, "deviations_above_chance": 2.1}),
+        pytest.param(
+            in_facts("model_probes", {"n_correct": 120, "deviations_above_chance": 2.1}),
             id="a poor model",
         ),
         pytest.param(
@@ -835,6 +840,140 @@ def test_every_public_function_of_the_checks_is_registered_once():
 )
 def test_what_a_sound_study_may_have_is_no_fault(plant):
     assert complaints(plant(sound())) == []
+
+
+# --- A study that is correct, and unusual
+
+
+class Answers(torch.nn.Module):
+    """A model that has an answer to each image, which shows its number."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images):
+        return self.logits[images[:, 0, 0, 0].long()]
+
+
+def model_of(labels, prediction, scale=10.0, **errors):
+    """What a probe finds of a model that gives such answers, with logits as large."""
+    logits = scale * torch.eye(int(max(*labels, *prediction)) + 1)[list(prediction)]
+    found = examine_model(Answers(logits).eval(), *as_images(labels))
+    return in_facts("model_probes", {**found, **errors})
+
+
+def as_images(labels):
+    return torch.arange(len(labels)).float()[:, None, None, None], torch.tensor(list(labels))
+
+
+def tiny(n, **found):
+    """What a probe of PGD finds on a few images."""
+    return in_facts("attack_probes", {"n": n, **found}, attack="pgd", **BARE)
+
+
+def weak(**found):
+    """A filter that by its definition, too, does nothing."""
+    weaker = in_facts("filter_probes", {"changed": 3e-6, **found}, filter="gaussian")
+    unmoved = in_pairs({"largest_change": 0.0}, against="none", attack="fgsm", **UNKNOWN)
+    return lambda evidence: unmoved(weaker(evidence))
+
+
+def large(change):
+    """Logits in the thousands, which a GPU rounds otherwise."""
+    return in_pairs(
+        {"largest_change": change, "largest_margin": 4000.0},
+        against="clean",
+        attack="fgsm",
+        **BARE,
+    )
+
+
+def aiming(**found):
+    plant = in_facts("attack_probes", found, attack="pgd", **BARE)
+
+    def aim(evidence):
+        aims = {**evidence.attacks["pgd"], "targeted": True}
+        return plant(replace(evidence, attacks={**evidence.attacks, "pgd": aims}))
+
+    return aim
+
+
+def half(majority, n_half):
+    return {"majority": majority, "n_half": n_half, "half_accuracy": n_half / 60}
+
+
+def searched(n, alone):
+    return in_table("worst_case", {"n": n, "gradient_free_only": alone}, budget=0.1, **KNOWN)
+
+
+RARE = [0] * 57 + [1] * 3
+DRAWS_ANEW = {"deterministic": "fail"}
+BOTH_WARN = {"changes_pixels": "warn", "filter_applied": "warn"}
+BOTH_FAIL = {"changes_pixels": "fail", "filter_applied": "fail"}
+# What else a probe of few images may not contradict.
+FEW_TRIED = {"errors": [0.5, 0.5]}
+NONE_HELD = {"n_fooled": 0, "n_fooled_by_auto_pgd": 0}
+THIRTY = [label for label in range(30) for _ in range(8)]
+UNUSUAL = [
+    ("57 to 3, all right", model_of(RARE, RARE), {}),
+    ("57 to 3, one class named always", model_of(RARE, [0] * 60), {"above_chance": "fail"}),
+    (
+        "57 to 3, rare ones found, others taken for rare",
+        model_of(RARE, [0] * 50 + [1] * 10),
+        {"above_chance": "warn"},
+    ),
+    ("two classes", model_of([0, 1] * 30, [0, 1] * 29 + [1, 0]), {}),
+    ("30 classes of 8", model_of(THIRTY, THIRTY[:120] + THIRTY[:120]), {}),
+    ("30 classes at chance", model_of(THIRTY, [*range(30)] * 8), {"above_chance": "fail"}),
+    ("1 image, right", model_of([0], [0]), {"above_chance": "warn"}),
+    ("1 image, wrong", model_of([0], [1]), {"above_chance": "warn"}),
+    ("images of one class", model_of([2] * 9, [2] * 9), {"above_chance": "warn"}),
+    ("4 images", model_of([0, 0, 1, 1], [0, 0, 1, 1]), {"above_chance": "warn"}),
+    ("logits in the thousands", model_of(RARE, RARE, 5000.0, batch_error=0.01), {}),
+    ("16 bits", model_of(RARE, RARE, batch_error=0.04), {"deterministic": "warn"}),
+    ("logits near 0 that wobble", model_of(RARE, RARE, 1e-3, repeat_error=1e-4), DRAWS_ANEW),
+    ("57 to 3, grey is frequent", tiny(60, majority=0.95, half_accuracy=0.95, n_half=57), {}),
+    ("a tenth more than the frequent class", tiny(60, **half(0.8, 58)), {"half_range": "fail"}),
+    ("aims, and is not at grey", aiming(half_accuracy=0.9, n_half=900), {}),
+    ("aims at what the model never names", aiming(**unbounded(0.5)), {"unbounded": "warn"}),
+    (
+        "1 image that resists",
+        tiny(1, unbounded_accuracy=1.0, n_unbounded=1, majority=1.0, half_accuracy=1.0, n_half=1),
+        {"unbounded": "warn"},
+    ),
+    (
+        "1 image that Auto-PGD fools",
+        tiny(1, n_fooled=0, n_fooled_by_auto_pgd=1, **FEW_TRIED),
+        {"auto_pgd": "warn"},
+    ),
+    (
+        "20 images, 6 of which Auto-PGD fools",
+        tiny(20, n_fooled=2, n_fooled_by_auto_pgd=9, **FEW_TRIED),
+        {"auto_pgd": "fail"},
+    ),
+    ("1 image that takes longer", tiny(1, errors=[0.0, 1.0], **NONE_HELD), {"converged": "warn"}),
+    ("20 images, 8 take longer", tiny(20, errors=[0.0, 0.4], **NONE_HELD), {"converged": "fail"}),
+    ("1 of 30 without a gradient", tiny(30, lost_gradients=1 / 30, **FEW_TRIED, **NONE_HELD), {}),
+    ("1 of 40 that a search fools", searched(40, 1), {"gradient_free": "warn"}),
+    ("a σ that does nothing", weak(defined_change=3e-6), BOTH_WARN),
+    ("a σ that should do something", weak(defined_change=0.1), BOTH_FAIL),
+    ("margins of 4,000, rounded", large(0.02), {}),
+    ("margins of 4,000, attacked", large(0.1), {"clean_at_zero": "fail"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("plant", "expected"), [pytest.param(*study, id=name) for name, *study in UNUSUAL]
+)
+def test_a_correct_study_that_is_unusual_fails_no_check_and_a_wrong_one_still_does(plant, expected):
+    # Of those that read tables only, which take their time, the one that may complain.
+    evidence = plant(sound())
+    asked = {name for name in FUNCTIONS if CHECKS[name].needs} - {"filter_applied"}
+    asked |= {"clean_at_zero", *expected}
+    found = [verdict for name in asked for verdict in FUNCTIONS[name](evidence)]
+    complained = {one.check: one.verdict for one in found if one.verdict != "pass"}
+    assert complained == expected
 
 
 # --- Attacks that count features, have no ball, or make images of their own
@@ -1228,6 +1367,45 @@ def test_the_stage_judges_what_the_files_say(tmp_path, make_job):
     assert set(table[table["check"] == "formula"]["seed"].isna()) == {True}
     assert set(table[table["check"] == "logits"]["seed"]) == {0}
     assert concerns(evidence.tables["cells"], table).all()
+
+
+def test_what_a_study_leaves_out_is_named_last_and_judged_by_nobody(tmp_path, make_job):
+    few = {"logits": CHECKS["logits"]}
+    left_out = [name for name in CHECKS if name not in few]
+    table = stage(sound(), tmp_path, make_job, few, left_out)
+    assert table["check"].tolist() == ["logits", *left_out]
+    assert table["verdict"].tolist() == ["pass", *["not judged"] * len(left_out)]
+    assert table["threshold"].isna().tolist() == [False, *[True] * len(left_out)]
+    assert "Verdicts" in (tmp_path / "checks.csv.html").read_text(encoding="utf-8")
+    assert not concerns(sound().tables["cells"], table).any()
+    # Nothing at all may be asked for.
+    assert set(stage(sound(), tmp_path, make_job, {}, CHECKS)["verdict"]) == {"not judged"}
+
+
+def test_the_gate_says_what_was_not_judged(tmp_path, make_job):
+    text = tmp_path / "verdict.txt"
+    found = (*FOUND[2:], leave_out("auto_pgd"), leave_out("levelled"))
+    gate(make_job({"strict": True}), checks=judged(tmp_path, *found), verdict=str(text))
+    assert text.read_text(encoding="utf-8") == (
+        "2 checks: 1 pass, 1 warn, 0 fail; not judged, as `checks` asks: auto_pgd, levelled\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("prediction", "labels"),
+    [([0, 0, 1, 1, 2], [0, 1, 1, 2, 2]), ([0, 0, 0, 1], [0, 1, 0, 0]), ([3, 3, 3], [0, 1, 3])],
+)
+def test_chance_is_the_mean_over_all_orders_of_the_labels(prediction, labels):
+    right = [
+        sum(one == other for one, other in zip(prediction, order, strict=True))
+        for order in itertools.permutations(labels)
+    ]
+    mean, deviations = compare_with_chance(torch.tensor(prediction), torch.tensor(labels))
+    assert mean == pytest.approx(np.mean(right))
+    # The first order is the labels' own.
+    spread = np.std(right)
+    expected = (right[0] - np.mean(right)) / spread if spread else 0
+    assert deviations == pytest.approx(expected)
 
 
 # --- The gate

@@ -11,12 +11,11 @@ MODEL, FILTER = "model", "filter"
 LONGER, UNBOUNDED, AUTO_PGD, GRADIENTS = "longer", "unbounded", "auto_pgd", "gradients"
 # The cost of each measurement. Those of attacks are of 500 images at most, at one budget.
 COSTS = {
-    MODEL: "three looks of the model at the test images",
-    FILTER: "the filter and its definition on 21 images; 400 draws of one that is random",
-    LONGER: "the attack for twice as long; once more as it is, if it draws, its filter draws, or "
-    "its loss is followed",
-    UNBOUNDED: "the attack at a budget that bounds nothing; in ℓ∞ also at ε = 0.5",
-    AUTO_PGD: "100 gradients of an image; the attack itself, if it draws or its filter does",
+    MODEL: "two looks of the model at the test images, and 64 images one by one",
+    FILTER: "the filter on 500 images, its definition on 21; of one that draws 400 draws",
+    LONGER: "the attack for twice as long, and once more as it is if its loss is followed",
+    UNBOUNDED: "the attack without a bound, in ℓ∞ also at ε = 0.5",
+    AUTO_PGD: "100 gradients of an image",
     GRADIENTS: "one gradient of an image",
 }
 OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, GRADIENTS)

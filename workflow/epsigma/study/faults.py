@@ -211,8 +211,11 @@ def _hint(
     if types == ["boolean"] and is_plain:
         return "; write true or false"
     if types == ["string"] and is_plain and schema.get("format") == "path":
-        # Of 2024_06 Snakemake has made 202406, in quotes or not.
-        return "; put ./ before the folder's name, so that it is not taken for something else"
+        # After --config quotes are of no use, and 2024_06 is 202406 by now.
+        return (
+            "; YAML takes it for something else: write it in quotes, or, after --config, with ./ "
+            "before it"
+        )
     if types == ["string"] and is_plain:
         return f"; YAML takes it for something else: write '{value}', in quotes"
     return _as_number(value) if "number" in types or "integer" in types else ""
