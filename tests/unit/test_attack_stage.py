@@ -223,8 +223,11 @@ def test_with_a_budget_of_0_nothing_is_attacked_and_the_set_is_the_clean_one(kin
     rows = rows_of(how, trained.labels[:5], CLASSES)
     images, measures = make_set(how, torch.Generator(), Silent(), trained.images, rows)
     assert torch.equal(images, trained.images[:5])
-    assert {name: float(value.abs().max()) for name, value in measures.items()} == dict.fromkeys(ImageSet.MEASURES, 0)
-    # At another budget it is.
+    assert set(measures) == set(ImageSet.MEASURES)
+    assert not any(value.any() for value in measures.values())
+    if ATTACKS[kind].family == "noise":
+        return
+    # At another budget the model is asked.
     with pytest.raises(AssertionError):
         make_set(how, torch.Generator(), Silent(), trained.images, rows, eps=0.1)
 

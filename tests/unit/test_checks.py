@@ -869,7 +869,9 @@ def as_images(labels):
 
 def tiny(n, **found):
     """What a probe of PGD finds on a few images."""
-    return in_facts("attack_probes", {"n": n, **found}, attack="pgd", **BARE)
+    sound = {**unbounded(0.0), **half_range(0.0), "errors": [1.0, 1.0], "lost_gradients": 0.0}
+    all_fooled = {"n": n, "n_fooled": n, "n_fooled_by_auto_pgd": n}
+    return in_facts("attack_probes", {**sound, **all_fooled, **found}, attack="pgd", **BARE)
 
 
 def weak(**found):
@@ -911,9 +913,6 @@ RARE = [0] * 57 + [1] * 3
 DRAWS_ANEW = {"deterministic": "fail"}
 BOTH_WARN = {"changes_pixels": "warn", "filter_applied": "warn"}
 BOTH_FAIL = {"changes_pixels": "fail", "filter_applied": "fail"}
-# What else a probe of few images may not contradict.
-FEW_TRIED = {"errors": [0.5, 0.5]}
-NONE_HELD = {"n_fooled": 0, "n_fooled_by_auto_pgd": 0}
 THIRTY = [label for label in range(30) for _ in range(8)]
 UNUSUAL = [
     ("57 to 3, all right", model_of(RARE, RARE), {}),
@@ -944,17 +943,17 @@ UNUSUAL = [
     ),
     (
         "1 image that Auto-PGD fools",
-        tiny(1, n_fooled=0, n_fooled_by_auto_pgd=1, **FEW_TRIED),
+        tiny(1, n_fooled=0, n_fooled_by_auto_pgd=1),
         {"auto_pgd": "warn"},
     ),
     (
         "20 images, 6 of which Auto-PGD fools",
-        tiny(20, n_fooled=2, n_fooled_by_auto_pgd=9, **FEW_TRIED),
+        tiny(20, n_fooled=2, n_fooled_by_auto_pgd=9),
         {"auto_pgd": "fail"},
     ),
-    ("1 image that takes longer", tiny(1, errors=[0.0, 1.0], **NONE_HELD), {"converged": "warn"}),
-    ("20 images, 8 take longer", tiny(20, errors=[0.0, 0.4], **NONE_HELD), {"converged": "fail"}),
-    ("1 of 30 without a gradient", tiny(30, lost_gradients=1 / 30, **FEW_TRIED, **NONE_HELD), {}),
+    ("1 image that takes longer", tiny(1, errors=[0.0, 1.0]), {"converged": "warn"}),
+    ("20 images, 8 take longer", tiny(20, errors=[0.0, 0.4]), {"converged": "fail"}),
+    ("1 of 30 without a gradient", tiny(30, lost_gradients=1 / 30), {}),
     ("1 of 40 that a search fools", searched(40, 1), {"gradient_free": "warn"}),
     ("a σ that does nothing", weak(defined_change=3e-6), BOTH_WARN),
     ("a σ that should do something", weak(defined_change=0.1), BOTH_FAIL),

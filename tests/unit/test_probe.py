@@ -530,7 +530,6 @@ def test_nothing_is_measured_that_no_check_wants(ask_attack, monkeypatch, parts)
 
     monkeypatch.setattr("epsigma.probing.attacks.input_gradient", count)
     monkeypatch.setattr("epsigma.attacks.pgd.input_gradient", count)
-    monkeypatch.setattr("epsigma.attacks.apgd.input_gradient", count)
     found = ask_attack(about("pgd", 0.1, steps=2) | {"parts": parts, "is_held": False})
     expected = {
         "gradients": ({"lost_gradients"}, 1),
