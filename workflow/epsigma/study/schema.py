@@ -94,7 +94,7 @@ class Study(Strict):
     checks: str | Annotated[list[str], DISTINCT] = Field(
         ALL,
         description="which checks judge the results: `all`; `cheap`, those that run no attack; or "
-        "a list of their names. What only others need is not measured",
+        "a list of their names, each once. What only others need is not measured",
     )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"
