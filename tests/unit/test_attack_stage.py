@@ -4,6 +4,7 @@ from epsigma.attacks.craft import make_set, rows_of
 from epsigma.attacks.fooling_set import NORMS, fooling_rows, make_fooling_set
 from epsigma.filters.gaussian import Gaussian
 from epsigma.plan.settings import attack_settings
+from epsigma.registry.attacks import ATTACKS
 from epsigma.stages.attack import attack
 from epsigma.stages.fooling.attack import fool
 from epsigma.storage.images import ImageSet, measure, read_image_set
@@ -205,3 +206,32 @@ def test_only_the_set_that_is_wanted_is_written(
     run(tmp_path, make_job, trained, files, FGSM, names=names, filter=GAUSSIAN)
     written = {path.stem for path in tmp_path.glob("*.safetensors")} - {clean_file.stem}
     assert written == set(names)
+
+
+class Silent(torch.nn.Module):
+    """A model that nobody is to ask."""
+
+    def forward(self, images):
+        raise AssertionError("it was asked")
+
+
+@pytest.mark.parametrize("kind", [name for name, one in ATTACKS.items() if one.swept == "eps"])
+def test_with_a_budget_of_0_nothing_is_attacked_and_the_set_is_the_clean_one(kind, trained):
+    if kind == "transfer" or ATTACKS[kind].ensemble:
+        pytest.skip("what it takes over, and each of its attacks, is not attacked")
+    how = settings("eps~0", kind=kind)
+    rows = rows_of(how, trained.labels[:5], CLASSES)
+    images, measures = make_set(how, torch.Generator(), Silent(), trained.images, rows)
+    assert torch.equal(images, trained.images[:5])
+    assert set(measures) == set(ImageSet.MEASURES)
+    assert not any(value.any() for value in measures.values())
+    if ATTACKS[kind].family == "noise":
+        return
+    # At another budget the model is asked.
+    with pytest.raises(AssertionError):
+        make_set(how, torch.Generator(), Silent(), trained.images, rows, eps=0.1)
+
+
+def test_a_search_without_a_ball_is_run_at_0():
+    assert "bounded_by" not in settings("kappa~0", **QUICK)
+    assert settings("gamma~0", kind="jsma")["bounded_by"] == "gamma"

@@ -155,6 +155,7 @@ def test_defaults_are_filled_in_at_every_depth():
         "requantise": False,
         "measure_cost": False,
         "proofs": None,
+        "checks": "all",
         "strict": True,
     }
 
@@ -278,6 +279,11 @@ DETECTOR = "detectors[0] (squeezing)"
         ("keep_filtered: 'no'", "keep_filtered", ["'no' is not of type boolean"]),
         ("keep_aware: 0", "keep_aware", ["0 is not of type boolean"]),
         ("strict: null", "strict", ["None is not of type boolean"]),
+        ("checks: quick", "checks", ["no 'quick' here; allowed: all, cheap", "above_chance"]),
+        ("checks: [logits, lodgits]", "checks", ["no 'lodgits' here", "smoothing_holds"]),
+        ("checks: [all]", "checks", ["no 'all' here; allowed: all, cheap, or a list of"]),
+        ("checks: 3", "checks", ["3 is not allowed", "cheap"]),
+        ("checks: [logits, logits]", "checks", ["each once"]),
         ("datasets: [digits]", "datasets[0]", ["'digits' is not of type object"]),
         ("datasets: digits", "datasets", ["'digits' is not of type array"]),
         ("filters:", "filters", ["None is not of type array"]),

@@ -1,8 +1,11 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.pgd import pgd
+from epsigma.attacks.rows import attacked_rows
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.filter import Filter
 from epsigma.filters.frequency import HighPass, LowPass
@@ -11,7 +14,7 @@ from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
 from epsigma.models.mlp import MLP
-from epsigma.probing.attacks import Trace
+from epsigma.probing.attacks import Trace, find_successes
 from epsigma.probing.filters import response_error
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.filters import FILTERS
@@ -19,6 +22,7 @@ from epsigma.stages.fooling.probe import probe_fooling
 from epsigma.stages.probe import probe_attack, probe_filter, probe_model
 from epsigma.storage.files import read_json
 from epsigma.storage.images import write_tensors
+from epsigma.storage.ledgers import write_ledger
 from torch import nn
 from untrained import saved
 
@@ -291,6 +295,19 @@ def test_of_what_has_no_response_or_a_border_that_has_a_say_no_spectrum_is_asked
 # --- Attacks
 
 
+def parts_of(kind, parameters, given):
+    """What the checks of a study want to know of an attack of a kind."""
+    entry, aims = ATTACKS[kind], given.get("targets", "untargeted") != "untargeted"
+    is_iterative = entry.family == "iterative"
+    wanted = {
+        "longer": entry.spends,
+        "unbounded": is_iterative and entry.norm != "l0",
+        "auto_pgd": is_iterative and entry.norm in ("linf", "l2") and not aims,
+        "gradients": "loss" in parameters,
+    }
+    return [part for part, is_wanted in wanted.items() if is_wanted]
+
+
 def about(kind, budget, **parameters):
     """What the rules say of an attack: how to make it, and what its kind is."""
     entry = ATTACKS[kind]
@@ -308,6 +325,8 @@ def about(kind, budget, **parameters):
         | ({"ensemble": True} if entry.ensemble else {}),
         "norm": entry.norm,
         "family": entry.family,
+        "parts": parts_of(kind, parameters, given),
+        "is_held": not entry.ensemble,
         "swept": entry.swept,
         "spends": entry.spends,
         "traced": entry.traced,
@@ -316,17 +335,19 @@ def about(kind, budget, **parameters):
 
 @pytest.fixture
 def ask_attack(tmp_path, clean_file, checkpoint, make_job):
-    def ask(how, model=MLP, **more):
+    def ask(how, model=MLP, files=None, **more):
         path = tmp_path / "attack.json"
         job = make_job({"model": settings(model, hidden=32), **how, **more}, dataset="digits")
         probe = probe_fooling if how["family"] == "fooling" else probe_attack
-        probe(job, test=str(clean_file), checkpoint=str(checkpoint), facts=str(path))
+        probe(
+            job, test=str(clean_file), checkpoint=str(checkpoint), facts=str(path), **(files or {})
+        )
         return read_json(path)
 
     return ask
 
 
-ALWAYS = {"cell", "n", "chance", "budget"}
+ALWAYS = {"cell", "n", "majority", "budget"}
 TRIED = {"spends", "tried", "errors", "sizes"}
 TRACED = {"steps", "losses"}
 UNBOUNDED = {"unbounded_accuracy", "n_unbounded"}
@@ -353,10 +374,11 @@ HELD = {"n_fooled", "n_fooled_by_auto_pgd"}
         ),
     ],
 )
-def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, kind, parameters, expected):
+def test_an_attack_is_asked_what_its_kind_can_say(ask_attack, trained, kind, parameters, expected):
     found = ask_attack(about(kind, 0.1, **parameters))
     assert set(found) == ALWAYS | expected
-    assert (found["cell"], found["n"], found["chance"]) == ({"dataset": "digits"}, 360, 0.1)
+    assert (found["cell"], found["n"]) == ({"dataset": "digits"}, 360)
+    assert found["majority"] == pytest.approx(trained.labels.bincount().max().item() / 360)
 
 
 @pytest.mark.parametrize("kind", ["pgd", "pgd_l2"])
@@ -368,6 +390,11 @@ def test_auto_pgd_finds_what_an_attack_of_too_short_steps_does_not(ask_attack, k
     assert weak["n_fooled"] + 20 < strong["n_fooled"]
     assert abs(strong["n_fooled_by_auto_pgd"] - strong["n_fooled"]) <= 10
     assert abs(weak["n_fooled_by_auto_pgd"] - strong["n_fooled_by_auto_pgd"]) <= 3
+
+
+def made_of_nothing(kind):
+    """What a probe of fooling images, which are of no test image, does not say."""
+    return {"majority"} if kind.startswith("fooling") else set()
 
 
 SEARCH = {"steps": 30, "search_steps": 3, "learning_rate": 0.1, "initial_c": 1.0}
@@ -406,7 +433,7 @@ def test_an_attack_without_a_ball_is_asked_row_by_row_what_its_kind_can_say(
     ask_attack, kind, budget, parameters, n, expected
 ):
     found = ask_attack(about(kind, budget, **parameters))
-    assert set(found) == ALWAYS | expected
+    assert set(found) == ALWAYS - made_of_nothing(kind) | expected
     assert (found["n"], found["budget"]) == (n, f"{ATTACKS[kind].swept}~{budget:g}")
 
 
@@ -429,7 +456,7 @@ def test_where_nothing_is_reached_nothing_has_a_size(ask_attack):
 
 
 def test_an_attack_without_bounds_need_not_be_able_to_try_longer(ask_attack):
-    how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"spends": None, "traced": False}
+    how = about("carlini_wagner", 0, **SEARCH, examples=6) | {"parts": ["unbounded"]}
     found = ask_attack(how)
     assert set(found) == ALWAYS | UNBOUNDED
     assert found["unbounded_accuracy"] == 0
@@ -491,6 +518,52 @@ def test_an_aware_probe_of_fooling_images_is_of_what_the_filter_makes_of_them(as
     assert bare["errors"][1] > 0.5
     assert blank["errors"] == [0, 0]
     assert len(blank["losses"]) == 40
+
+
+@pytest.mark.parametrize("parts", [["gradients"], ["unbounded"], ["auto_pgd"], []], ids=str)
+def test_nothing_is_measured_that_no_check_wants(ask_attack, monkeypatch, parts):
+    gradients = []
+
+    def count(model, images, *more, **options):
+        gradients.append(len(images))
+        return input_gradient(model, images, *more, **options)
+
+    monkeypatch.setattr("epsigma.probing.attacks.input_gradient", count)
+    monkeypatch.setattr("epsigma.attacks.pgd.input_gradient", count)
+    found = ask_attack(about("pgd", 0.1, steps=2) | {"parts": parts, "is_held": False})
+    expected = {
+        "gradients": ({"lost_gradients"}, 1),
+        "unbounded": (UNBOUNDED | HALF_RANGE, 4),
+        "auto_pgd": ({"n_fooled"}, 2),
+    }
+    more, runs = expected[parts[0]] if parts else (set(), 0)
+    assert set(found) == ALWAYS | more
+    assert sum(gradients) == runs * 360
+
+
+@pytest.mark.parametrize(
+    ("targets", "fooled"), [("untargeted", [True, False, True]), ([2], [False, True, False])]
+)
+def test_what_a_cell_has_found_is_looked_up_row_by_row(targets, fooled):
+    rows = attacked_rows(torch.tensor([0, 1, 0]), 10, examples=None, targets=targets)
+    columns = {"index": np.array([0, 1, 2], np.int32), "l2": np.array([3, 1, 2], np.float32)}
+    columns |= {"correct": ~np.array(fooled), "reached": np.array(fooled)}
+    columns |= {"target": np.array([2, 2, 2], np.int16)}
+    found = find_successes(columns, rows)
+    assert (found.count, found.n, found.size) == (sum(fooled), 3, 2.5 if fooled[0] else 1)
+    # Of fewer images than were attacked, those; of more, none.
+    assert find_successes(columns, rows[:2]).n == 2
+    assert find_successes({name: column[:2] for name, column in columns.items()}, rows) is None
+
+
+def test_a_probe_goes_on_from_its_cell(ask_attack, tmp_path):
+    right = np.arange(360) % 3 == 0
+    ledger = {"index": np.arange(360), "correct": right, "l2": np.ones(360, np.float32)}
+    write_ledger(tmp_path / "cell.parquet", ledger, {})
+    how = about("square", 0.1, queries=3)
+    known = ask_attack(how, files={"ledger": str(tmp_path / "cell.parquet")})
+    assert known["errors"][0] == pytest.approx(2 / 3)
+    assert known["errors"][1] != known["errors"][0]
 
 
 # --- Loss curves

@@ -51,9 +51,7 @@ def add_figure(workdir: Workdir) -> None:
 def add_check(workdir: Workdir) -> None:
     code, entry = example("A check")
     (package(workdir) / "checks" / "sizes.py").write_text(code, encoding="utf-8")
-    registry = package(workdir) / "checks" / "__init__.py"
-    insert(registry, "    models.logits,\n", entry)
-    insert(registry, "from epsigma.checks.evidence", "from epsigma.checks import sizes\n")
+    insert(package(workdir) / "registry" / "checks.py", '    **_list_checks("proofs"', entry)
 
 
 def add_format(workdir: Workdir) -> None:

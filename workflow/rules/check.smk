@@ -18,7 +18,9 @@ rule check:
     localrule: True
     params:
         recipe=recipes.check(),
-        made_of=digest_of([*targets.filter_probes(), *targets.attack_probes()]),
+        made_of=digest_of(
+            [*targets.model_probes(), *targets.filter_probes(), *targets.attack_probes()]
+        ),
     run:
         from epsigma.stages.check import check
 

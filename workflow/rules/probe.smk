@@ -37,6 +37,7 @@ rule probe_attack:
     """Try an attack without bounds and for twice as long, and look at its gradients."""
     input:
         inputs.attacked_parts,
+        ledger=inputs.probed_cells,
         test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
     output:

@@ -35,7 +35,8 @@ def make_set(
     """Run an attack, batch by batch, on the rows (M) of the test images, `clean` (N, C, H, W).
 
     `kept` is the file in which an ensemble keeps what it has done. `changed` are hyper-parameters
-    that are not those of the settings.
+    that are not those of the settings. With a budget of 0, `bounded_by` in the settings, nothing is
+    attacked: the set is the clean one.
 
     Returns:
         (M, C, H, W), and what `measure` returns of each row; of an ensemble also, for each of its
@@ -48,10 +49,14 @@ def make_set(
     measures = []
     # An ensemble makes batches of what is left.
     size = len(images) if settings.get("ensemble") else BATCH
+    is_clean = _has_no_budget(settings, changed)
     for start in range(0, len(images), size):
         part, out = rows[start : start + size], images[start : start + size]
         given = part.of(clean)
         progress = {"progress": kept.run("attack")} if kept and settings.get("ensemble") else {}
+        if is_clean:
+            measures.append(measure(out.copy_(given), given))
+            continue
         made, by = _run(settings, attack, model, given, part, **progress, **changed)
         out.copy_(made)
         if isinstance(model, ClassifierWithDetectors):
@@ -66,6 +71,16 @@ def make_set(
             by = {name: torch.where(better, by_other[name], fooled) for name, fooled in by.items()}
         measures.append(measure(out, given) | by)
     return images, {name: torch.cat([part[name] for part in measures]) for name in measures[0]}
+
+
+def _has_no_budget(settings: dict[str, Any], changed: dict[str, Any]) -> bool:
+    """Whether an attack's budget bounds its perturbations to nothing.
+
+    An ensemble says itself, of each of its attacks, that it fooled nothing.
+    """
+    bound = settings.get("bounded_by")
+    is_zero = bound is not None and {**settings["parameters"], **changed}[bound] == 0
+    return is_zero and not settings.get("ensemble")
 
 
 def _run(

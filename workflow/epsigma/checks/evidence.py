@@ -11,6 +11,9 @@ from epsigma.checks.verdict import SUBJECT, spell_strength
 # How unlikely chance must be before a check says that one rate of a curve is below another. A study
 # has hundreds of curves, and none should fail for nothing.
 SIGNIFICANCE = 0.001
+# So many images have to say that an attack misses something before that is a failure: one fewer
+# may all fall on one side by chance (a sign test at 95 %, two-sided: 0.5^6 < 0.025).
+FEW = 6
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Evidence:
 
     Args:
         tables: by name: `cells.csv`, and those that are made of ledgers.
-        attacks: of each attack, `family`, `norm`, `minimises` and `spends`, as its kind has them.
+        attacks: of each attack, `family`, `norm`, `minimises` and `spends`, as its kind has them,
+            and whether it is `targeted`.
         filters: of each filter, `kind`, `gradient`, `random`, the `detectors` that look at what it
             is given, and whether some of it is `learnt`.
         rates: of each detector, the share of false positives that it was to have.

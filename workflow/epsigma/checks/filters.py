@@ -24,6 +24,11 @@ def formula(evidence: Evidence) -> Iterator[Verdict]:
             f"{worst:.2g}."
         )
         yield at_most("formula", found["cell"], worst, allowed, sentence)
+
+
+def deviation(evidence: Evidence) -> Iterator[Verdict]:
+    """A random filter has the standard deviation of its definition."""
+    for found in evidence.filter_probes:
         if found["deviation"]:
             off = abs(found["measured_deviation"] / found["deviation"] - 1)
             sentence = (
@@ -50,16 +55,27 @@ def _is_identity(evidence: Evidence, name: str) -> bool:
     return name == NO_FILTER or evidence.filters.get(name, {}).get("kind") == IDENTITY
 
 
-def changes(evidence: Evidence) -> Iterator[Verdict]:
-    """A filter does something, and `none` and one that passes all do nothing."""
+def changes_pixels(evidence: Evidence) -> Iterator[Verdict]:
+    """A filter changes images, and `none` does not.
+
+    One may be so weak, or images so plain, that by its definition, too, nothing changes.
+    """
     for found in evidence.filter_probes:
-        changed = found["changed"]
+        changed, otherwise = found["changed"], FAIL
         if _is_identity(evidence, found["cell"]["filter"]):
             holds, threshold, what = changed == 0, 0.0, "must not change any"
         else:
             holds, threshold, what = changed > EXACT, EXACT, "a filter must"
+            if found["defined_change"] <= EXACT:
+                otherwise, what = WARN, "by its definition it does nothing to them at this strength"
         sentence = f"Test images change by up to {changed:.2g} of the pixel range; {what}."
-        yield Verdict("changes_pixels", found["cell"], judged(holds), changed, threshold, sentence)
+        verdict = judged(holds, otherwise)
+        yield Verdict("changes_pixels", found["cell"], verdict, changed, threshold, sentence)
+
+
+def all_pass(evidence: Evidence) -> Iterator[Verdict]:
+    """A filter with its identity parameters changes nothing."""
+    for found in evidence.filter_probes:
         error = found["all_pass_error"]
         if error is not None:
             sentence = (
@@ -68,8 +84,16 @@ def changes(evidence: Evidence) -> Iterator[Verdict]:
             yield at_most("all_pass", found["cell"], error, EXACT, sentence)
 
 
-def applied(evidence: Evidence) -> Iterator[Verdict]:
-    """A cell was scored through its filter: its margins are not those without it."""
+def filter_applied(evidence: Evidence) -> Iterator[Verdict]:
+    """A cell was scored through its filter: its margins are not those without it.
+
+    They may be where the filter, by its definition, does nothing to the test images.
+    """
+    idle = {
+        tuple(found["cell"][name] for name in ("dataset", "filter", "strength"))
+        for found in evidence.filter_probes
+        if max(found["changed"], found["defined_change"]) <= EXACT
+    }
     for subject, curve in evidence.compared_with(NO_FILTER):
         if _is_identity(evidence, subject["filter"]):
             continue
@@ -77,10 +101,12 @@ def applied(evidence: Evidence) -> Iterator[Verdict]:
         sentence = f"The filter moves the logit margin of an example by up to {most:.3g}."
         if not most > 0:
             sentence = "Every logit margin is the one without the filter: it was not applied."
-        yield Verdict("filter_applied", subject, judged(most > 0), most, 0, sentence)
+        does_nothing = (subject["dataset"], subject["filter"], subject["strength"]) in idle
+        verdict = judged(most > 0, WARN if does_nothing else FAIL)
+        yield Verdict("filter_applied", subject, verdict, most, 0, sentence)
 
 
-def attacked(evidence: Evidence) -> Iterator[Verdict]:
+def attacked_aware(evidence: Evidence) -> Iterator[Verdict]:
     """A filter is attacked by one who knows it, and by the means that it calls for."""
     cells = evidence.tables["cells"]
     for name, about in evidence.filters.items():

@@ -1,5 +1,6 @@
 """What a check says, of what, and which figures a failure casts doubt on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,8 @@ from epsigma.cell import FIXED_LEVEL, Cell, Level
 from epsigma.vocabulary import BLIND
 
 PASS, WARN, FAIL = VERDICTS = ("pass", "warn", "fail")
+# Of a check that the study does not ask for.
+NOT_JUDGED = "not judged"
 
 # Columns that say what a check looked at, a cell or all cells of some sort; empty where it looked
 # at all there is. A verdict is of all budgets.
@@ -21,8 +24,8 @@ class Verdict:
     """A row of `checks.csv`.
 
     The `subject` is by the names in `SUBJECT`, `strength` as paths spell it; the `verdict` is one
-    of `VERDICTS`; the `figure` is held against the `threshold`, and the `sentence` says what that
-    means.
+    of `VERDICTS`, or `NOT_JUDGED`; the `figure` is held against the `threshold`, and the `sentence`
+    says what that means.
     """
 
     check: str
@@ -63,10 +66,19 @@ def at_most(
     return Verdict(check, subject, verdict, figure, threshold, sentence)
 
 
+def leave_out(check: str) -> Verdict:
+    """Say of a check that the study does not ask for it."""
+    sentence = "The study's `checks` leave it out."
+    return Verdict(check, {}, NOT_JUDGED, math.nan, math.nan, sentence)
+
+
 def tabulate_verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
-    """Put verdicts into a table, failures first, then warnings."""
-    ordered = sorted(found, key=lambda verdict: -VERDICTS.index(verdict.verdict))
-    return pd.DataFrame([verdict.row for verdict in ordered]).astype({"seed": "Int64"})
+    """Put verdicts into a table, failures first, then warnings; what is not judged comes last."""
+    order = (*reversed(VERDICTS), NOT_JUDGED)
+    ordered = sorted(found, key=lambda verdict: order.index(verdict.verdict))
+    rows = [verdict.row for verdict in ordered]
+    columns = ("check", *SUBJECT, "verdict", "figure", "threshold", "sentence")
+    return pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
 
 
 def concerns(

@@ -14,6 +14,7 @@ from snakemake.io import local
 
 from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
+from epsigma.plan.probes import middle_budget
 from epsigma.plan.recipes import Recipes
 from epsigma.plan.settings import block_levels, find_parts
 from epsigma.storage.source import fingerprint, locate
@@ -103,6 +104,15 @@ class Inputs:
         if wildcards.get("threat", AWARE) == BLIND:
             return []
         return self._parts(self._recipes.attack_aware(wildcards), wildcards)
+
+    def probed_cells(self, wildcards: Any) -> list[str]:
+        """The ledgers that the probe of an attack goes on from, one of each strength; or none."""
+        attack, threat = wildcards.attack, wildcards.threat
+        if not self._recipes.needs_cell(attack, threat, wildcards.filter):
+            return []
+        budget = middle_budget(self.study, attack)
+        cells = cells_of_job(self.study, dict(wildcards), ["strength"])
+        return [paths.LEDGER.format(**cell, budget=budget) for cell in cells]
 
     def scored_parts(self, wildcards: Any) -> list[str]:
         """The autoencoders and thresholds that scoring a cell needs."""

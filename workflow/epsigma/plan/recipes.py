@@ -1,76 +1,35 @@
-"""Recipes of what looks at cells: probes, galleries, spectra, tables, checks, figures and costs."""
+"""Recipes of what looks at cells: galleries, spectra, tables, checks, figures and costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from epsigma.cell import Cell
 from epsigma.plan import paths
-from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
+from epsigma.plan.cell_recipes import Recipe, make_recipe, of
 from epsigma.plan.figures import draw_modules, draw_settings, figures_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
+from epsigma.plan.probes import ProbeRecipes
 from epsigma.plan.settings import (
     Settings,
-    at_level,
     block_levels,
     find_parts,
     locate_parts,
     settings,
 )
+from epsigma.registry.checks import CHECKS
 from epsigma.registry.figures import FigureKind
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, NO_FILTER
+from epsigma.vocabulary import NO_FILTER
 
 
-class Recipes(CellRecipes):
+class Recipes(ProbeRecipes):
     """The recipes of a study's rules, each a method that takes a job's wildcards."""
 
     def __init__(self, study: Study, cells: Sequence[Cell]) -> None:
         super().__init__(study)
         self._cells = cells
-
-    @of("model")
-    def probe_model(self, model: str) -> Recipe:
-        """Of what the checks want to know of a classifier."""
-        told = {"model": settings(self._study, "models", model)}
-        return make_recipe(told, "epsigma.stages.probe", *model_modules(self._study, model))
-
-    @of("filter")
-    def probe_filter(self, filter_name: str) -> Recipe:
-        """Of what the checks want to know of a filter."""
-        made = settings(self._study, "filters", filter_name)
-        # Parameters that make one filter the identity do not when others follow.
-        identity = self._study.find("filters", filter_name).entry.identity_parameters
-        return make_recipe(
-            {"filter": made, "identity_parameters": {} if "then" in made else dict(identity)},
-            "epsigma.stages.probe",
-            *filter_modules(self._study, filter_name, with_detectors=False),
-        )
-
-    @of("model", "attack", "seed", "threat", "filter")
-    def probe_attack(
-        self, model: str, attack: str, seed: str, threat: str, filter_name: str
-    ) -> Recipe:
-        """Of what the checks want to know of an attack, at the middle of its budgets."""
-        told, (_, *modules) = self._attack(model, attack, seed)
-        budgets = block_levels(self._study, "attacks", attack)
-        entry = self._study.find("attacks", attack).entry
-        return make_recipe(
-            {
-                **told,
-                "attack": at_level(told["attack"], budgets[len(budgets) // 2]),
-                **(self._known_filter(attack, filter_name) if threat == AWARE else {}),
-                "norm": entry.norm,
-                "family": entry.family,
-                "swept": entry.swept,
-                "spends": entry.spends,
-                "traced": entry.traced,
-            },
-            self._stage(attack, "probe"),
-            *modules,
-            *filter_modules(self._study, filter_name),
-        )
 
     def _at_all_strengths(self, names: list[str]) -> list[Settings]:
         """Say how to make each filter at each of its strengths."""
@@ -195,7 +154,14 @@ class Recipes(CellRecipes):
 
     def check(self) -> Recipe:
         """Of the checks."""
-        return make_recipe(self.facts(), "epsigma.stages.check")
+        wanted = self._study.wanted_checks
+        told = {
+            **self.facts(),
+            "checks": {name: check.implementation for name, check in wanted.items()},
+            "left_out": [name for name in CHECKS if name not in wanted],
+        }
+        modules = dict.fromkeys(check.module for check in wanted.values())
+        return make_recipe(told, "epsigma.stages.check", *modules)
 
     def gate(self) -> Recipe:
         """Of the gate."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from epsigma.cell import Level
 from epsigma.kinds import AttackKind, Configured, Part
+from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import FOOLING, TRANSFER
 
@@ -71,9 +72,10 @@ def _make_part(study: Study, part: Part) -> Settings:
 def attack_settings(study: Study, name: str, level: str | None = None) -> Settings:
     """Say how to make an attack, as `settings` does, and what it attacks.
 
-    The latter for `epsigma.attacks.craft`: `examples`, `targets` and `ensemble`, or, of fooling
-    images, `images`, how many a class. A transfer's parameters are `attack`, how to make what it
-    takes over, and the budget: on which model is not its business.
+    The latter for `epsigma.attacks.craft`: `examples`, `targets`, `ensemble` and `bounded_by`, the
+    budget of one that a norm bounds, or, of fooling images, `images`, how many a class. A
+    transfer's parameters are `attack`, how to make what it takes over, and the budget: on which
+    model is not its business.
     """
     made, block = settings(study, "attacks", name), study.find("attacks", name)
     entry: AttackKind = block.entry
@@ -81,6 +83,8 @@ def attack_settings(study: Study, name: str, level: str | None = None) -> Settin
         made["images"] = made["parameters"].pop("images")
     if entry.ensemble:
         made["ensemble"] = True
+    if find_attack_kind(study, block).norm is not None:
+        made["bounded_by"] = entry.swept
     if entry.targeted:
         made["targets"] = made["parameters"].pop("targets")
     if entry.family != FOOLING and block.examples is not None:

@@ -10,7 +10,9 @@ from epsigma.cell import Cell
 from epsigma.plan import paths
 from epsigma.plan.figures import FilterRule, figure_paths, filter_rules
 from epsigma.plan.inputs import is_scored_raw
+from epsigma.plan.probes import probed_parts
 from epsigma.plan.settings import block_levels
+from epsigma.registry.checks import FILTER, MODEL
 from epsigma.study.blocks import NONE, Filter
 from epsigma.study.schema import Study
 from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, is_white_box
@@ -54,8 +56,10 @@ class Targets:
         ]
 
     def model_probes(self) -> list[str]:
-        """What was measured of every model."""
+        """What was measured of every model, if a check asks for it."""
         study = self._study
+        if MODEL not in study.measurements:
+            return []
         return [
             paths.MODEL_PROBE.format(dataset=dataset, model=model, seed=seed)
             for dataset, model, seed in product(
@@ -64,7 +68,9 @@ class Targets:
         ]
 
     def filter_probes(self) -> list[str]:
-        """What was measured of every filter, on the images of every data set."""
+        """What was measured of every filter, on every data set, if a check asks for it."""
+        if FILTER not in self._study.measurements:
+            return []
         return [
             paths.FILTER_PROBE.format(dataset=dataset, filter=block.name, strength=strength)
             for dataset in self._study.names("datasets")
@@ -72,16 +78,16 @@ class Targets:
         ]
 
     def attack_probes(self, **wildcards: str) -> list[str]:
-        """What was measured of attacks that query the model, on each target of theirs.
+        """What was measured of attacks for checks, on each target that they know.
 
         Args:
             wildcards: of the attacks that are meant; all, if there are none.
         """
-        querying = {one.name for one in self._study.attacks if one.entry.queries_model}
+        probed = {name for name in self._study.names("attacks") if probed_parts(self._study, name)}
         found = {
             paths.ATTACK_PROBE.format(**cell.wildcards): None
             for cell in self._cells
-            if cell.attack in querying
+            if cell.attack in probed
             and is_white_box(cell.threat, cell.filter)
             and wildcards.items() <= cell.wildcards.items()
         }

@@ -1,19 +1,20 @@
 """Whether an attack is as strong as it could be: more iterations, no bounds, lost gradients."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epsigma.attacks.apgd import apgd, apgd_l2
 from epsigma.attacks.gradient import differentiate_as_is, find_loss
 from epsigma.attacks.losses import TARGETED_LOSSES
+from epsigma.attacks.rows import Rows
 from epsigma.detectors.rejection import attacked_logits
-from epsigma.vocabulary import ITERATIVE
 
 # Steps of a loss curve that are kept.
 POINTS = 400
@@ -57,12 +58,31 @@ def count_successes(succeeded: Tensor, sizes: Tensor) -> Successes:
     return Successes(rate, None if math.isnan(size) else size, count, len(succeeded))
 
 
+def find_successes(ledger: Mapping[str, NDArray[Any]], rows: Rows) -> Successes | None:
+    """Count the successes of an attack among rows of its cell's ledger; None if it lacks one."""
+    aims = rows.targets is not None
+    keys, wanted = [ledger["index"].tolist()], [rows.index.tolist()]
+    if rows.targets is not None:
+        keys, wanted = [*keys, ledger["target"].tolist()], [*wanted, rows.targets.tolist()]
+    row_of = {key: row for row, key in enumerate(zip(*keys, strict=True))}
+    at = np.array([row_of.get(key, -1) for key in zip(*wanted, strict=True)])
+    if at.min() < 0:
+        return None
+    succeeded = ledger["reached"] if aims else ~ledger["correct"]
+    return count_successes(torch.from_numpy(succeeded[at]), torch.from_numpy(ledger["l2"][at]))
+
+
 def try_longer(
-    run: Trial, parameters: dict[str, Any], spends: str, traced: bool
+    run: Trial,
+    parameters: dict[str, Any],
+    spends: str,
+    traced: bool,
+    once: Successes | None = None,
 ) -> tuple[Successes, dict[str, Any]]:
     """Run an attack as it is, and with twice what it `spends`: iterations or queries.
 
-    One that is `traced` takes `on_step`.
+    One that is `traced` takes `on_step`. What comes of it as it is may be known, `once`; it is run
+    all the same if its loss is to be followed.
 
     Returns:
         What comes of it as it is; and `spends`, the hyper-parameter; `tried`, its two values;
@@ -71,7 +91,9 @@ def try_longer(
         if that has several starts or targets, or rows that leave it, of one that has none.
     """
     trace, changed = Trace(), _single_run(parameters)
-    once = run(**({"on_step": trace} if traced and not changed else {}))
+    if traced and not changed:
+        once = run(on_step=trace)
+    once = once or run()
     twice = run(**{spends: 2 * parameters[spends]})
     if traced and changed:
         run(on_step=trace, **changed)
@@ -101,17 +123,14 @@ def unbound(
 ) -> dict[str, float]:
     """Run an iterative attack with budgets that bound little or nothing.
 
-    The settings are its `family`, `norm` and `swept`; images have so many `features`; `as_it_is` is
-    what comes of it as it is, if that is known.
+    The settings are its `norm`, which is not `l0`, and `swept`; images have so many `features`;
+    `as_it_is` is what comes of it as it is, if that is known.
 
     Returns:
         `unbounded_accuracy`, of what no norm bounds as it is, and, in ℓ∞, `half_accuracy`, at
-        ε = 0.5, with the counts `n_unbounded` and `n_half`; nothing of other families, and of an
-        attack that bounds the features' number.
+        ε = 0.5, with the counts `n_unbounded` and `n_half`.
     """
     norm, swept = settings["norm"], settings["swept"]
-    if settings["family"] != ITERATIVE or not (norm is None or norm in LIMITS):
-        return {}
     if norm is None:
         return (as_it_is or run()).left("unbounded")
     found = run(**{swept: LIMITS[norm](features)}).left("unbounded")

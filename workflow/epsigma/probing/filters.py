@@ -27,7 +27,8 @@ def examine_filter(
     It changes nothing with the `identity_parameters`, if it has some.
 
     Returns:
-        `changed`, how far it moves a pixel; what `conformance` returns; `response_error`, how far
+        `changed`, how far it moves a pixel, and `defined_change`, how far its definition does, or
+        how far it spreads; what `conformance` returns; `response_error`, how far
         the transform of the impulse response is from its `response` (None if there is none, or
         the border has a say); `all_pass_error`, how far it moves a pixel with the identity
         parameters (None without).
@@ -45,10 +46,19 @@ def examine_filter(
     dimmed = images * DIMMED  # a filter may round to 8 bits
     return {
         "changed": largest_difference(module(dimmed), dimmed),
+        "defined_change": max(found["deviation"], defined_change(module, dimmed[:20])),
         **found,
         "response_error": response_error(module, impulse),
         "all_pass_error": all_pass,
     }
+
+
+def defined_change(module: Filter, images: Tensor) -> float:
+    """Return how far a filter, or a sequence of them, moves a pixel by its definition."""
+    filtered = images.double()
+    for part in module.parts:
+        filtered = part.formula(filtered)
+    return largest_difference(filtered, images.double())
 
 
 def conformance(module: Filter, probes: Tensor) -> dict[str, float]:

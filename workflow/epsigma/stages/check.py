@@ -1,12 +1,13 @@
 """Stage check: let the workflow judge its own numbers."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from epsigma.checks import run_checks
 from epsigma.checks.evidence import Evidence
-from epsigma.checks.verdict import tabulate_verdicts
+from epsigma.checks.verdict import leave_out, tabulate_verdicts
 from epsigma.job import Job
+from epsigma.loading import load
 from epsigma.pages import table_page
 from epsigma.storage.files import read_json, write_text
 from epsigma.tables.reading import Tables, write_table
@@ -26,7 +27,9 @@ def check(
 
     It reads `cells.csv`, the tables that are made of ledgers, and JSON files of
     `epsigma.stages.probe`. The job's settings are the `attacks`, `filters` and `rates` of
-    `Evidence`; the columns are those of `Verdict.row`.
+    `Evidence`; `checks`, by name the function of `Evidence` that yields the verdicts, as
+    `package.module:name`; and `left_out`, the names of those that the study does not ask for. The
+    columns are those of `Verdict.row`.
     """
     with job.logged() as log:
         evidence = Evidence(
@@ -36,7 +39,9 @@ def check(
             filter_probes=[_read_probe(path) for path in filter_probes],
             attack_probes=[_read_probe(path) for path in attack_probes],
         )
-        table = tabulate_verdicts(run_checks(evidence))
+        made = [load(name)(evidence) for name in job.settings["checks"].values()]
+        left_out = map(leave_out, job.settings["left_out"])
+        table = tabulate_verdicts([*chain.from_iterable(made), *left_out])
         write_table(checks, table, digits=6)
         write_text(page, table_page(table, "Verdicts of the checks"))
         log.info("%s", dict(table["verdict"].value_counts()))

@@ -1,5 +1,6 @@
 """Stage probe: measure what the checks judge of models, filters and attacks."""
 
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
-    AUTO_PGD,
     Successes,
     count_successes,
+    find_successes,
     run_auto_pgd,
     share_lost_gradients,
     try_longer,
@@ -27,7 +28,7 @@ from epsigma.probing.models import examine_model
 from epsigma.randomness import seeded_generator
 from epsigma.storage.files import write_json
 from epsigma.storage.images import batches, read_classes, read_clean
-from epsigma.vocabulary import ITERATIVE
+from epsigma.storage.ledgers import read_ledger
 
 # Images that probes look at, from the start of the test set, and rows of an attack on them.
 IMAGES = 500
@@ -51,18 +52,19 @@ def probe_filter(job: Job, *, test: str, facts: str) -> None:
         write_json(facts, {"cell": job.cell, **found})
 
 
-def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
+def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: str = "") -> None:
     """Run an attack longer and without bounds, and look at the gradient that it follows.
 
-    JSON: `n`, `chance`, `budget`; of one that can try longer what `try_longer` returns, the errors
-    being the rates of success; of an iterative one what `unbound` returns; of one that follows the
-    gradient of a `loss` `lost_gradients`, the share of zero, vanishing or infinite ones; and of an
-    iterative one in the ℓ∞ or ℓ2 ball that does not aim `n_fooled`, how many it fools, and
-    `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does (not of an ensemble). The job's settings
-    are those of the stage `attack` at a budget in the middle of the grid, and `norm`, `family`,
-    `swept`, `spends` and `traced` of the attack's kind.
+    JSON: `n`, `majority` (share of the most frequent class among these), `budget`, and what the
+    `parts` that the settings list find: `longer`, what `try_longer` returns, the errors being the
+    rates of success; `unbounded`, what `unbound` returns; `gradients`, `lost_gradients`, the share
+    of zero, vanishing or infinite ones of the `loss`; `auto_pgd`, how many the attack fools,
+    `n_fooled`, and, if it `is_held` to that, `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does.
+    The other settings are those of the stage `attack` at a budget in the middle of the grid, and
+    `norm`, `swept`, `spends` and `traced` of the attack's kind. A `ledger`, of the cell at that
+    budget, says what comes of the attack as it is.
     """
-    with job.logged():
+    with job.logged() as log:
         clean, classes = read_clean(test, CPU), read_classes(test)
         settings, how = job.settings, dict(job.settings["attack"])
         how["examples"] = min(how.get("examples") or IMAGES, IMAGES, len(clean.labels))
@@ -71,37 +73,42 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         generator = seeded_generator(job, CPU, "attack")
         classifier = load_classifier(checkpoint, settings["model"], CPU)
         model = build_target(settings, classifier, generator)
-        parameters, swept, spends = how["parameters"], settings["swept"], settings["spends"]
+        parameters, swept = how["parameters"], settings["swept"]
+        given = rows.of(clean.images)
 
         def run(**changed: Any) -> Successes:
             made, measures = make_set(how, generator, model, clean.images, rows, **changed)
             return count_successes(_mark_successes(model, made, rows), measures["l2"])
 
+        def measure(part: str, once: Successes | None) -> tuple[Successes | None, dict[str, Any]]:
+            if part == "longer":
+                return try_longer(run, parameters, settings["spends"], settings["traced"], once)
+            if part == "unbounded":
+                return once, unbound(run, settings, given[0].numel(), once)
+            if part == "gradients":
+                lost = share_lost_gradients(model, given, rows.labels, parameters["loss"])
+                return once, {"lost_gradients": lost}
+            once = once or run()
+            if not settings["is_held"]:
+                return once, {"n_fooled": once.count}
+            norm, eps = settings["norm"], parameters[swept]
+            made = run_auto_pgd(model, given, rows.labels, norm=norm, eps=eps, generator=generator)
+            # Looked at once, as the others: a model that draws has no second chance.
+            n_fooled = int(_mark_successes(model, made, rows).sum())
+            return once, {"n_fooled": once.count, "n_fooled_by_auto_pgd": n_fooled}
+
         found: dict[str, Any] = {
             "cell": job.cell,
             "n": len(rows.index),
-            "chance": 1 / classes,
+            "majority": float(rows.labels.bincount().max()) / len(rows.index),
             "budget": str(Level(swept, parameters[swept])),
         }
-        once = None
-        if spends:
-            once, longer = try_longer(run, parameters, spends, settings["traced"])
-            found |= longer
-        found |= unbound(run, settings, clean.images[0].numel(), once)
-        given, norm = rows.of(clean.images), settings["norm"]
-        if settings["family"] == ITERATIVE and norm in AUTO_PGD and rows.targets is None:
-            found["n_fooled"] = (once or run()).count
-            if not how.get("ensemble"):
-                made = run_auto_pgd(
-                    model, given, rows.labels, norm=norm, eps=parameters[swept], generator=generator
-                )
-                # Looked at once, as the others: a model that draws has no second chance.
-                marked = _mark_successes(model, made, rows)
-                found["n_fooled_by_auto_pgd"] = int(marked.sum())
-        if "loss" in parameters:
-            found["lost_gradients"] = share_lost_gradients(
-                model, given, rows.labels, parameters["loss"]
-            )
+        once = find_successes(read_ledger(ledger), rows) if ledger else None
+        for part in settings["parts"]:
+            started = perf_counter()
+            once, more = measure(part, once)
+            found |= more
+            log.info("%s: %.2f s", part, perf_counter() - started)
         write_json(facts, found)
 
 

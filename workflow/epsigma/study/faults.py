@@ -210,6 +210,12 @@ def _hint(
         return f"; write a list: [{_show(value).strip(chr(39))}]"
     if types == ["boolean"] and is_plain:
         return "; write true or false"
+    if types == ["string"] and is_plain and schema.get("format") == "path":
+        # After --config quotes are of no use, and 2024_06 is 202406 by now.
+        return (
+            "; YAML takes it for something else: write it in quotes, or, after --config, with ./ "
+            "before it"
+        )
     if types == ["string"] and is_plain:
         return f"; YAML takes it for something else: write '{value}', in quotes"
     return _as_number(value) if "number" in types or "integer" in types else ""

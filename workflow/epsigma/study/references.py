@@ -8,6 +8,7 @@ from pathlib import Path
 
 from epsigma.cell import spell
 from epsigma.kinds import AttackKind, Part
+from epsigma.registry.checks import ALL, CHEAP, CHECKS
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
@@ -27,8 +28,21 @@ def check_references(study: Study) -> list[str]:
         _check_named,
         _check_autoencoders,
         _check_smoothing,
+        _check_checks,
     )
     return list(chain.from_iterable(check(study) for check in checks))
+
+
+def _check_checks(study: Study) -> Iterator[str]:
+    """Refuse checks that there are not."""
+    given = [study.checks] if isinstance(study.checks, str) else study.checks
+    allowed = CHECKS if isinstance(study.checks, list) else (ALL, CHEAP)
+    unknown = [name for name in given if name not in allowed]
+    if unknown:
+        yield (
+            f"checks: there is no {list_names(map(repr, unknown))} here; allowed: {ALL}, {CHEAP}, "
+            f"or a list of {list_names(CHECKS)}"
+        )
 
 
 def source_of(attack: Attack, model: str, seed: int) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field, PrivateAttr
 
 from epsigma.kinds import DISTINCT, Configured, Strict
+from epsigma.registry.checks import ALL, CHEAP, CHECKS, COSTLY, CheckKind
 from epsigma.study.blocks import (
     NONE,
     Attack,
@@ -53,6 +54,7 @@ class Study(Strict):
     data_dir: Annotated[str, Field(min_length=1)] = Field(
         "data",
         description="folder of data files that no package brings, or that they are downloaded to",
+        json_schema_extra={"format": "path"},
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where tensors live; `auto` is a GPU if there is one"
@@ -89,6 +91,11 @@ class Study(Strict):
         "filter, what share of the test images nothing fools: `certified` and `attacked` in "
         "`cells.csv`. Null for no proofs",
     )
+    checks: str | Annotated[list[str], DISTINCT] = Field(
+        ALL,
+        description="which checks judge the results: `all`; `cheap`, those that run no attack; or "
+        "a list of their names, each once. What only others need is not measured",
+    )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"
     )
@@ -105,6 +112,21 @@ class Study(Strict):
         if self.proofs is None or self.proofs.smoothing is None:
             return []
         return [one.name for one in self.filters if one.is_random and not one.detectors]
+
+    @property
+    def wanted_checks(self) -> dict[str, CheckKind]:
+        """The checks that the study asks for, by name, in the registry's order."""
+        return {
+            name: check
+            for name, check in CHECKS.items()
+            if self.checks == ALL
+            or (check.needs not in COSTLY if self.checks == CHEAP else name in self.checks)
+        }
+
+    @property
+    def measurements(self) -> set[str | None]:
+        """What the checks that are asked for need to be measured."""
+        return {check.needs for check in self.wanted_checks.values()}
 
     def find(self, section: str, name: str) -> Any:
         """Find the block of a name; the filter `none` is always there.

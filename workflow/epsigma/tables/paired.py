@@ -36,7 +36,8 @@ def compare_cells(scores: Scores) -> pd.DataFrame:
         (the attacker who doesn't know the filter), `clean` (for a budget of 0), `smaller_budget`,
         `single_step`, `transfer`, `noise` (of the same norm and budget), and `other`, the other
         cell's attack or budget; `n`; `only_this` and `only_other`, the examples that only one of
-        them misclassifies; `largest_change`, by which the logit margin of an example differs;
+        them misclassifies; `largest_change`, by which the logit margin of an example differs,
+        and `largest_margin`, the largest magnitude that the other cell has;
         `difference`, of the error rates, this minus other, with a 95 % interval
         (`difference_low`, `difference_high`; Agresti & Min 2005) and McNemar's `p_value` (exact,
         two-sided).
@@ -49,7 +50,8 @@ def compare_cells(scores: Scores) -> pd.DataFrame:
             # Of attacks on different examples there may be nothing to compare.
             if found["n"]:
                 rows.append({**cell.columns, "against": against, "other": name, **found})
-    columns = [*CELL_COLUMNS, "against", "other", "n", "only_this", "only_other", "largest_change"]
+    counted = ["n", "only_this", "only_other", "largest_change", "largest_margin"]
+    columns = [*CELL_COLUMNS, "against", "other", *counted]
     table = pd.DataFrame(rows, columns=columns)
     more, less = table["only_this"].to_numpy(float), table["only_other"].to_numpy(float)
     n = table["n"].to_numpy(float)
@@ -69,6 +71,7 @@ def _compare(this: Scored, other: Scored) -> dict[str, Any]:
         "only_this": int((this.fooled & ~other.fooled).sum()),
         "only_other": int((other.fooled & ~this.fooled).sum()),
         "largest_change": float(change.max(initial=0)),
+        "largest_margin": float(np.abs(other.margin).max(initial=0)),
     }
 
 

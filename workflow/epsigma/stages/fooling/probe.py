@@ -17,7 +17,7 @@ from epsigma.storage.images import read_classes, read_clean
 def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     """Make fooling images as long as the study does, and twice as long.
 
-    JSON: `n`, `chance`, `budget` and what `try_longer` returns. The errors are the shares that are
+    JSON: `n`, `budget` and what `try_longer` returns. The errors are the shares that are
     taken for their class with the confidence; the sizes are null. The job's settings are those of
     the stage `attack` at a budget in the middle of the grid, and `swept`, `spends` and `traced`.
     """
@@ -40,7 +40,6 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
         found = {
             "cell": job.cell,
             "n": len(rows.index),
-            "chance": 1 / classes,
             "budget": str(Level(swept, parameters[swept])),
         }
         write_json(facts, found | longer)

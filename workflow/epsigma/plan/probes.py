@@ -1,0 +1,114 @@
+"""Probes: which measurements the checks of a study need, and their recipes."""
+
+from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
+from epsigma.plan.modules import filter_modules, model_modules
+from epsigma.plan.settings import at_level, block_levels, settings
+from epsigma.registry.checks import AUTO_PGD, GRADIENTS, LONGER, OF_ATTACK, UNBOUNDED
+from epsigma.study.references import find_attack_kind
+from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, FOOLING, ITERATIVE
+
+
+def probed_parts(study: Study, attack: str) -> list[str]:
+    """List the parts of an attack's probe that checks ask for, and that it has.
+
+    An attack that does not query the model has none.
+    """
+    block = study.find("attacks", attack)
+    entry = find_attack_kind(study, block)
+    if not entry.queries_model:
+        return []
+    is_iterative = entry.family == ITERATIVE
+    is_in_ball = entry.norm in ("linf", "l2")
+    aims = block.get("targets", "untargeted") != "untargeted"
+    possible = {
+        LONGER: entry.spends is not None,
+        UNBOUNDED: is_iterative and (is_in_ball or entry.norm is None),
+        AUTO_PGD: is_iterative and is_in_ball and not aims,
+        GRADIENTS: "loss" in entry.parameters,
+    }
+    return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
+
+
+def middle_budget(study: Study, attack: str) -> str:
+    """Say at which budget an attack is probed, as paths spell it: in the middle of its grid."""
+    budgets = block_levels(study, "attacks", attack)
+    return budgets[len(budgets) // 2]
+
+
+def _is_held(study: Study, attack: str) -> bool:
+    """Whether Auto-PGD runs beside an attack: beside one of those with the same ball and images."""
+    same = [
+        name
+        for name in study.names("attacks")
+        if AUTO_PGD in probed_parts(study, name)
+        and not study.find("attacks", name).entry.ensemble
+        and _ball_of(study, name) == _ball_of(study, attack)
+    ]
+    return same[:1] == [attack]
+
+
+def _ball_of(study: Study, attack: str) -> tuple[object, ...]:
+    block = study.find("attacks", attack)
+    norm = find_attack_kind(study, block).norm
+    return norm, middle_budget(study, attack), block.examples, sorted(block.threats)
+
+
+class ProbeRecipes(CellRecipes):
+    """The recipes of probes, each a method that takes a job's wildcards."""
+
+    @of("model")
+    def probe_model(self, model: str) -> Recipe:
+        """Of what the checks want to know of a classifier."""
+        told = {"model": settings(self._study, "models", model)}
+        return make_recipe(told, "epsigma.stages.probe", *model_modules(self._study, model))
+
+    @of("filter")
+    def probe_filter(self, filter_name: str) -> Recipe:
+        """Of what the checks want to know of a filter."""
+        made = settings(self._study, "filters", filter_name)
+        # Parameters that make one filter the identity do not when others follow.
+        identity = self._study.find("filters", filter_name).entry.identity_parameters
+        return make_recipe(
+            {"filter": made, "identity_parameters": {} if "then" in made else dict(identity)},
+            "epsigma.stages.probe",
+            *filter_modules(self._study, filter_name, with_detectors=False),
+        )
+
+    @of("model", "attack", "seed", "threat", "filter")
+    def probe_attack(
+        self, model: str, attack: str, seed: str, threat: str, filter_name: str
+    ) -> Recipe:
+        """Of what the checks want to know of an attack, at the middle of its budgets."""
+        told, (_, *modules) = self._attack(model, attack, seed)
+        entry = self._study.find("attacks", attack).entry
+        return make_recipe(
+            {
+                **told,
+                "attack": at_level(told["attack"], middle_budget(self._study, attack)),
+                **(self._known_filter(attack, filter_name) if threat == AWARE else {}),
+                "norm": entry.norm,
+                "swept": entry.swept,
+                "spends": entry.spends,
+                "traced": entry.traced,
+                "parts": probed_parts(self._study, attack),
+                "is_held": _is_held(self._study, attack),
+            },
+            self._stage(attack, "probe"),
+            *modules,
+            *filter_modules(self._study, filter_name),
+        )
+
+    def needs_cell(self, attack: str, threat: str, filter_name: str) -> bool:
+        """Whether the probe of an attack goes on from what the cell at its budget found.
+
+        Not where an attacker averages over what cells draw once, nor with detectors, which cells
+        count otherwise, nor where the attack is run as it is in any case, for its loss.
+        """
+        study, parts = self._study, probed_parts(self._study, attack)
+        block, entry = study.find("filters", filter_name), study.find("attacks", attack).entry
+        if entry.family == FOOLING or (threat == AWARE and (block.is_random or block.detectors)):
+            return False
+        if LONGER in parts:
+            return True
+        return AUTO_PGD in parts or (UNBOUNDED in parts and entry.norm is None)
