@@ -5,15 +5,23 @@ trials: an image that fools one of them often fools the others. The images are t
 units, and all predictions of an image are one cluster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from epsigma.tables.intervals import wilson
-from epsigma.tables.scores import Bools
+
+Bools = NDArray[np.bool_]
+# What a rate is of. A table has some of these columns.
+KEYS = [
+    *("dataset", "model", "threat", "attack", "norm", "budget_name", "budget", "radius"),
+    *("filter", "strength_name", "strength"),
+]
+COLUMNS = ["table", "rate", *KEYS, "seeds", "n", "mean", "std", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class Outcome:
             for rows in (is_success & counts, counts)
         )
         return cls(images, successes, trials)
+
+
+# Rates of a table: the columns that say what it is of, its seed too; the name of the rate;
+# and what became of the images.
+Outcomes = Iterator[tuple[dict[str, Any], str, Outcome]]
 
 
 @dataclass(frozen=True)
@@ -118,3 +131,35 @@ def _find_effective_size(
     if not spread:
         return fewest
     return min(max(spread / variance, fewest), most) if variance else most
+
+
+def add_intervals(rows: pd.DataFrame, table: str, seeds: pd.DataFrame) -> pd.DataFrame:
+    """Add to the rows of a table, a row a seed, the intervals of the means over the seeds.
+
+    Args:
+        rows: of the table.
+        table: its name.
+        seeds: `seeds.csv`.
+
+    Returns:
+        The rows with, of each rate of `seeds`, `…_seeds_low` and `…_seeds_high`.
+    """
+    of_table = seeds[seeds["table"] == table]
+    known = {key_of(row): row for row in of_table.to_dict("records")}
+    about = rows.to_dict("records")
+    added = {}
+    for rate in of_table["rate"].unique():
+        keys = [key_of({**row, "table": table, "rate": rate}) for row in about]
+        for bound in ("low", "high"):
+            values = [known[key][bound] if key in known else np.nan for key in keys]
+            added[f"{rate}_seeds_{bound}"] = values
+    return rows.assign(**added)
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name what a row is of; numbers as tables have them, and nothing for no value."""
+    values = (row.get(name) for name in ("table", "rate", *KEYS))
+    return tuple(
+        "" if pd.isna(value) else value if isinstance(value, str) else f"{value:.12g}"
+        for value in values
+    )
