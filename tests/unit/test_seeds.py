@@ -89,14 +89,6 @@ def test_a_seed_without_trials_is_left_out_and_of_none_there_is_no_rate():
     assert np.isnan([nothing.mean, nothing.std, nothing.low, nothing.high]).all()
 
 
-def test_several_aims_at_an_image_are_one_cluster():
-    """Nine targets of each of 40 images, all reached or none: 40 images say no more."""
-    index, is_reached = np.repeat(np.arange(40), 9), np.repeat(np.arange(40) < 10, 9)
-    found = pool_seeds([Outcome.of_rows(index, is_reached, np.ones(360, bool))])
-    assert (found.n, found.mean) == (40, 0.25)
-    assert (found.low, found.high) == pytest.approx(wilson(10, 40), abs=1e-9)
-
-
 def test_images_are_matched_by_their_index_not_by_their_place():
     first = Outcome.of_images(np.array([3, 7, 9]), np.array([1, 0, 1], bool))
     second = Outcome.of_images(np.array([7, 9, 12]), np.array([0, 1, 1], bool))

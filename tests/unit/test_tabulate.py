@@ -11,6 +11,7 @@ from epsigma.loading import load
 from epsigma.registry.tables import TABLES
 from epsigma.stages.tabulate import tabulate
 from epsigma.storage.ledgers import write_ledger
+from epsigma.tables.attacks import score_attacks
 from epsigma.tables.classes import score_classes
 from epsigma.tables.distortion import tabulate_distortion
 from epsigma.tables.fooling import tabulate_acceptance
@@ -19,7 +20,9 @@ from epsigma.tables.intervals import agresti_min
 from epsigma.tables.optimality import tabulate_optimality
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
+from epsigma.tables.robust import score_defences
 from epsigma.tables.scores import Attack, Scored, Scores
+from epsigma.tables.seeds import add_intervals
 from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
 from epsigma.tables.strengths import find_validation, mark_validation
 from epsigma.tables.worst_case import score_worst_cases
@@ -1246,7 +1249,6 @@ def ledger(path, fooled, about):
         "index": np.arange(len(fooled), dtype=np.int32),
         "label": (np.arange(len(fooled)) % CLASSES).astype(np.int16),
         "correct": ~fooled,
-        "correct_clean": np.arange(len(fooled)) % 5 > 0,
         "margin": np.where(fooled, -1, 1).astype(np.float32),
     }
     write_ledger(path, columns, {"cell": json.dumps(about)})
@@ -1376,6 +1378,109 @@ def test_the_headline_is_of_all_seeds_of_a_model(written, tmp_path, make_job):
     assert row["accuracy_validation"] == pytest.approx(1 - np.mean(wrong))
     # Of one strength there is nothing to choose.
     assert (row["best_on_test_strength"], row["optimism"]) == (row["strength"], 0)
+
+
+def test_rates_over_seeds_are_of_all_seeds_of_a_model(written, tmp_path, make_job):
+    tables = run(written.files, tmp_path, make_job)
+    where = {"dataset": "digits", "model": "mlp", "filter": "gaussian", "budget": 0.2}
+    places = {
+        (threat, name): at(threat, name, 0.2, "gaussian")
+        for threat in (BLIND, AWARE)
+        for name in STAGE_ATTACKS
+    }
+    fooled = {
+        key: np.array([written.fooled["digits", "mlp", seed, place] for seed in (0, 3)])
+        for key, place in places.items()
+    }
+    wrong = np.array([written.fooled["digits", "mlp", seed, "none"] for seed in (0, 3)])
+    success = fooled[AWARE, "pgd"] & ~wrong
+    worst = np.logical_or.reduce([*fooled.values()])
+    expected = {
+        ("cells", "accuracy", "pgd"): 1 - fooled[AWARE, "pgd"].mean(1),
+        ("cells", "attack_success", "pgd"): success.sum(1) / (~wrong).sum(1),
+        ("worst_case", "accuracy", None): 1 - worst.mean(1),
+    }
+    for (table, rate, attack), rates in expected.items():
+        found = tables["seeds"]
+        found = found[(found["table"] == table) & (found["threat"] == AWARE)]
+        found = found if attack is None else found[found["attack"] == attack]
+        row = one(found, **where, rate=rate)
+        assert row["seeds"] == 2
+        assert row["mean"] == pytest.approx(rates.mean())
+        assert row["std"] == pytest.approx(rates.std(ddof=1))
+        assert row["low"] < row["mean"] < row["high"]
+    robust = tables["seeds"][tables["seeds"]["table"] == "robust"]
+    row = one(robust, **where, rate="aware_test")
+    # The classes take turns: half of them score.
+    chooses = np.arange(SIZES["digits"]) // CLASSES % 2 == 1
+    assert (row["n"], row["mean"]) == (
+        (~chooses).sum(),
+        pytest.approx(1 - worst[:, ~chooses].mean()),
+    )
+
+
+def test_figures_find_the_interval_of_each_row_whatever_wrote_its_numbers(
+    written, tmp_path, make_job
+):
+    tables = run(written.files, tmp_path, make_job)
+    cells = read_table(written.files["cells"]).assign(budget=lambda rows: rows["budget"] + 1e-16)
+    for table, rate in ((cells, "accuracy"), (tables["fallen"], "fallen")):
+        name = "cells" if rate == "accuracy" else rate
+        found = add_intervals(table, name, tables["seeds"])
+        assert len(found) == len(table)
+        keys = [key for key in CELL_COLUMNS if key != "seed"]
+        if rate == "fallen":
+            mean = found.groupby(keys, dropna=False)[rate].transform("mean")
+            assert (found[f"{rate}_seeds_low"] <= mean).all()
+            assert (found[f"{rate}_seeds_high"] >= mean).all()
+        assert not found[[f"{rate}_seeds_low", f"{rate}_seeds_high"]].isna().any(axis=None)
+
+
+def planted(counts):
+    """Cells of two attacks: of FGSM all 10 images, of PGD those that `counts` lists.
+
+    The images are ever harder: FGSM fools the last 4, PGD the last 7. Those that PGD has are easy.
+    """
+    place = np.arange(10)
+    clean = {("none", "fixed"): scored("0000000001"), ("gaussian", "sigma~1"): scored("0000000011")}
+    grid = {}
+    for threat, name in ((BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian")):
+        grid[at(threat, "fgsm", 0.1, name)] = scored("0000001111")
+        grid[at(threat, "pgd", 0.1, name)] = of(place >= 3, place, [0] * 10).among(counts)
+    grid = {
+        cell: replace(one, label=np.zeros(len(one.label), np.int16)) for cell, one in grid.items()
+    }
+    return scores_of(grid, clean)
+
+
+@pytest.mark.parametrize("counts", [[0, 1, 4, 5], [1, 3, 4]])
+def test_attacks_on_different_images_compare_on_those_that_both_have(counts):
+    scores, counts = planted(np.array(counts)), np.array(counts)
+    n, kept = len(counts), {"fgsm": (counts < 6).mean(), "pgd": (counts < 3).mean()}
+    # On its own images FGSM seems stronger than PGD is on its own, or nearly so.
+    table = score_attacks(scores).set_index("attack")
+    for attack, accuracy in kept.items():
+        row = table.loc[attack]
+        assert (row["n"], row["accuracy"]) == (n, pytest.approx(accuracy))
+    assert table["examples"].to_dict() == {"fgsm": 10, "pgd": n}
+    for row in score_worst_cases(scores).to_dict("records"):
+        assert (row["n"], row["accuracy"]) == (n, pytest.approx(kept["pgd"]))
+    for row in score_defences(scores).to_dict("records"):
+        assert (row["aware_n"], row["blind_n"]) == (n, n)
+    for row in tabulate_headline(scores).to_dict("records"):
+        total = row["n"] + row["n_validation"]
+        assert total == (n if row["attack"] == "pgd" else 10)
+        assert row["aware"] <= row["blind"] <= row["clean"]
+
+
+def test_defences_that_meet_different_attacks_compare_on_the_same_images():
+    """A second attack has three images, and is on one filter only."""
+    grid = {at(): scored("0000001111"), at(AWARE, name="gaussian"): scored("0000011111")}
+    few = scored("1111111111").among(np.array([0, 7, 9]))
+    grid[at(AWARE, "pgd", name="gaussian")] = few
+    found = score_defences(scores_of(grid)).set_index("filter")
+    assert found["aware_n"].tolist() == [3, 3]
+    assert found["aware"].to_dict() == {"none": pytest.approx(1 / 3), "gaussian": 0}
 
 
 def test_a_ledger_that_does_not_say_whose_it_is_is_named(written, tmp_path, make_job):

@@ -32,8 +32,8 @@ def accuracy_by_attack(data: FigureData) -> Figure:
         name_brackets(axes, proved)
         axes.set_xlabel(style.axis_label(bounded["budget_name"].iloc[0], norm))
         style.percent(axes, "accuracy")
-        if (bounded["images"] < bounded["examples"]).any():
-            axes.set_title(f"on the {bounded['images'].min()} images that all attacks have")
+        if (bounded["n"] < bounded["examples"]).any():
+            axes.set_title(f"on the {bounded['n'].min()} images that all attacks have")
         style.legend_right(axes)
     figure.suptitle(f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter")
     return figure

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from epsigma.cell import CELL_COLUMNS, Cell
@@ -21,21 +20,19 @@ def score_attacks(scores: Scores) -> pd.DataFrame:
 
     Returns:
         A row a cell without a filter whose attack has a norm: `norm`; `examples`, the images that
-        the attack has itself, and `images`, those that all have; of the `n` rows of these (several
-        an image if it is aimed at several classes) the `n_correct`, and `accuracy` with its Wilson
-        interval.
+        the attack has itself; of the `n` that all have, the `n_correct`, and `accuracy` with its
+        Wilson interval.
     """
     rows = [
         {
             **columns,
             "examples": examples,
-            "images": len(outcome.index),
-            "n": int(outcome.trials.sum()),
+            "n": len(outcome.index),
             "n_correct": int(outcome.successes.sum()),
         }
         for columns, examples, outcome in _find_common(scores)
     ]
-    names = [*CELL_COLUMNS, "norm", "examples", "images", "n", "n_correct"]
+    names = [*CELL_COLUMNS, "norm", "examples", "n", "n_correct"]
     return add_rate(pd.DataFrame(rows, columns=names), "accuracy", "n_correct")
 
 
@@ -53,9 +50,6 @@ def _find_common(scores: Scores) -> Iterator[tuple[dict[str, Any], int, Outcome]
         return (cell.dataset, cell.model, norm) if norm and cell.filter == NO_FILTER else None
 
     for cell, scored in scores.on_common_examples(find_group).items():
-        ledger = scores.ledger(cell)
-        here = np.isin(ledger["index"], scored.index)
-        index, correct = ledger["index"][here], ledger["correct"][here]
-        outcome = Outcome.of_rows(index, correct, np.ones(len(index), bool))
+        outcome = Outcome.of_images(scored.index, ~scored.fooled)
         columns = {**cell.columns, "norm": scores.attacks[cell.attack].norm}
         yield columns, len(scores.cells[cell].index), outcome

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from epsigma.storage.ledgers import read_ledger
+from epsigma.cell import FIXED_LEVEL
 from epsigma.tables import attacks, robust, smallest, smoothed, worst_case
 from epsigma.tables.scores import Scores
 from epsigma.tables.seeds import COLUMNS, KEYS, Outcome, Outcomes, key_of, pool_seeds
+from epsigma.vocabulary import NO_FILTER
 
 
 def tabulate_seeds(scores: Scores) -> pd.DataFrame:
@@ -35,16 +36,14 @@ def tabulate_seeds(scores: Scores) -> pd.DataFrame:
 
 def _list_cells(scores: Scores) -> Outcomes:
     """List the outcomes of `cells.csv`; those of fooling images have no success."""
-    for cell in scores.cells:
-        is_fooling = scores.attacks[cell.attack].is_fooling
-        names = ["index", "correct", *([] if is_fooling else ["correct_clean"])]
-        columns = scores.ledgers.get(cell) or read_ledger(scores.paths[cell], names)
-        index, correct = columns["index"], columns["correct"]
-        everything = np.ones(len(index), bool)
-        yield cell.columns, "accuracy", Outcome.of_rows(index, correct, everything)
-        if not is_fooling:
-            clean = columns["correct_clean"]
-            yield cell.columns, "attack_success", Outcome.of_rows(index, ~correct, clean)
+    for cell, scored in scores.cells.items():
+        yield cell.columns, "accuracy", Outcome.of_images(scored.index, ~scored.fooled)
+        clean = scores.clean.get((cell.dataset, cell.model, cell.seed, NO_FILTER, FIXED_LEVEL))
+        if clean is not None and not scores.attacks[cell.attack].is_fooling:
+            is_right = np.isin(scored.index, clean.index[~clean.fooled])
+            counts = is_right.astype(np.int64)
+            success = Outcome(scored.index, counts * scored.fooled, counts)
+            yield cell.columns, "attack_success", success
 
 
 # By table what it has rates of.

@@ -31,7 +31,7 @@ class Outcome:
     Args:
         index: (N,), which of the test set's they are, ascending.
         successes: (N,), of each image how many of its trials count for the rate.
-        trials: (N,), how many there are: one, or one a target, or none that counts.
+        trials: (N,), how many there are: one, or none that counts.
     """
 
     index: NDArray[np.int32]
@@ -42,16 +42,6 @@ class Outcome:
     def of_images(cls, index: NDArray[np.int32], is_success: Bools) -> "Outcome":
         """Count one trial an image."""
         return cls(index, is_success.astype(np.int64), np.ones(len(index), np.int64))
-
-    @classmethod
-    def of_rows(cls, index: NDArray[np.int32], is_success: Bools, counts: Bools) -> "Outcome":
-        """Count the rows of a ledger, of which an image may have several, that `counts` marks."""
-        images, at = np.unique(index, return_inverse=True)
-        successes, trials = (
-            np.bincount(at, weights=rows, minlength=len(images)).astype(np.int64)
-            for rows in (is_success & counts, counts)
-        )
-        return cls(images, successes, trials)
 
 
 # Rates of a table: the columns that say what it is of, its seed too; the name of the rate;
