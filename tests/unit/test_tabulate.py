@@ -1441,15 +1441,13 @@ def planted(counts):
 
     The images are ever harder: FGSM fools the last 4, PGD the last 7. Those that PGD has are easy.
     """
-    place = np.arange(10)
-    clean = {("none", "fixed"): scored("0000000001"), ("gaussian", "sigma~1"): scored("0000000011")}
+    place, labels = np.arange(10), [0] * 10
+    right = of(place >= 9, place, labels)
+    clean = {("none", "fixed"): right, ("gaussian", "sigma~1"): right}
     grid = {}
     for threat, name in ((BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian")):
-        grid[at(threat, "fgsm", 0.1, name)] = scored("0000001111")
-        grid[at(threat, "pgd", 0.1, name)] = of(place >= 3, place, [0] * 10).among(counts)
-    grid = {
-        cell: replace(one, label=np.zeros(len(one.label), np.int16)) for cell, one in grid.items()
-    }
+        grid[at(threat, "fgsm", 0.1, name)] = of(place >= 6, place, labels)
+        grid[at(threat, "pgd", 0.1, name)] = of(place >= 3, place, labels).among(counts)
     return scores_of(grid, clean)
 
 
