@@ -61,8 +61,7 @@ def draw_line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
         band = {"color": look["color"], "alpha": 0.2}
         if len(x) > 1:
             has_steps = look.get("drawstyle") == "steps-post"
-            step = "post" if has_steps else None
-            axes.fill_between(x, low, high, step=step, **band, linewidth=0)
+            axes.fill_between(x, low, high, step="post" if has_steps else None, **band, linewidth=0)
         else:
             axes.vlines(x, low, high, **band, linewidth=BROAD)
         bars = np.array([rates["std"]] * 2)

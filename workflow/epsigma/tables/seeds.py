@@ -135,8 +135,8 @@ def add_intervals(rows: pd.DataFrame, table: str, seeds: pd.DataFrame) -> pd.Dat
         The rows with, of each rate of `seeds`, `…_seeds_low` and `…_seeds_high`.
     """
     of_table = seeds[seeds["table"] == table]
-    known = {key_of(row): row for row in of_table.to_dict("records")}
-    about = rows.to_dict("records")
+    known = {key_of(row): row for row in _list_rows(of_table)}
+    about = _list_rows(rows)
     added = {}
     for rate in of_table["rate"].unique():
         keys = [key_of({**row, "table": table, "rate": rate}) for row in about]
@@ -144,6 +144,10 @@ def add_intervals(rows: pd.DataFrame, table: str, seeds: pd.DataFrame) -> pd.Dat
             values = [known[key][bound] if key in known else np.nan for key in keys]
             added[f"{rate}_seeds_{bound}"] = values
     return rows.assign(**added)
+
+
+def _list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, ...]:

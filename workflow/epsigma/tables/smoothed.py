@@ -84,7 +84,7 @@ def _find_rows(scores: Scores) -> Iterator[tuple[Defence, float, Cell | None]]:
     radii = sorted({0.0, *map(budget_of, attacked)})
     for defence in scores.smoothed:
         for radius in radii:
-            found = [
+            found: list[Cell | None] = [
                 cell
                 for cell in attacked
                 if defence_of(cell) == defence and budget_of(cell) == radius
