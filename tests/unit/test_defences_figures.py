@@ -158,13 +158,15 @@ def test_a_single_seed_has_wilson_s_interval_of_the_images_that_are_shown():
     assert (best["aware_low"], best["aware_high"]) == pytest.approx((0.5 - half, 0.5 + half))
 
 
-def test_of_several_seeds_the_mean_and_the_range_are_shown():
+def test_of_several_seeds_the_mean_and_its_interval_are_shown():
     table = pd.DataFrame(
         [row(seed=seed, aware=aware) for seed, aware in enumerate((0.3, 0.6, 0.6))]
     )
+    bounds = {"aware_test_seeds_low": 0.45, "aware_test_seeds_high": 0.55}
+    table = table.assign(**bounds, blind_test_seeds_low=0.0, blind_test_seeds_high=1.0)
     (best,) = best_strengths(table).to_dict("records")
     assert best["aware"] == pytest.approx(0.5)
-    assert (best["aware_low"], best["aware_high"]) == (0.3, 0.6)
+    assert (best["aware_low"], best["aware_high"]) == (0.45, 0.55)
 
 
 def test_a_panel_a_budget_and_attacker_has_a_point_a_defence():

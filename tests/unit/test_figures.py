@@ -94,7 +94,23 @@ def table(
                             "confidence": 0.9,
                         }
                     )
-    return tabulate_cells(rows)
+    cells = tabulate_cells(rows)
+    return cells if len(seeds) == 1 else over_seeds(cells)
+
+
+def over_seeds(cells):
+    """The intervals of the means over the seeds, as `seeds.csv` has them: 0.02 to either side."""
+    names = ["budget", "filter", "strength"]
+    for rate in ("accuracy", "attack_success"):
+        mean = cells.groupby(names, dropna=False)[rate].transform("mean")
+        for bound, sign in (("low", -1), ("high", 1)):
+            cells[f"{rate}_seeds_{bound}"] = mean + sign * 0.02
+    return cells
+
+
+def as_attacks(cells):
+    """A table of all attacks on the same images, with the rates of a table of cells."""
+    return cells[cells["filter"] == "none"].assign(examples=1000)
 
 
 def chosen(*arguments, norm="linf", **keywords):
@@ -183,7 +199,7 @@ def drawn_from(scope, name, table):
     def draw_figure(rows, filter_="", *, norms=None):
         cell = {**FGSM, "filter": filter_}
         # Worst cases are drawn beside the brackets of cells.
-        tables = {"cells": rows, table: rows}
+        tables = {"cells": rows, table: as_attacks(rows) if table == "attacks" else rows}
         return function(FigureData(cell, {"norms": norms or {"fgsm": "linf"}}, {}, tables))
 
     return draw_figure
@@ -194,7 +210,7 @@ success_by_budget = drawn_from("attack", "success", "cells")
 minimum_budgets = drawn_from("attack", "smallest", "fallen")
 draw_spectrum = drawn_from("attack", "spectrum", "spectrum")
 accuracy_by_strength = drawn_from("filter", "accuracy", "cells")
-accuracy_by_attack = drawn_from("model", "attacks", "cells")
+accuracy_by_attack = drawn_from("model", "attacks", "attacks")
 worst_case_by_strength = drawn_from("model", "worst_case", "worst_case")
 
 
@@ -238,7 +254,7 @@ def test_a_single_seed_has_its_rate_and_its_wilson_interval():
     assert found["high"].tolist() == unfiltered["accuracy_high"].tolist()
 
 
-def test_several_seeds_have_their_mean_and_their_range_and_each_other_s_doubts():
+def test_several_seeds_have_their_mean_its_interval_their_deviation_and_each_other_s_doubts():
     cells = pd.DataFrame(
         {
             "seed": [0, 1, 2, 0, 1, 2],
@@ -246,14 +262,17 @@ def test_several_seeds_have_their_mean_and_their_range_and_each_other_s_doubts()
             "attack_success": [0.2, 0.6, 0.4, 0.0, 0.0, 0.3],
             "attack_success_low": [0.0] * 6,
             "attack_success_high": [1.0] * 6,
+            "attack_success_seeds_low": [0.3] * 3 + [0.05] * 3,
+            "attack_success_seeds_high": [0.5] * 3 + [0.2] * 3,
             "in_doubt": [False, True, False, False, False, False],
         }
     )
     found = condense_seeds(cells, "attack_success", "budget")
     assert found.index.tolist() == [0, 0.1]
     assert found["rate"].tolist() == pytest.approx([0.1, 0.4])
-    assert found["low"].tolist() == [0.0, 0.2]
-    assert found["high"].tolist() == [0.3, 0.6]
+    assert found["low"].tolist() == [0.05, 0.3]
+    assert found["high"].tolist() == [0.2, 0.5]
+    assert found["std"].tolist() == pytest.approx([0.3 / math.sqrt(3), 0.2])
     assert found["in_doubt"].tolist() == [False, True]
 
 
@@ -283,25 +302,33 @@ def bands(axes):
 
 @pytest.mark.parametrize("budgets", [[0.1], [0, 0.05, 0.1]])
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
-def test_a_line_has_a_band_over_several_seeds_and_bars_if_there_is_one(seeds, budgets):
+def test_a_line_has_a_band_over_several_seeds_and_their_deviation_and_bars_if_there_is_one(
+    seeds, budgets
+):
     cells = chosen(seeds, strengths={("none", None): [None]}, budgets=budgets)
     found = condense_seeds(cells, "accuracy", "budget")
     axes = Figure().subplots()
     draw_line(axes, found, color="black", marker="o")
     expected = list(zip(budgets, found["low"], found["high"], strict=True))
-    # A band of a single point would not be seen.
-    shown, not_shown = bands(axes), bars(axes)
-    if len(seeds) == 1 or len(budgets) == 1:
-        shown, not_shown = [not_shown], shown
-    np.testing.assert_allclose(shown, [expected])
-    assert not_shown == []
+    if len(seeds) == 1:
+        np.testing.assert_allclose(bars(axes), expected)
+        assert bands(axes) == []
+        return
+    spread = found["std"]
+    deviations = zip(budgets, found["rate"] - spread, found["rate"] + spread, strict=True)
+    if len(budgets) == 1:
+        # A band of a single point would not be seen: a broad bar.
+        np.testing.assert_allclose(bars(axes), [*expected, *deviations])
+    else:
+        np.testing.assert_allclose(bands(axes), [expected])
+        np.testing.assert_allclose(bars(axes), [*deviations])
 
 
 def test_the_band_of_a_line_in_steps_goes_in_steps():
     found = condense_seeds(chosen((0, 1), strengths=BARE), "accuracy", "budget")
     axes = Figure().subplots()
     draw_line(axes, found, color="black", drawstyle="steps-post")
-    (band,) = axes.collections
+    (band,) = (one for one in axes.collections if isinstance(one, PolyCollection))
     (path,) = band.get_paths()
     # Just before the next budget it still reaches as high as at the last.
     assert path.contains_point((0.99 * BUDGETS[1], found["high"].iloc[0] - 1e-4))
@@ -324,7 +351,7 @@ SEEDED = {
 
 
 @pytest.mark.parametrize(("draw", "cells", "lines"), SEEDED.values(), ids=SEEDED)
-def test_every_figure_shows_the_range_of_seeds_as_bands_and_one_seed_s_intervals_as_bars(
+def test_every_figure_shows_the_interval_of_seeds_as_bands_and_one_seed_s_intervals_as_bars(
     draw, cells, lines
 ):
     alone = panels(draw(cells((0,))))
@@ -429,6 +456,16 @@ def test_accuracy_of_attacks_is_a_panel_a_norm_and_a_line_an_attack():
         "ε, radius of the ℓ2 ball (pixel range is 0 to 1)",
     ]
     assert figure.get_suptitle() == "mlp, digits: accuracy without a filter"
+
+
+def test_attacks_on_different_images_are_drawn_on_the_common_ones_and_say_how_many():
+    attacks = as_attacks(chosen(strengths=BARE)).assign(n=50)
+    tables = {"cells": chosen(strengths=BARE), "attacks": attacks}
+    function = load(FIGURES["model"]["attacks"].implementation)
+    (axes,) = panels(function(FigureData(FGSM, {"norms": {"fgsm": "linf"}}, {}, tables)))
+    assert axes.get_title() == "on the 50 images that all attacks have"
+    (axes,) = panels(accuracy_by_attack(chosen(strengths=BARE)))
+    assert axes.get_title() == ""
 
 
 # --- Threats
@@ -1637,6 +1674,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
     worst = as_worst_case(cells)
     worst = pd.concat([worst.assign(norm="linf"), worst.assign(norm="l2")])
     worst.to_csv(tmp_path / "worst_case.csv", index=False)
+    as_attacks(cells).assign(norm="linf").to_csv(tmp_path / "attacks.csv", index=False)
     settings = {
         "model": trained.settings,
         "budgets": ["eps~0", "eps~0.5"],
@@ -1650,7 +1688,7 @@ def files(tmp_path, trained, clean_file, checkpoint, attacked, spectrum, make_jo
         **attacked,
         gallery=images,
     )
-    names = ("cells", "fallen", "headline", "worst_case")
+    names = ("cells", "fallen", "headline", "worst_case", "attacks")
     tables = {name: str(tmp_path / f"{name}.csv") for name in names}
     probe = tmp_path / "probe.json"
     write_json(probe, EFFORT)
@@ -1676,7 +1714,7 @@ MODEL = {"dataset": "digits", "model": "mlp"}
 READ = {
     "attack": ("cells", "fallen", "headline", "spectrum", "probes"),
     "filter": ("cells", "galleries"),
-    "model": ("cells", "worst_case"),
+    "model": ("cells", "attacks", "worst_case"),
 }
 FOLDERS = {"attack": "", "filter": "gaussian/", "model": ""}
 
@@ -1751,7 +1789,9 @@ def test_a_model_that_nothing_bounded_attacks_has_figures_that_say_so(tmp_path, 
     cells = table(attack="fgsm")
     cells.to_csv(tmp_path / "cells.csv", index=False)
     as_worst_case(cells.assign(norm="linf"))[:0].to_csv(tmp_path / "worst_case.csv", index=False)
-    files = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "worst_case")}
+    as_attacks(cells.assign(norm="linf"))[:0].to_csv(tmp_path / "attacks.csv", index=False)
+    names = ("cells", "attacks", "worst_case")
+    files = {name: str(tmp_path / f"{name}.csv") for name in names}
     norms = {"fgsm": None}
     draw_all(files, tmp_path, make_job, checks_file(tmp_path), norms=norms, scopes=["model"])
     for name in figures_of("model"):

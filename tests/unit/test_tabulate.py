@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from epsigma.attacks.rows import attacked_rows
 from epsigma.cell import CELL_COLUMNS, FIXED_LEVEL, Cell, Level
 from epsigma.loading import load
 from epsigma.registry.tables import TABLES
 from epsigma.stages.tabulate import tabulate
 from epsigma.storage.ledgers import write_ledger
+from epsigma.tables.attacks import score_attacks
 from epsigma.tables.classes import score_classes
 from epsigma.tables.distortion import tabulate_distortion
 from epsigma.tables.fooling import tabulate_acceptance
@@ -21,12 +20,14 @@ from epsigma.tables.intervals import agresti_min
 from epsigma.tables.optimality import tabulate_optimality
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.reading import read_table
+from epsigma.tables.robust import score_defences
 from epsigma.tables.scores import Attack, Scored, Scores
+from epsigma.tables.seeds import add_intervals
 from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
-from epsigma.tables.strengths import mark_validation
+from epsigma.tables.strengths import find_validation, mark_validation
 from epsigma.tables.worst_case import score_worst_cases
 from epsigma.vocabulary import AWARE, BLIND
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
@@ -529,6 +530,11 @@ def headline(grid, clean=CLEAN, table=None):
     return tabulate_headline(Scores(grid, by_defence, ATTACKS, table=table)).to_dict("records")
 
 
+def headline_rows(grid, clean):
+    """The headline of some cells, clean images by filter and strength."""
+    return tabulate_headline(scores_of(grid, clean)).to_dict("records")
+
+
 def test_the_headline_is_the_best_strength_of_each_threat_with_what_the_other_makes_of_it():
     blind, aware = headline(BOTH)
     rates = ["strength", "none", "blind", "aware", "clean_none", "clean", "clean_cost"]
@@ -575,7 +581,8 @@ def test_what_becomes_of_the_images_that_score_never_changes_the_choice(fooled, 
 
     def chosen(outcomes):
         rows = {through(k + 1): of(np.array(one), np.zeros(9), labels) for k, one in outcomes}
-        found = tabulate_headline(scores_of({at(): of(np.zeros(9, bool), np.zeros(9)), **rows}, {}))
+        bare = of(np.zeros(9, bool), np.zeros(9), labels)
+        found = tabulate_headline(scores_of({at(): bare, **rows}, {}))
         names = ["strength", "n_validation", "accuracy_validation", "n"]
         return found[names].fillna(-1).to_numpy().tolist()
 
@@ -643,20 +650,68 @@ def test_without_blind_cells_the_headline_is_the_aware_one():
     assert all(np.isnan(row[name]) for name in ("blind", "blind_low", "blind_high"))
 
 
-def test_the_headline_pools_seeds_and_chooses_by_what_they_have_in_common():
-    # Either seed would choose sigma = 1, both together choose 2.
+def test_the_headline_has_the_mean_of_seeds_and_chooses_by_it():
+    # One seed would choose sigma = 1, both together choose 2.
     grid = {
-        replace(place, seed=seed): split(accuracy, n=n)
-        for seed, n, rates in ((0, 200, (0.9, 0.8, 0.2)), (1, 600, (0.5, 0.6, 0.4)))
+        replace(place, seed=seed): split(accuracy)
+        for seed, rates in ((0, (0.9, 0.8, 0.2)), (1, (0.4, 0.6, 0.4)))
         for place, accuracy in zip((through(1), through(2), at()), rates, strict=True)
     }
     (row,) = headline(grid)
-    assert (row["strength"], row["n"], row["n_validation"]) == (2, 400, 400)
-    assert row["blind"] == pytest.approx((80 + 180) / 400)
-    assert row["none"] == pytest.approx((20 + 120) / 400)
-    assert (row["blind_low"], row["blind_high"]) == pytest.approx(wilson(260, 400), abs=1e-9)
-    # Two seeds of 200 clean images each.
-    assert row["clean"] == pytest.approx(0.7)
+    # Images, not predictions.
+    assert (row["strength"], row["n"], row["n_validation"], row["seeds"]) == (2, 100, 100, 2)
+    assert row["blind"] == pytest.approx(0.7)
+    assert row["none"] == pytest.approx(0.3)
+    assert row["blind_std"] == pytest.approx(0.2 / math.sqrt(2))
+    # Right in both seeds 60 images, in one 20, in none 20: the variance of the image's mean.
+    variance = (0.6 * 0.3**2 + 0.2 * 0.2**2 + 0.2 * 0.7**2) / 99
+    size = 0.7 * 0.3 / variance
+    expected = wilson(0.7 * size, size)
+    assert (row["blind_low"], row["blind_high"]) == pytest.approx(expected, abs=1e-9)
+    assert (row["clean"], row["clean_std"]) == (0.7, 0)
+    # Seeds that agree on every image are no more than one.
+    assert (row["clean_low"], row["clean_high"]) == pytest.approx(wilson(70, 100), abs=1e-9)
+
+
+def test_with_one_seed_the_headline_has_no_columns_of_seeds():
+    assert not {name for name in headline(BOTH)[0] if name == "seeds" or name.endswith("_std")}
+
+
+def test_an_aware_attacker_is_the_better_of_both_attacks_example_by_example():
+    # Aware fools the first half, blind the second, of the images that score and that choose.
+    half = np.arange(8) < 4
+    margin = np.zeros(8)
+    labels = [0] * 8
+    grid = {
+        at(): of(np.ones(8, bool), margin, labels),
+        through(1): of(~half, margin, labels),
+        through(1, AWARE): of(half, margin, labels),
+        through(2): of(np.zeros(8, bool), margin, labels),
+        through(2, AWARE): of(half | (np.arange(8) < 6), margin, labels),
+    }
+    aware = headline(grid)[1]
+    assert (aware["best_for"], aware["strength"]) == (AWARE, 2)
+    assert (aware["aware"], aware["blind"], aware["accuracy_validation"]) == (0.25, 1, 0.25)
+    alone = {place: one for place, one in grid.items() if place.strength.value != 2}
+    assert [row["aware"] for row in headline(alone)] == [0, 0]
+
+
+def test_all_rates_of_the_headline_are_of_the_images_that_the_attack_has():
+    """Of 20 images of a class the attacked ones, not the first, are easy: clean they are right."""
+    labels, margin = [0] * 20, np.zeros(20)
+    attacked = np.array([11, 12, 14, 17])
+    everywhere = np.ones(20, bool)
+    everywhere[attacked] = False
+    clean = {name: of(everywhere, margin, labels) for name in CLEAN}
+    few = of(np.zeros(20, bool), margin, labels).among(attacked)
+    # Half of them: the sixth and the seventh of the class score, counted from none.
+    fewer = few.among(attacked[:3])
+    (row, _) = headline_rows({at(): few, through(1): few, through(1, AWARE): fewer}, clean)
+    assert (row["n"], row["n_validation"]) == (2, 1)
+    rates = [row[name] for name in ("none", "blind", "aware", "clean_none", "clean")]
+    assert rates == [1] * 5
+    assert row["clean_cost"] == 0
+    assert row["clean_low"] == pytest.approx(wilson(2, 2)[0])
 
 
 def test_the_headline_has_a_row_for_each_data_set_model_attack_budget_and_filter():
@@ -703,19 +758,19 @@ def test_of_each_class_every_second_image_chooses():
 
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=40),
-    st.integers(1, 40),
-    st.sampled_from(["untargeted", "all", [0, 2], [1], [3]]),
+    st.sets(st.integers(0, 39)),
 )
-def test_an_image_chooses_for_every_attack_or_for_none(labels, examples, targets):
-    everything = torch.tensor(labels)
-    try:
-        made = attacked_rows(everything, 4, examples=min(examples, len(labels)), targets=targets)
-    except ValueError:
-        # Every image is of the class that is aimed at.
-        assume(False)
-    index = np.unique(made.index.numpy())
-    expected = mark_validation(everything.numpy())[index]
-    assert mark_validation(everything.numpy()[index]).tolist() == expected.tolist()
+def test_an_image_chooses_for_every_attack_or_for_none(labels, examples):
+    attacked = sorted(examples & set(range(len(labels)))) or [0]
+    some = of(np.zeros(len(labels), bool), np.zeros(len(labels)), labels).among(attacked)
+    assert len(some.index) == len(attacked)
+    clean = of(np.zeros(len(labels), bool), np.zeros(len(labels)), labels)
+    expected = mark_validation(np.array(labels))
+    found = find_validation(scores_of({at(): some}, {("none", "fixed"): clean}))
+    assert found["digits"].tolist() == np.flatnonzero(expected).tolist()
+    (row,) = headline_rows({at(): some, through(1): some}, {("none", "fixed"): clean})
+    assert row["n_validation"] == expected[attacked].sum()
+    assert row["n"] == len(attacked) - expected[attacked].sum()
 
 
 PROVED_NONE, PROVED_1, PROVED_2 = (
@@ -758,17 +813,20 @@ def test_the_headline_has_the_bracket_of_the_chosen_strength_and_of_no_filter():
         assert bounds == pytest.approx(wilson(150, 1000), abs=1e-9)
 
 
-@pytest.mark.parametrize(("more", "exact"), [(0, 0.175), (1, math.nan)])
-def test_brackets_of_seeds_are_pooled_and_exact_if_all_of_them_are(more, exact):
+@pytest.mark.parametrize(("more", "exact"), [(0, 0.175), (2, math.nan)])
+def test_brackets_of_seeds_are_their_means_and_exact_if_all_of_them_are(more, exact):
     counts = [
-        (replace(place, seed=seed), (certified, certified + over, n))
-        for seed, n, certified, over in ((0, 100, 10, 0), (1, 300, 60, more))
+        (replace(place, seed=seed), (certified, certified + over, 200))
+        for seed, certified, over in ((0, 10, 0), (1, 60, more))
         for place in (PROVED_NONE, PROVED_1)
     ]
     grid = {place: split(0.3) for place, _ in counts}
     (row,) = headline(grid, table=proved(counts))
-    assert (row["n_proofs"], row["certified"]) == (400, 0.175)
+    assert (row["n_proofs"], row["certified"]) == (200, 0.175)
     assert row["attacked"] == pytest.approx((70 + more) / 400)
+    # Of which images is not known: no narrower than if the seeds agreed on all of them.
+    bounds = row["certified_low"], row["certified_high"]
+    assert bounds == pytest.approx(wilson(35, 200), abs=1e-9)
     assert row["exact"] == pytest.approx(exact, nan_ok=True)
 
 
@@ -1251,7 +1309,7 @@ def test_the_tables_say_what_the_ledgers_of_a_data_set_model_and_seed_hold(
 ):
     tables = run(written.files, tmp_path, make_job)
     for name, table in tables.items():
-        if name != "headline":
+        if name not in ("headline", "seeds"):
             assert list(table.columns[:3]) == ["dataset", "model", "seed"]
     where = dict(zip(("dataset", "model", "seed"), key, strict=True))
     n = SIZES[where["dataset"]]
@@ -1299,24 +1357,130 @@ def test_the_headline_is_of_all_seeds_of_a_model(written, tmp_path, make_job):
     row = one(table, dataset="mnist", model="wide", attack="pgd", budget=0.2, best_for=AWARE)
     # The classes take turns: of each the second, the fourth and so on choose.
     chooses = np.arange(SIZES["mnist"]) // CLASSES % 2 == 1
-    assert row["n"] == 2 * (~chooses).sum()
-    assert row["n_validation"] == 2 * chooses.sum()
+    assert (row["n"], row["n_validation"]) == ((~chooses).sum(), chooses.sum())
     for rate, what in (
         ("none", at(attack="pgd", budget=0.2)),
         ("blind", at(attack="pgd", budget=0.2, name="gaussian")),
-        ("aware", at(AWARE, "pgd", 0.2, "gaussian")),
         ("clean_none", "none"),
         ("clean", "gaussian"),
     ):
         fooled = [written.fooled["mnist", "wide", seed, what] for seed in (0, 3)]
         wrong = [of_seed[~chooses].mean() for of_seed in fooled]
         assert row[rate] == pytest.approx(1 - np.mean(wrong))
+    both = (at(BLIND, "pgd", 0.2, "gaussian"), at(AWARE, "pgd", 0.2, "gaussian"))
+    fooled = [
+        np.logical_or(*(written.fooled["mnist", "wide", seed, place] for place in both))
+        for seed in (0, 3)
+    ]
+    assert row["aware"] == pytest.approx(1 - np.mean([one[~chooses].mean() for one in fooled]))
     assert row["clean_cost"] == pytest.approx(row["clean_none"] - row["clean"])
-    place = at(AWARE, "pgd", 0.2, "gaussian")
-    wrong = [written.fooled["mnist", "wide", seed, place][chooses].mean() for seed in (0, 3)]
+    wrong = [one[chooses].mean() for one in fooled]
     assert row["accuracy_validation"] == pytest.approx(1 - np.mean(wrong))
     # Of one strength there is nothing to choose.
     assert (row["best_on_test_strength"], row["optimism"]) == (row["strength"], 0)
+
+
+def test_rates_over_seeds_are_of_all_seeds_of_a_model(written, tmp_path, make_job):
+    tables = run(written.files, tmp_path, make_job)
+    where = {"dataset": "digits", "model": "mlp", "filter": "gaussian", "budget": 0.2}
+    places = {
+        (threat, name): at(threat, name, 0.2, "gaussian")
+        for threat in (BLIND, AWARE)
+        for name in STAGE_ATTACKS
+    }
+    fooled = {
+        key: np.array([written.fooled["digits", "mlp", seed, place] for seed in (0, 3)])
+        for key, place in places.items()
+    }
+    wrong = np.array([written.fooled["digits", "mlp", seed, "none"] for seed in (0, 3)])
+    success = fooled[AWARE, "pgd"] & ~wrong
+    worst = np.logical_or.reduce([*fooled.values()])
+    expected = {
+        ("cells", "accuracy", "pgd"): 1 - fooled[AWARE, "pgd"].mean(1),
+        ("cells", "attack_success", "pgd"): success.sum(1) / (~wrong).sum(1),
+        ("worst_case", "accuracy", None): 1 - worst.mean(1),
+    }
+    for (table, rate, attack), rates in expected.items():
+        found = tables["seeds"]
+        found = found[(found["table"] == table) & (found["threat"] == AWARE)]
+        found = found if attack is None else found[found["attack"] == attack]
+        row = one(found, **where, rate=rate)
+        assert row["seeds"] == 2
+        assert row["mean"] == pytest.approx(rates.mean())
+        assert row["std"] == pytest.approx(rates.std(ddof=1))
+        assert row["low"] < row["mean"] < row["high"]
+    robust = tables["seeds"][tables["seeds"]["table"] == "robust"]
+    row = one(robust, **where, rate="aware_test")
+    # The classes take turns: half of them score.
+    chooses = np.arange(SIZES["digits"]) // CLASSES % 2 == 1
+    assert (row["n"], row["mean"]) == (
+        (~chooses).sum(),
+        pytest.approx(1 - worst[:, ~chooses].mean()),
+    )
+
+
+def test_figures_find_the_interval_of_each_row_whatever_wrote_its_numbers(
+    written, tmp_path, make_job
+):
+    tables = run(written.files, tmp_path, make_job)
+    cells = read_table(written.files["cells"])
+    # All digits of 0.1 + 0.1 + …, as of 8 / 255: tables of ledgers have twelve.
+    cells["budget"] *= 1 + 1e-15
+    for table, rate in ((cells, "accuracy"), (tables["fallen"], "fallen")):
+        name = "cells" if rate == "accuracy" else rate
+        found = add_intervals(table, name, tables["seeds"])
+        assert len(found) == len(table)
+        keys = [key for key in CELL_COLUMNS if key != "seed"]
+        if rate == "fallen":
+            mean = found.groupby(keys, dropna=False)[rate].transform("mean")
+            assert (found[f"{rate}_seeds_low"] <= mean).all()
+            assert (found[f"{rate}_seeds_high"] >= mean).all()
+        assert not found[[f"{rate}_seeds_low", f"{rate}_seeds_high"]].isna().any(axis=None)
+
+
+def planted(counts):
+    """Cells of two attacks: of FGSM all 10 images, of PGD those that `counts` lists.
+
+    The images are ever harder: FGSM fools the last 4, PGD the last 7. Those that PGD has are easy.
+    """
+    place, labels = np.arange(10), [0] * 10
+    right = of(place >= 9, place, labels)
+    clean = {("none", "fixed"): right, ("gaussian", "sigma~1"): right}
+    grid = {}
+    for threat, name in ((BLIND, "none"), (BLIND, "gaussian"), (AWARE, "gaussian")):
+        grid[at(threat, "fgsm", 0.1, name)] = of(place >= 6, place, labels)
+        grid[at(threat, "pgd", 0.1, name)] = of(place >= 3, place, labels).among(counts)
+    return scores_of(grid, clean)
+
+
+@pytest.mark.parametrize("counts", [[0, 1, 4, 5], [1, 3, 4]])
+def test_attacks_on_different_images_compare_on_those_that_both_have(counts):
+    scores, counts = planted(np.array(counts)), np.array(counts)
+    n, kept = len(counts), {"fgsm": (counts < 6).mean(), "pgd": (counts < 3).mean()}
+    # On its own images FGSM seems stronger than PGD is on its own, or nearly so.
+    table = score_attacks(scores).set_index("attack")
+    for attack, accuracy in kept.items():
+        row = table.loc[attack]
+        assert (row["n"], row["accuracy"]) == (n, pytest.approx(accuracy))
+    assert table["examples"].to_dict() == {"fgsm": 10, "pgd": n}
+    for row in score_worst_cases(scores).to_dict("records"):
+        assert (row["n"], row["accuracy"]) == (n, pytest.approx(kept["pgd"]))
+    for row in score_defences(scores).to_dict("records"):
+        assert (row["aware_n"], row["blind_n"]) == (n, n)
+    for row in tabulate_headline(scores).to_dict("records"):
+        total = row["n"] + row["n_validation"]
+        assert total == (n if row["attack"] == "pgd" else 10)
+        assert row["aware"] <= row["blind"] <= row["clean"]
+
+
+def test_defences_that_meet_different_attacks_compare_on_the_same_images():
+    """A second attack has three images, and is on one filter only."""
+    grid = {at(): scored("0000001111"), at(AWARE, name="gaussian"): scored("0000011111")}
+    few = scored("1111111111").among(np.array([0, 7, 9]))
+    grid[at(AWARE, "pgd", name="gaussian")] = few
+    found = score_defences(scores_of(grid)).set_index("filter")
+    assert found["aware_n"].tolist() == [3, 3]
+    assert found["aware"].to_dict() == {"none": pytest.approx(1 / 3), "gaussian": 0}
 
 
 def test_a_ledger_that_does_not_say_whose_it_is_is_named(written, tmp_path, make_job):

@@ -45,6 +45,7 @@ rule draw_defences:
     """Draw the figures of a data set: what defences keep against what they cost."""
     input:
         defences="results/tables/defences.csv",
+        seeds="results/tables/seeds.csv",
     output:
         figures=[
             report(

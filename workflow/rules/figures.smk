@@ -4,6 +4,7 @@ rule draw_attack:
         cells="results/tables/cells.csv",
         fallen="results/tables/fallen.csv",
         headline="results/tables/headline.csv",
+        seeds="results/tables/seeds.csv",
         checks="results/tables/checks.csv",
         spectrum=inputs.spectrum_of_first_seed,
         probes=targets.probes_of_attack,
@@ -39,6 +40,7 @@ for planned in targets.filter_rules():
             planned.name
         input:
             cells="results/tables/cells.csv",
+            seeds="results/tables/seeds.csv",
             checks="results/tables/checks.csv",
             galleries=inputs.galleries_of(planned.filters),
         output:
@@ -72,7 +74,9 @@ rule draw_model:
     """Draw the figures of all attacks on a model."""
     input:
         cells="results/tables/cells.csv",
+        attacks="results/tables/attacks.csv",
         worst_case="results/tables/worst_case.csv",
+        seeds="results/tables/seeds.csv",
         checks="results/tables/checks.csv",
     output:
         figures=[

@@ -51,6 +51,7 @@ rule draw_smoothed:
     """Draw the figures of the vote over noise of a model."""
     input:
         smoothed="results/tables/smoothed.csv",
+        seeds="results/tables/seeds.csv",
         checks="results/tables/checks.csv",
     output:
         figures=[

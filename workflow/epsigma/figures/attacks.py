@@ -12,26 +12,28 @@ from epsigma.vocabulary import NO_FILTER
 def accuracy_by_attack(data: FigureData) -> Figure:
     """Draw the unfiltered model's accuracy over the budget, a line an attack, a panel a norm.
 
+    All attacks of a panel are on the same images; where some have more, the panel says how many.
     With proofs, what they leave open, whatever the attack.
     """
-    cells = data.rates("cells")
-    # What nothing bounds has no curve over a budget.
-    cells = cells[(cells["filter"] == NO_FILTER) & cells["norm"].notna()]
-    if cells.empty:
+    attacks, cells = data.rates("attacks"), data.rates("cells")
+    if attacks.empty:
         return style.nothing()
-    norms = list(cells["norm"].unique())
+    cells = cells[cells["filter"] == NO_FILTER]
+    norms = list(attacks["norm"].unique())
     figure = Figure(layout="constrained", figsize=(5.6 * len(norms), 3.6))
     for axes, norm in zip(figure.subplots(1, len(norms), squeeze=False).flat, norms, strict=True):
-        bounded = cells[cells["norm"] == norm]
+        bounded = attacks[attacks["norm"] == norm]
         names = list(bounded["attack"].unique())
         for name, look in zip(names, style.sequence(len(names)), strict=True):
             rates = condense_seeds(bounded[bounded["attack"] == name], "accuracy", "budget")
             draw_line(axes, rates, label=name, **look)
-        proved = condense_brackets(bounded, "budget")
+        proved = condense_brackets(cells[cells["norm"] == norm], "budget")
         draw_bracket(axes, proved, NEUTRAL)
         name_brackets(axes, proved)
         axes.set_xlabel(style.axis_label(bounded["budget_name"].iloc[0], norm))
         style.percent(axes, "accuracy")
+        if (bounded["n"] < bounded["examples"]).any():
+            axes.set_title(f"on the {bounded['n'].min()} images that all attacks have")
         style.legend_right(axes)
     figure.suptitle(f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter")
     return figure

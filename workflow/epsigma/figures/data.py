@@ -9,6 +9,7 @@ import pandas as pd
 from epsigma.checks.verdict import concerns
 from epsigma.storage.files import read_json
 from epsigma.tables.reading import read_table
+from epsigma.tables.seeds import add_intervals
 from epsigma.vocabulary import FIXED, FOOLING, NO_FILTER
 
 
@@ -40,15 +41,19 @@ class FigureData:
         return self.tables[name]
 
     def rates(self, name: str) -> pd.DataFrame:
-        """Read a table of rates: `cells`, `fallen` or `worst_case`.
+        """Read a table of rates: `cells`, `attacks`, `fallen`, `smoothed` or `worst_case`.
 
         Returns:
             The rows of `table`, with `norm`, the attack's, and `in_doubt`, whether a failed check
-            concerns them. A filter without a strength has one of 0, named `fixed`.
+            concerns them; with several seeds, of each rate the interval of their mean,
+            `…_seeds_low` and `…_seeds_high`. A filter without a strength has one of 0, named
+            `fixed`.
         """
         rows = self.table(name)
         if "in_doubt" in rows:
             return rows
+        if rows["seed"].nunique() > 1:
+            rows = add_intervals(rows, name, read_table(self.files["seeds"]))
         norms = self.settings["norms"]
         if "norm" not in rows:
             rows = rows.assign(norm=rows["attack"].map(norms))

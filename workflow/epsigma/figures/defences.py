@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
 from epsigma.tables.intervals import add_rate, with_bounds
+from epsigma.tables.seeds import add_intervals
 from epsigma.tables.strengths import choose_strengths
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
@@ -36,7 +37,10 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     Of a filter's strengths the one is shown that keeps most from an aware attacker, on validation
     images, and what it keeps on the others.
     """
-    shown = _choose_rows(data.table("defences"))
+    defences = data.table("defences")
+    if defences["seed"].nunique() > 1:
+        defences = add_intervals(defences, "robust", data.table("seeds"))
+    shown = _choose_rows(defences)
     budgets = sorted(shown["budget"].unique())
     if not budgets:
         return style.nothing()
@@ -70,17 +74,18 @@ def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
 
     Where no attacker is aware, that of the highest blind one. The validation images choose
     (`epsigma.tables.strengths`); the accuracies are of the other test images. Seeds are averaged,
-    and the interval is Wilson's of one, or the range over several.
+    and the interval is Wilson's of one, or that of `add_intervals` of several.
     """
     several = defences["seed"].nunique() > 1
+    bound = "test_seeds" if several else "test"
     rates = pd.concat([defences, *(_split_rate(defences, of) for of in ATTACKERS)], axis=1)
     groups = rates.groupby([*KEYS, "strength"], dropna=False, sort=False)
     means = {COST: groups[COST].mean()}
     for of in ATTACKERS:
         means[f"{of}_validation"] = groups[f"{of}_validation"].mean()
         means[of] = groups[f"{of}_test"].mean()
-        means[f"{of}_low"] = groups[f"{of}_test" if several else f"{of}_test_low"].min()
-        means[f"{of}_high"] = groups[f"{of}_test" if several else f"{of}_test_high"].max()
+        means[f"{of}_low"] = groups[f"{of}_{bound}_low"].min()
+        means[f"{of}_high"] = groups[f"{of}_{bound}_high"].max()
     table = pd.DataFrame(means).reset_index()
     table["validation"] = table[f"{AWARE}_validation"].fillna(table[f"{BLIND}_validation"])
     return choose_strengths(table, "validation", KEYS)

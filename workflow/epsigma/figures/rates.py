@@ -9,21 +9,27 @@ from matplotlib.axes import Axes
 
 from epsigma.figures import style
 
+# Of the interval of a single point over several seeds.
+BROAD = 6
+
 
 def condense_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
     """Condense rows that differ in seed and `level` only: the mean rate of each, and its band.
 
     Returns:
-        `rate`, `low`, `high`, `in_doubt` by level (`budget` or `strength`), in its order. The band
-        is the Wilson interval of a single seed, or the range over several.
+        `rate`, `low`, `high`, `std`, `in_doubt` by level (`budget` or `strength`), in its order.
+        The band is the Wilson interval of a single seed; of several the interval of their mean,
+        clustered by image (`epsigma.tables.seeds`). `std` is the standard deviation over them.
     """
     groups = cells.groupby(level, sort=True)
     several = cells["seed"].nunique() > 1
+    of_seeds = "_seeds" if several else ""
     rates = pd.DataFrame(
         {
             "rate": groups[rate].mean(),
-            "low": groups[rate if several else f"{rate}_low"].min(),
-            "high": groups[rate if several else f"{rate}_high"].max(),
+            "low": groups[f"{rate}{of_seeds}_low"].min(),
+            "high": groups[f"{rate}{of_seeds}_high"].max(),
+            "std": groups[rate].std(),
             "in_doubt": groups["in_doubt"].any(),
         }
     )
@@ -42,19 +48,23 @@ def split_by_strength(cells: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]
 def draw_line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
     """Draw a line of `condense_seeds` with its intervals, and mark what is in doubt.
 
-    The intervals of a line over several seeds are a band; of a single point they are a bar.
-    `look` are keywords of `Axes.plot`.
+    The intervals of a line over several seeds are a band, of a single point a broad bar, and the
+    standard deviation over them is a bar; of one seed the intervals are bars. `look` are keywords
+    of `Axes.plot`.
     """
     x = np.asarray(rates.index, dtype=float)
     rate, low, high = (rates[name] for name in ("rate", "low", "high"))
     axes.plot(x, rate, **look)
-    if rates.attrs.get("several") and len(x) > 1:
-        has_steps = look.get("drawstyle") == "steps-post"
-        band = {"color": look["color"], "alpha": 0.2, "linewidth": 0}
-        axes.fill_between(x, low, high, step="post" if has_steps else None, **band)
-    else:
-        # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
-        bars = np.clip([rate - low, high - rate], 0, None)
-        bar = {"fmt": "none", "ecolor": look["color"], "elinewidth": 0.8, "capsize": 1.5}
-        axes.errorbar(x, rate, yerr=bars, **bar)
+    # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
+    bars = np.clip([rate - low, high - rate], 0, None)
+    if rates.attrs.get("several"):
+        band = {"color": look["color"], "alpha": 0.2}
+        if len(x) > 1:
+            has_steps = look.get("drawstyle") == "steps-post"
+            axes.fill_between(x, low, high, step="post" if has_steps else None, **band, linewidth=0)
+        else:
+            axes.vlines(x, low, high, **band, linewidth=BROAD)
+        bars = np.array([rates["std"]] * 2)
+    bar = {"fmt": "none", "ecolor": look["color"], "elinewidth": 0.8, "capsize": 1.5}
+    axes.errorbar(x, rate, yerr=bars, **bar)
     style.mark_doubt(axes, x[rates["in_doubt"]], rate[rates["in_doubt"]])

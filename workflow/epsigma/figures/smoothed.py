@@ -56,6 +56,12 @@ def _draw_defence(axes: Axes, rows: pd.DataFrame) -> None:
     for threat, look in _ATTACKED.items():
         attacked = rows[rows["threat"] == threat].reset_index(drop=True)
         if len(attacked):
-            strongest = attacked.groupby(["seed", "radius"])["accuracy"].idxmin()
-            rates = condense_seeds(attacked.loc[strongest], "accuracy", "radius")
+            # The same on every seed: of the mean there is an interval.
+            means = attacked.groupby(["radius", "attack"], sort=False)["accuracy"].mean()
+            strongest = set(means.groupby(level="radius").idxmin())
+            is_strongest = [
+                pair in strongest
+                for pair in zip(attacked["radius"], attacked["attack"], strict=True)
+            ]
+            rates = condense_seeds(attacked[is_strongest], "accuracy", "radius")
             draw_line(axes, rates, **look)

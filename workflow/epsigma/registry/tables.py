@@ -32,6 +32,7 @@ TABLES: dict[str, TableKind] = {
     "worst_case": TableKind(
         "epsigma.tables.worst_case:score_worst_cases", "worst case over attacks"
     ),
+    "attacks": TableKind("epsigma.tables.attacks:score_attacks"),
     "smallest": TableKind("epsigma.tables.smallest:tabulate_minimum_budgets", "smallest budgets"),
     "optimality": TableKind("epsigma.tables.optimality:tabulate_optimality"),
     "fallen": TableKind("epsigma.tables.smallest:tabulate_fooled_shares"),
@@ -47,5 +48,6 @@ TABLES: dict[str, TableKind] = {
     "roc": TableKind("epsigma.tables.detectors:tabulate_roc"),
     "robust": TableKind("epsigma.tables.robust:score_defences"),
     "clean": TableKind("epsigma.tables.classes:score_clean"),
+    "seeds": TableKind("epsigma.tables.over_seeds:tabulate_seeds", "rates over seeds"),
     "headline": TableKind("epsigma.tables.headline:tabulate_headline", "what each filter is worth"),
 }

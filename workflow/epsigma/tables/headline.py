@@ -1,22 +1,22 @@
 """`headline.csv`: what each filter is worth at a strength that other images have chosen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from epsigma.cell import CELL_COLUMNS
+from epsigma.cell import Cell
 from epsigma.tables.brackets import add_brackets
-from epsigma.tables.intervals import add_rate, with_bounds
-from epsigma.tables.scores import Scores
-from epsigma.tables.strengths import choose_strengths, count_parts
+from epsigma.tables.intervals import with_bounds
+from epsigma.tables.scores import Scored, Scores, defence_of
+from epsigma.tables.seeds import Outcome, pool_seeds
+from epsigma.tables.strengths import choose_strengths, find_validation
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 ATTACKED = ["dataset", "model", "attack", "budget_name", "budget"]
 RATES = ("none", BLIND, AWARE, "clean_none", "clean")
-DEFENCE = ["dataset", "model", "seed", "filter", "strength_name", "strength"]
-COUNTS = ["n", "n_correct", "n_validation", "n_correct_validation"]
 # Which images chose the strength, and what comes of choosing on those that score.
 CHOICE = [
     *("n_validation", "accuracy_validation"),
@@ -29,34 +29,36 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
 
     Of each filter the strength is chosen by the validation images, see
     `epsigma.tables.strengths`. All rates but `accuracy_validation` are of the other test images.
-    An image is right if no aim of the attack fools it.
+    An image is right if no aim of the attack fools it, and under an aware attacker, who may also do
+    what a blind one does, if neither of both attacks fools it. All rates of an attack at a budget
+    are of the same images, which all of its cells have.
 
     Returns:
         The cell, its seeds pooled, and `best_for`, the threat under which the strength is the best
-        (the paper chooses by `blind`); `n`, and with Wilson intervals `none` (accuracy without a
-        filter), `blind`, `aware`, `clean_none` and `clean` (on clean images, without and through
-        the filter), and `clean_cost`, their difference; empty where there is no such cell. How many
-        images chose, `n_validation`, and the `accuracy_validation` that they chose by. The strength
-        that is best on the images that score, `best_on_test_strength`, the accuracy that it would
-        have been reported with, `best_on_test`, and `optimism`, by how much that is above the
-        accuracy at the strength that was chosen. With proofs, the brackets of `add_brackets`.
+        (the paper chooses by `blind`); `n`, and with intervals (`pool_seeds`; of one seed Wilson's)
+        `none` (accuracy without a filter), `blind`, `aware`, `clean_none` and `clean` (on clean
+        images, without and through the filter), and `clean_cost`, their difference; empty where
+        there is no such cell. How many images chose, `n_validation`, and the `accuracy_validation`
+        that they chose by. The strength that is best on the images that score,
+        `best_on_test_strength`, the accuracy that it would have been reported with, `best_on_test`,
+        and `optimism`, by how much that is above the accuracy at the strength that was chosen. With
+        proofs, the brackets of `add_brackets`. With several seeds, rates are means over them;
+        `seeds`, how many there are, and the standard deviations `none_std` and so on are last.
     """
-    cells, clean = _count_attacked(scores), _count_clean(scores)
     rows = []
-    for where, attacked in cells.groupby(ATTACKED, dropna=False, sort=False):
+    for where, attacked in _score_attacked(scores).groupby(ATTACKED, dropna=False, sort=False):
         identity = dict(zip(ATTACKED, where, strict=True))
-        unattacked = clean
-        for name in ("dataset", "model"):
-            unattacked = unattacked[unattacked[name] == identity[name]]
-        rows += [{**identity, **best} for best in _find_best(attacked, unattacked)]
+        rows += [{**identity, **best} for best in _find_best(attacked)]
     columns = [*ATTACKED, "filter", "best_for", "strength_name", "strength", "n"]
     columns += [*with_bounds(*RATES), "clean_cost", *CHOICE]
-    table = pd.DataFrame(rows, columns=columns)
+    spreads = ["seeds", *(f"{rate}_std" for rate in RATES)] if scores.has_several_seeds else []
+    table = pd.DataFrame(rows, columns=[*columns, *spreads])
     table["clean_cost"] = table["clean_none"] - table["clean"]
-    return add_brackets(table, scores.table)
+    last = table[spreads]
+    return pd.concat([add_brackets(table[columns], scores.table), last], axis=1)
 
 
-def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _find_best(attacked: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Find the best strength of each filter against an attack at a budget, under each threat."""
     bare = attacked["filter"] == NO_FILTER
     for name, filtered in attacked[~bare].groupby("filter", sort=False):
@@ -64,24 +66,22 @@ def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str
         for _, best in choose_strengths(filtered, "accuracy_validation", ["threat"]).iterrows():
             here = filtered[_equal(filtered["strength"], best["strength"])]
             rates = {
-                "none": attacked[bare],
-                BLIND: here[here["threat"] == BLIND],
-                AWARE: here[here["threat"] == AWARE],
-                "clean_none": clean[clean["filter"] == NO_FILTER],
-                "clean": clean[
-                    (clean["filter"] == name) & _equal(clean["strength"], best["strength"])
-                ],
+                "none": (attacked[bare], "accuracy"),
+                BLIND: (here[here["threat"] == BLIND], "accuracy"),
+                AWARE: (here[here["threat"] == AWARE], "accuracy"),
+                "clean_none": (attacked[bare], "clean"),
+                "clean": (here, "clean"),
             }
             old = best_on_test.loc[best["threat"]]
             yield {
                 "filter": name,
                 "best_for": best["threat"],
-                **{column: best[column] for column in ("strength_name", "strength", "n")},
+                **{column: best[column] for column in ("strength_name", "strength", "n", "seeds")},
                 **{
-                    name: cell[of].iloc[0]
-                    for rate, cell in rates.items()
+                    f"{rate}{suffix}": cell[f"{of}{suffix}"].iloc[0]
+                    for rate, (cell, of) in rates.items()
                     if len(cell)
-                    for name, of in zip(with_bounds(rate), with_bounds("accuracy"), strict=True)
+                    for suffix in ("", "_low", "_high", "_std")
                 },
                 **{column: best[column] for column in ("n_validation", "accuracy_validation")},
                 "best_on_test_strength": old["strength"],
@@ -90,37 +90,81 @@ def _find_best(attacked: pd.DataFrame, clean: pd.DataFrame) -> Iterator[dict[str
             }
 
 
-def _count_attacked(scores: Scores) -> pd.DataFrame:
-    """Count the examples of all cells; fooling images are of no class: they have no accuracy."""
-    rows = [
-        {**cell.columns, **count_parts(scored)}
-        for cell, scored in scores.cells.items()
-        if not scores.attacks[cell.attack].is_fooling
-    ]
-    table = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *COUNTS])
-    return _pool_seeds(table, ["threat", "attack", "budget_name", "budget"])
+def _score_attacked(scores: Scores) -> pd.DataFrame:
+    """Score all cells, their seeds pooled; fooling images are of no class: they have no accuracy.
+
+    Returns:
+        A row a cell without its seed: the images that score, `n`, and that choose, `n_validation`;
+        the accuracy of either, that of the former with its interval and standard deviation; and the
+        same of the clean images, `clean`.
+    """
+    validation = find_validation(scores)
+    rows = []
+    for cell, seeds in _group_seeds(_let_aware_be_blind(scores)).items():
+        chooses = validation[cell.dataset]
+        parts = [_split(scored, chooses) for scored in seeds.values()]
+        test, chosen_by = (pool_seeds(part) for part in zip(*parts, strict=True))
+        clean = [
+            _split(scores.clean[defence].among(scored.index), chooses)[0]
+            for seed, scored in seeds.items()
+            if (defence := defence_of(replace(cell, seed=seed))) in scores.clean
+        ]
+        rows.append(
+            {
+                **cell.columns,
+                **{"n": test.n, "seeds": len(seeds), "n_validation": chosen_by.n},
+                **test.columns("accuracy"),
+                "accuracy_std": test.std,
+                "accuracy_validation": chosen_by.mean,
+                **_name_clean(clean),
+            }
+        )
+    table = pd.DataFrame(rows, columns=None if rows else [*ATTACKED, "filter", "strength"])
+    return table.astype({"strength": float})
 
 
-def _count_clean(scores: Scores) -> pd.DataFrame:
-    """Count the clean images, through each filter."""
-    rows = [
-        {
-            **{"dataset": dataset, "model": model, "seed": seed, "filter": name},
-            **{"strength_name": strength.name, "strength": strength.value},
-            **count_parts(scored),
-        }
-        for (dataset, model, seed, name, strength), scored in scores.clean.items()
-    ]
-    return _pool_seeds(pd.DataFrame(rows, columns=[*DEFENCE, *COUNTS]), [])
+def _let_aware_be_blind(scores: Scores) -> dict[Cell, Scored]:
+    """Take for an aware attacker, of each example, the better of its own attack and the blind one.
+
+    Of the cells of an attack at a budget the examples that all of them have.
+    """
+
+    def find_group(cell: Cell) -> tuple[Any, ...] | None:
+        is_fooling = scores.attacks[cell.attack].is_fooling
+        return None if is_fooling else (cell.dataset, cell.model, cell.attack, cell.budget)
+
+    common = scores.on_common_examples(find_group)
+    found = dict(common)
+    for cell, scored in common.items():
+        twin = common.get(replace(cell, threat=BLIND))
+        if cell.threat == AWARE and twin is not None:
+            found[cell] = replace(scored, fooled=scored.fooled | twin.fooled)
+    return found
 
 
-def _pool_seeds(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Add up the seeds of cells, and make rates of the sums, with Wilson intervals on the test."""
-    keys = ["dataset", "model", *names, "filter", "strength_name", "strength"]
-    sums = table.groupby(keys, dropna=False, sort=False)[COUNTS].sum().reset_index()
-    chosen_by = sums["n_validation"].replace(0, np.nan)
-    sums["accuracy_validation"] = sums["n_correct_validation"] / chosen_by
-    return add_rate(sums, "accuracy", "n_correct")
+def _group_seeds(cells: Mapping[Cell, Scored]) -> dict[Cell, dict[int, Scored]]:
+    """Group cells that differ in their seed only, under the first of them."""
+    groups: dict[Cell, tuple[Cell, dict[int, Scored]]] = {}
+    for cell, scored in cells.items():
+        groups.setdefault(replace(cell, seed=0), (cell, {}))[1][cell.seed] = scored
+    return dict(groups.values())
+
+
+def _split(scored: Scored, validation: Any) -> tuple[Outcome, Outcome]:
+    """Split examples into those that score and those that choose; right ones are successes."""
+    chooses = np.isin(scored.index, validation)
+    test, others = (
+        Outcome.of_images(scored.index[part], ~scored.fooled[part]) for part in (~chooses, chooses)
+    )
+    return test, others
+
+
+def _name_clean(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Name the accuracy on clean images; nothing if there are none."""
+    if not outcomes:
+        return dict.fromkeys([*with_bounds("clean"), "clean_std"], np.nan)
+    clean = pool_seeds(outcomes)
+    return {**clean.columns("clean"), "clean_std": clean.std}
 
 
 def _equal(values: pd.Series, value: float) -> pd.Series:

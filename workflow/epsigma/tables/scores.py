@@ -1,6 +1,6 @@
 """What the ledgers of a study say, read once: what every table is made of."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, TypeVar
@@ -141,6 +141,30 @@ class Scores:
             for cell in self.cells
             if cell.filter in self.detectors and not self.attacks[cell.attack].is_fooling
         ]
+
+    def on_common_examples(self, group: Callable[[Cell], Hashable | None]) -> dict[Cell, Scored]:
+        """Leave out the examples that not all cells of a group have, of whatever attack and seed.
+
+        Args:
+            group: names the group of a cell; a cell without one is left out.
+        """
+        groups: dict[Hashable, list[Cell]] = {}
+        for cell in self.cells:
+            if (name := group(cell)) is not None:
+                groups.setdefault(name, []).append(cell)
+        common = {
+            cell: scored
+            for cells in groups.values()
+            for cell, scored in zip(
+                cells, on_common_examples([self.cells[cell] for cell in cells]), strict=True
+            )
+        }
+        return {cell: common[cell] for cell in self.cells if cell in common}
+
+    @property
+    def has_several_seeds(self) -> bool:
+        """Whether rates are pooled over seeds."""
+        return len({cell.seed for cell in self.cells}) > 1
 
     def curves(self) -> dict[Cell, list[Cell]]:
         """Group the cells that differ in their budget only.

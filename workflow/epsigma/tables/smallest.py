@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.tables.intervals import add_rate
 from epsigma.tables.scores import Bools, Scores, budget_of, defence_of
+from epsigma.tables.seeds import Outcome, Outcomes
 
 CURVE = [name for name in CELL_COLUMNS if name != "budget"]
 # Minimum-norm attacks whose norms a budget ε bounds, there or elsewhere, and what ε is called.
@@ -89,6 +90,14 @@ def tabulate_fooled_shares(scores: Scores) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=[*CURVE, "norm", "budget", "n", "n_fallen"])
     return add_rate(table, "fallen", "n_fallen")
+
+
+def list_outcomes(scores: Scores) -> Outcomes:
+    """List what became of the images of `fallen.csv`, for `epsigma.tables.over_seeds`."""
+    for curve in list_curves(scores):
+        for budget, row in zip(curve.budgets, curve.fooled, strict=True):
+            outcome = Outcome.of_images(curve.index, row)
+            yield {**curve.columns, "budget": budget}, "fallen", outcome
 
 
 def list_curves(scores: Scores) -> Iterator[Curve]:

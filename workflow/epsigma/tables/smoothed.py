@@ -1,5 +1,6 @@
 """`smoothed.csv`: what is certified of the vote over noise, beside what ℓ2 attacks leave."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from scipy.stats import binom
 from epsigma.cell import Cell
 from epsigma.proofs.smoothing import bound_draw
 from epsigma.tables.intervals import add_rate, with_bounds
-from epsigma.tables.scores import Columns, Defence, Scores, budget_of, defence_of
+from epsigma.tables.scores import Bools, Columns, Defence, Scores, budget_of, defence_of
+from epsigma.tables.seeds import Outcome, Outcomes
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 COLUMNS = [
     *("dataset", "model", "seed", "filter", "strength_name", "strength", "radius"),
@@ -43,22 +46,13 @@ def tabulate_smoothed(scores: Scores) -> pd.DataFrame:
 
         Intervals are Wilson's, 95 %.
     """
-    rows = []
-    attacked = [
-        cell
-        for cell in scores.cells
-        if scores.attacks[cell.attack].norm == "l2" and cell.budget.name == "eps"
+    rows = [
+        {
+            **_count_certified(defence, scores.smoothed[defence], radius),
+            **(_hold_against(scores, cell, scores.smoothed[defence]) if cell else {}),
+        }
+        for defence, radius, cell in _find_rows(scores)
     ]
-    radii = sorted({0.0, *map(budget_of, attacked)})
-    for defence, votes in scores.smoothed.items():
-        for radius in radii:
-            certified = _count_certified(defence, votes, radius)
-            found = [
-                {**certified, **_hold_against(scores, cell, votes)}
-                for cell in attacked
-                if defence_of(cell) == defence and budget_of(cell) == radius
-            ]
-            rows += found or [certified]
     table = pd.DataFrame(rows, columns=COLUMNS)
     counts = ["n", "n_certified", "n_attacked", "n_correct", "n_held", "n_fooled"]
     table = table.astype(dict.fromkeys(counts, "Int64"))
@@ -67,10 +61,46 @@ def tabulate_smoothed(scores: Scores) -> pd.DataFrame:
     return table
 
 
-def _count_certified(defence: Defence, votes: Columns, radius: float) -> dict[str, Any]:
+def list_outcomes(scores: Scores) -> Outcomes:
+    """List what became of the images, for `epsigma.tables.over_seeds`."""
+    for defence, radius, cell in _find_rows(scores):
+        votes = scores.smoothed[defence]
+        columns = _name_row(defence, radius)
+        if cell:
+            columns |= {"threat": cell.threat, "attack": cell.attack}
+            _, row, ledger = _match(scores, cell, votes)
+            outcome = Outcome.of_images(ledger["index"][row], ledger["correct"][row])
+            yield columns, "accuracy", outcome
+        yield columns, "certified", Outcome.of_images(votes["index"], _certify(votes, radius))
+
+
+def _find_rows(scores: Scores) -> Iterator[tuple[Defence, float, Cell | None]]:
+    """List defences and radii, each with the cells of ℓ2 attacks of that budget, or with none."""
+    attacked = [
+        cell
+        for cell in scores.cells
+        if scores.attacks[cell.attack].norm == "l2" and cell.budget.name == "eps"
+    ]
+    radii = sorted({0.0, *map(budget_of, attacked)})
+    for defence in scores.smoothed:
+        for radius in radii:
+            found: list[Cell | None] = [
+                cell
+                for cell in attacked
+                if defence_of(cell) == defence and budget_of(cell) == radius
+            ]
+            for cell in found or [None]:
+                yield defence, radius, cell
+
+
+def _certify(votes: Columns, radius: float) -> Bools:
+    """Mark the images of which the vote is right within the radius."""
+    certified: Bools = votes["prediction"] == votes["label"]
+    return certified & ~votes["abstained"] & (votes["radius"] > radius)
+
+
+def _name_row(defence: Defence, radius: float) -> dict[str, Any]:
     dataset, model, seed, name, strength = defence
-    is_right = votes["prediction"] == votes["label"]
-    certified = is_right & ~votes["abstained"] & (votes["radius"] > radius)
     return {
         "dataset": dataset,
         "model": model,
@@ -79,8 +109,15 @@ def _count_certified(defence: Defence, votes: Columns, radius: float) -> dict[st
         "strength_name": strength.name,
         "strength": strength.value,
         "radius": radius,
+    }
+
+
+def _count_certified(defence: Defence, votes: Columns, radius: float) -> dict[str, Any]:
+    is_right = votes["prediction"] == votes["label"]
+    return {
+        **_name_row(defence, radius),
         "n": len(is_right),
-        "n_certified": int(certified.sum()),
+        "n_certified": int(_certify(votes, radius).sum()),
         "certified_draw": float(np.mean(is_right * _bound(votes, radius))),
     }
 
@@ -90,13 +127,20 @@ def _bound(votes: Columns, distance: Any) -> Floats:
     return np.nan_to_num(bound_draw(votes["lower"], distance, votes["std"]))
 
 
-def _hold_against(scores: Scores, cell: Cell, votes: Columns) -> dict[str, Any]:
-    """Count what an attack leaves of the images that have votes, and whether that can be."""
+def _match(scores: Scores, cell: Cell, votes: Columns) -> tuple[Rows, Rows, Columns]:
+    """Find the images that have votes and are attacked: their rows in both ledgers, and the cell's.
+
+    A row each: of several targets of an image one draw is looked at.
+    """
     ledger = scores.ledger(cell)
-    # A row each: of several targets of an image one draw is looked at.
     index, first = np.unique(ledger["index"], return_index=True)
     _, at, row = np.intersect1d(votes["index"], index, return_indices=True)
-    row = first[row]
+    return at, first[row], ledger
+
+
+def _hold_against(scores: Scores, cell: Cell, votes: Columns) -> dict[str, Any]:
+    """Count what an attack leaves of the images that have votes, and whether that can be."""
+    at, row, ledger = _match(scores, cell, votes)
     fooled, moved = ~ledger["correct"][row], ledger["l2"][row].astype(np.float64)
     of = {name: values[at] for name, values in votes.items()}
     held = of["prediction"] == of["label"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epsigma.tables.scores import Bools, Scored
+from epsigma.tables.scores import Bools, Scored, Scores
 
 # Of each class every second image, so that either half has the classes in proportion.
 EVERY = 2
@@ -20,8 +20,7 @@ def mark_validation(labels: NDArray[np.int16]) -> Bools:
     """Mark the images that choose strengths: of each class every second.
 
     Args:
-        labels: (N,), the classes of the test set's images, in its order: of all, of the first ones,
-            or of these without some classes. An image is marked in all of them or in none.
+        labels: (N,), the classes of the test set's images, in its order.
 
     Returns:
         (N,), whether an image is a validation image, as the second, the fourth and so on of its
@@ -32,19 +31,27 @@ def mark_validation(labels: NDArray[np.int16]) -> Bools:
     return marked
 
 
-def count_parts(scored: Scored) -> dict[str, int]:
-    """Count the examples of a cell that score, and those that choose.
+def find_validation(scores: Scores) -> dict[str, NDArray[np.int32]]:
+    """Find the images of each data set that choose strengths, of its whole test set.
+
+    An attack may be on some of them only: an image chooses for every attack or for none.
 
     Returns:
-        `n` and `n_correct` of the images that score, `n_validation` and `n_correct_validation` of
-        those that choose.
+        By data set their places in the test set, ascending.
     """
-    chooses, correct = mark_validation(scored.label), ~scored.fooled
+    largest: dict[str, Scored] = {}
+    known = [(defence[0], scored) for defence, scored in scores.clean.items()]
+    known += [
+        (cell.dataset, scored)
+        for cell, scored in scores.cells.items()
+        if not scores.attacks[cell.attack].is_fooling
+    ]
+    for dataset, scored in known:
+        # The clean images are all that there are.
+        if dataset not in largest or len(scored.index) > len(largest[dataset].index):
+            largest[dataset] = scored
     return {
-        "n": int((~chooses).sum()),
-        "n_correct": int((correct & ~chooses).sum()),
-        "n_validation": int(chooses.sum()),
-        "n_correct_validation": int((correct & chooses).sum()),
+        dataset: scored.index[mark_validation(scored.label)] for dataset, scored in largest.items()
     }
 
 

@@ -1,14 +1,16 @@
 """`worst_case.csv`: the worst case over attacks, example by example."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from epsigma.cell import Cell
 from epsigma.tables.intervals import add_rate
-from epsigma.tables.scores import Bools, Scores, on_common_examples
+from epsigma.tables.scores import Bools, Scored, Scores
+from epsigma.tables.seeds import Outcome, Outcomes
 from epsigma.vocabulary import AWARE, BLIND, GRADIENT_BASED, GRADIENT_FREE, NO_FILTER
 
 COLUMNS = [
@@ -20,8 +22,9 @@ COLUMNS = [
 def score_worst_cases(scores: Scores) -> pd.DataFrame:
     """Score each filter against the best of all attacks of a norm and budget, example by example.
 
-    The mean over examples (those that all of them attacked) of the worst over attacks. An aware
-    attacker may also do what a blind one does, so the aware worst case is over both.
+    The mean over examples of the worst over attacks. An aware attacker may also do what a blind one
+    does, so the aware worst case is over both. The examples are those that all attacks of this norm
+    and budget have, on whatever filter: filters, threats and seeds compare on the same images.
 
     Returns:
         The columns `COLUMNS` (`attacks` says how many), `accuracy` with its Wilson interval, and
@@ -29,17 +32,13 @@ def score_worst_cases(scores: Scores) -> pd.DataFrame:
         attack that follows gradients does (empty where there are not both).
     """
     rows = []
-    for (norm, where), cells in _group(scores).items():
-        knows = where.filter == NO_FILTER or any(cell.threat == AWARE for cell in cells)
-        if where.threat == AWARE and not knows:
-            continue
-        fooled = [one.fooled for one in on_common_examples([scores.cells[cell] for cell in cells])]
+    for columns, cells in _find_worst_cases(scores):
+        any_fooled = _find_fooled(cells)
         families = [scores.attacks[cell.attack].family for cell in cells]
-        any_fooled = np.logical_or.reduce(fooled)
+        fooled = [scored.fooled for scored in cells.values()]
         rows.append(
             {
-                **where.columns,
-                "norm": norm,
+                **columns,
                 "attacks": len(cells),
                 "n": len(any_fooled),
                 "n_correct": int((~any_fooled).sum()),
@@ -52,16 +51,35 @@ def score_worst_cases(scores: Scores) -> pd.DataFrame:
     return table
 
 
-def _group(scores: Scores) -> dict[tuple[str, Cell], list[Cell]]:
-    """Group the cells of a threat and a norm that differ in their attack only."""
-    groups: dict[tuple[str, Cell], list[Cell]] = {}
-    for cell in scores.cells:
-        norm = scores.attacks[cell.attack].norm
+def list_outcomes(scores: Scores) -> Outcomes:
+    """List what became of the images in the worst case, for `epsigma.tables.over_seeds`."""
+    for columns, cells in _find_worst_cases(scores):
+        index = next(iter(cells.values())).index
+        yield columns, "accuracy", Outcome.of_images(index, ~_find_fooled(cells))
+
+
+def _find_fooled(cells: dict[Cell, Scored]) -> Bools:
+    any_fooled: Bools = np.logical_or.reduce([scored.fooled for scored in cells.values()])
+    return any_fooled
+
+
+def _find_worst_cases(scores: Scores) -> Iterator[tuple[dict[str, Any], dict[Cell, Scored]]]:
+    """List the cells of a threat and a norm that differ in their attack only, on common images."""
+    norms = {name: attack.norm for name, attack in scores.attacks.items()}
+
+    def find_group(cell: Cell) -> tuple[Any, ...] | None:
+        norm = norms[cell.attack]
+        return (cell.dataset, cell.model, norm, cell.budget) if norm else None
+
+    groups: dict[tuple[str, Cell], dict[Cell, Scored]] = {}
+    for cell, scored in scores.on_common_examples(find_group).items():
         for threat in [AWARE] if cell.threat == AWARE else [BLIND, AWARE]:
-            if norm:
-                where = replace(cell, threat=threat, attack="")
-                groups.setdefault((norm, where), []).append(cell)
-    return groups
+            where = replace(cell, threat=threat, attack="")
+            groups.setdefault((str(norms[cell.attack]), where), {})[cell] = scored
+    for (norm, where), cells in groups.items():
+        knows = where.filter == NO_FILTER or any(cell.threat == AWARE for cell in cells)
+        if where.threat != AWARE or knows:
+            yield {**where.columns, "norm": norm}, cells
 
 
 def _count_gradient_free_only(fooled: list[Bools], families: list[str]) -> int | None:
