@@ -71,7 +71,7 @@ def test_a_job_has_one_thread_whatever_is_set_and_however_it_is_started(
         env={**bare, **given},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -76,20 +76,20 @@ def main() -> None:
     directory = given.directory.resolve()
     if given.remove and any((directory / ".snakemake" / "locks").glob("*")):
         sys.exit(f"{directory} is locked: a Snakemake works there, or was killed (make results)")
-    studies = [os.path.abspath(one) for one in given.study or ()] or [None]
-    kept = set().union(*(named(directory, study, options) for study in studies))
+    studies: list[str | None] = [os.path.abspath(one) for one in given.study or ()]
+    kept = {file for study in studies or [None] for file in named(directory, study, options)}
     found = [
         (file, record, (directory / file).stat().st_size)
         for file, record in sorted(recorded(directory))
         if file not in kept and is_inside(directory / file, directory / "results")
     ]
-    rules = defaultdict(int)
+    rules: dict[str, int] = defaultdict(int)
     for file, record, size in found:
         print(f"{size / MEGABYTE:10.3f} MB  {file}")
         rules[json.loads(record.read_bytes()).get("rule")] += 1
         if given.remove:
             remove(directory, file, record)
-    whose = ", ".join(one for one in given.study or ["the study"])
+    whose = ", ".join(given.study or ["the study"])
     total = sum(size for _, _, size in found) / MEGABYTE
     made = f" (of {', '.join(f'{rule}: {n}' for rule, n in rules.items())})" if rules else ""
     done = "removed" if given.remove else "found; --remove removes them"
