@@ -244,7 +244,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
             '    "again": TableKind("epsigma.tables.classes:score_classes"),\n    "headline": ',
             {"tabulate": 1, "reference": 1, **JUDGED, **DRAWINGS},
         ),
-        ("checks/attacks.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
+        ("checks/strength.py", "CONVERGED = 0.01", "CONVERGED = 0.02", {**JUDGED, **DRAWINGS}),
         ("stages/probe.py", "IMAGES = 500", "IMAGES = 400", {**ALL_PROBES, **JUDGED, **DRAWINGS}),
         # What all figures share; and one of an attack, of a filter, of a model. A card shows one.
         ("figures/rates.py", '"alpha": 0.2', '"alpha": 0.3', {**DRAWINGS, "gate": 1}),
@@ -268,7 +268,7 @@ def test_a_changed_key_redoes_what_depends_on_it(
         ),
         # A label in the registry is in the report only.
         ("registry/figures.py", "smallest budgets", "minimum budgets", {}),
-        ("stages/gate.py", "{len(table)} checks", "{len(table)} verdicts", {"gate": 1}),
+        ("stages/gate.py", "{n} checks", "{n} verdicts", {"gate": 1}),
     ],
 )
 def test_an_edited_function_redoes_its_stage_and_what_follows(
