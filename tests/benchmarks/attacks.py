@@ -56,6 +56,10 @@ CASES = {
         {"eps": 0.1, "queries": 200, "p_init": 0.8}, {MLP: 500, CNN: 100}, sizes=(100, 500),
         bounds=("linf", 0.1), fewer_rounds=True,
     ),
+    "autoattack": Case(
+        {"eps": 0.05, "queries": 200}, {MLP: 400, CNN: 40}, sizes=(125, 250, 500),
+        bounds=("linf", 0.05), fewer_rounds=True,
+    ),
     "jsma": Case(
         {"gamma": 0.145, "theta": 1.0}, {MLP: 40, CNN: 20}, sizes=(90, 360),
         few={"torchattacks": 1}, targeted=True, fewer_rounds=True,

@@ -21,6 +21,7 @@ import torch
 import torchattacks
 from art.attacks import evasion
 from art.estimators.classification import PyTorchClassifier
+from pyautoattack.autoattack import AutoAttack
 from torch.nn import functional
 from torchvision.transforms.functional import gaussian_blur
 
@@ -100,6 +101,18 @@ def _art_pgd(model, given, batch, norm):
     )
 
 
+def _autoattack(model, given, batch):
+    """The authors' AutoAttack, as it is packaged on the registry."""
+    attack = AutoAttack(model, norm="Linf", eps=given["eps"], version="standard", seed=0)
+    attack.square.n_queries = given["queries"]
+
+    def run(images, labels, targets):
+        found, _ = attack.run_standard_evaluation(images, labels, batch_size=batch)
+        return found
+
+    return run
+
+
 def _pgd_options(given):
     return {"abs_stepsize": given["step_size"], "steps": given["steps"], "random_start": True}
 
@@ -138,6 +151,7 @@ ATTACKS = {
         ),
         "ART": lambda model, given, batch: _art_pgd(model, given, batch, 2),
     },
+    "autoattack": {"the authors": _autoattack},
     "square": {
         "torchattacks": lambda model, given, batch: _torchattacks(
             torchattacks.Square(
