@@ -1115,15 +1115,15 @@ def test_a_transfer_is_made_as_what_it_takes_over_is_made():
             },
             "eps": 0.1,
         },
+        "bounded_by": "eps",
     }
     made = attack_settings(study, "twice", "eps~0.1")
     # What it takes over draws, so it draws; it is told once.
     assert made["random"] is True
     assert list(made["parameters"]["attack"]) == ["implementation", "parameters"]
     assert made["parameters"]["attack"]["parameters"]["steps"] == 3
-    assert attack_settings(study, "fgsm", "eps~0.1") == settings(
-        study, "attacks", "fgsm", "eps~0.1"
-    )
+    own = {**settings(study, "attacks", "fgsm", "eps~0.1"), "bounded_by": "eps"}
+    assert attack_settings(study, "fgsm", "eps~0.1") == own
 
 
 def test_the_source_of_a_transfer_does_not_change_how_it_is_made():
@@ -1350,9 +1350,10 @@ def test_settings_of_an_attack_say_what_it_attacks_apart_from_its_hyper_paramete
 ):
     study = validate(configured(f"attacks: [{{{attack}, name: mine}}]"))
     found = attack_settings(study, "mine", level)
-    about = ("implementation", "parameters", "random")
+    about = ("implementation", "parameters", "random", "bounded_by")
     assert {key: value for key, value in found.items() if key not in about} == rows
     kind = find_attack_kind(study, study.find("attacks", "mine"))
+    assert found.get("bounded_by") == (kind.swept if kind.norm else None)
     assert set(found["parameters"]) == set(kind.parameters) - set(without)
     assert found["parameters"][kind.swept] == grid.Level.parse(level).value
 
@@ -1500,6 +1501,7 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
     assert attack_settings(study, "push", "eps~2") == {
         "implementation": "mine.push:push",
         "parameters": {"eps": 2},
+        "bounded_by": "eps",
     }
     assert attack_settings(study, "aimed", "fixed") == {
         "implementation": "mine.push:aim",

@@ -40,6 +40,7 @@ from epsigma.storage.images import (
 from epsigma.storage.ledgers import write_ledger
 from epsigma.tables.cells import tabulate_cells
 from epsigma.tables.reading import read_table
+from epsigma.tables.seeds import COLUMNS as OF_SEEDS
 from epsigma.vocabulary import FOOLING
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
@@ -1612,7 +1613,9 @@ def checks_file(tmp_path, *failures):
 
 def rows_of(tmp_path, *failures, norms=None, **cell):
     """The rows of `cells.csv` that a figure is drawn from."""
-    files = {"cells": str(tmp_path / "cells.csv"), "checks": checks_file(tmp_path, *failures)}
+    pd.DataFrame(columns=OF_SEEDS).to_csv(tmp_path / "seeds.csv", index=False)
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("cells", "seeds")}
+    files["checks"] = checks_file(tmp_path, *failures)
     return FigureData({**FGSM, **cell}, {"norms": norms or {}}, files).rates("cells")
 
 

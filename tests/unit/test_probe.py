@@ -3,7 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from epsigma.attacks.gradient import input_gradient
+from epsigma.attacks.gradient import differentiate_as_is
 from epsigma.attacks.pgd import pgd
 from epsigma.attacks.rows import attacked_rows
 from epsigma.filters.bitdepth import BitDepth
@@ -526,10 +526,10 @@ def test_nothing_is_measured_that_no_check_wants(ask_attack, monkeypatch, parts)
 
     def count(model, images, *more, **options):
         gradients.append(len(images))
-        return input_gradient(model, images, *more, **options)
+        return differentiate_as_is(model, images, *more, **options)
 
-    monkeypatch.setattr("epsigma.probing.attacks.input_gradient", count)
-    monkeypatch.setattr("epsigma.attacks.pgd.input_gradient", count)
+    monkeypatch.setattr("epsigma.probing.attacks.differentiate_as_is", count)
+    monkeypatch.setattr("epsigma.attacks.gradient.differentiate_as_is", count)
     found = ask_attack(about("pgd", 0.1, steps=2) | {"parts": parts, "is_held": False})
     expected = {
         "gradients": ({"lost_gradients"}, 1),

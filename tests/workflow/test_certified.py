@@ -19,6 +19,7 @@ PROVED: dict[str, Any] = {
         {"kind": "median", "size": [3]},
     ],
     "proofs": {"exact_examples": 100, "seconds": 5},
+    "checks": ["proofs_hold"],
 }
 
 
@@ -81,6 +82,7 @@ SMOOTHED: dict[str, Any] = {
         {"kind": "gaussian", "sigma": [0.5], "then": [{"kind": "noise", "std": 0.1}]},
     ],
     "proofs": {"smoothing": {"samples": 500, "examples": 200}},
+    "checks": ["smoothing_holds"],
 }
 
 

@@ -127,7 +127,10 @@ def offline(repository: Path, cache: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("prefix", "columns"), [(None, "none"), ("robustness", "attack")])
+@pytest.mark.parametrize(
+    ("prefix", "columns"),
+    [pytest.param(None, "none", marks=pytest.mark.slow), ("robustness", "attack")],
+)
 def test_another_workflow_imports_this_one(
     tmp_path: Path, cells: bytes, prefix: str | None, columns: str
 ) -> None:
