@@ -10,7 +10,8 @@ from epsigma.datasets.formats import Array
 from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import locate
 
-SPLIT = ("train_images", "train_labels", "test_images", "test_labels")
+ALONE = ("test_images", "test_labels")
+SPLIT = ("train_images", "train_labels", *ALONE)
 WHOLE = ("images", "labels")
 CHANNELS = (1, 3)
 
@@ -21,12 +22,18 @@ _BATCH = 1000
 
 
 def file(
-    data_dir: Path, *, path: str, test_fraction: float | None = None, split_seed: int = 0
+    data_dir: Path,
+    *,
+    path: str,
+    classes: int | None = None,
+    test_fraction: float | None = None,
+    split_seed: int = 0,
 ) -> Dataset:
     """Read images and labels from a `.npz` or a `.safetensors` file. No pickle is executed.
 
-    The file holds `train_images`, `train_labels`, `test_images` and `test_labels`; or `images` and
-    `labels`, of which `test_fraction` is split off.
+    The file holds `train_images`, `train_labels`, `test_images` and `test_labels`; or the latter
+    two alone, of as many `classes` as the labels name, or as it says; or `images` and `labels`, of
+    which `test_fraction` is split off.
 
     Images are uint8; or float32 or float64 in [0, 1], and then multiples of 1/255, for 8 bits are
     all that is kept. They are N x H x W; N x C x H x W; or N x H x W x C, if C alone can be a
@@ -37,16 +44,19 @@ def file(
     """
     found = locate(data_dir, path)
     arrays = _read(found)
-    split = all(name in arrays for name in SPLIT)
-    if not split and not all(name in arrays for name in WHOLE):
+    names = next((one for one in (SPLIT, WHOLE, ALONE) if set(one) <= set(arrays)), None)
+    if names is None or (names is ALONE and not set(arrays) <= set(ALONE)):
         raise ValueError(
             f"{found} holds {', '.join(arrays) or 'nothing known'}: it needs {', '.join(SPLIT)}; "
-            f"or {' and '.join(WHOLE)}, and a test_fraction"
+            f"or {' and '.join(WHOLE)}, and a test_fraction; or, where nothing is trained, "
+            f"{' and '.join(ALONE)}"
         )
-    if split and test_fraction is not None:
+    if names is not WHOLE and test_fraction is not None:
         raise ValueError(f"{found} has a test set of its own: leave test_fraction out")
-    if not split and test_fraction is None:
+    if names is WHOLE and test_fraction is None:
         raise ValueError(f"{found} has no test set: say with test_fraction how much is for it")
+    if names is not ALONE and classes is not None:
+        raise ValueError(f"{found} has training images, which say what classes is: leave it out")
 
     def images(part: str) -> Images:
         at, labels_at = f"{found}: {part}images", f"{found}: {part}labels"
@@ -54,8 +64,8 @@ def file(
         return Images(pixels, _labels(arrays[f"{part}labels"], len(pixels), labels_at))
 
     try:
-        parts = [images(part) for part in (("train_", "test_") if split else ("",))]
-        return learnable(parts, fraction=test_fraction, seed=split_seed)
+        parts = [images(one.removesuffix("images")) for one in names if one.endswith("images")]
+        return learnable(parts, fraction=test_fraction, seed=split_seed, classes=classes)
     except ValueError as error:
         named = str(error).startswith(str(found))
         raise error if named else ValueError(f"{found}: {error}") from error

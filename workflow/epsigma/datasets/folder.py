@@ -30,8 +30,9 @@ def folder(
 ) -> Dataset:
     """Read images from folders of classes: `path/train/class/image.png` and `path/test/...`.
 
-    Or from `path/class/image.png`, of which `test_fraction` is split off. Classes are numbered in
-    the order of the folders' names, code point by code point. Images are turned as EXIF says.
+    Or from `path/test/...` alone; or from `path/class/image.png`, of which `test_fraction` is split
+    off. Classes are numbered in the order of the folders' names, code point by code point. Images
+    are turned as EXIF says.
 
     Args:
         path: of the folder, relative to `data_dir`.
@@ -49,16 +50,18 @@ def folder(
         raise ValueError(f"{found} is no folder: the kind `file` reads a single file")
     below = [entry.name for entry in entries(found, data_dir) if entry.is_dir()]
     split = all(part in below for part in PARTS)
+    alone = below == ["test"] and test_fraction is None
     if split and test_fraction is not None:
         raise ValueError(
             f"{found} has a test set of its own, {found / 'test'}: leave test_fraction out"
         )
-    if not split and test_fraction is None:
+    if not split and not alone and test_fraction is None:
         raise ValueError(
             f"{found} has no folders train and test, of a folder a class each: make them, or say "
             "with test_fraction how much of its classes is for the test"
         )
-    parts = [_pictures(found / part, data_dir) for part in (PARTS if split else ("",))]
+    names = PARTS if split else ("test",) if alone else ("",)
+    parts = [_pictures(found / name, data_dir) for name in names]
     classes = list(parts[0])
     for pictures in parts[1:]:
         unknown = [name for name in pictures if name not in classes]

@@ -42,12 +42,29 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images of as many classes as the training labels name."""
+    """Training and test images of as many classes as the training labels name.
 
-    train: Images
+    Args:
+        train: for training; None if there are none, which is enough where nothing is trained.
+        test: for the test.
+        named: without training images, how many classes there are; None for as many as the test
+            labels name.
+    """
+
+    train: Images | None
     test: Images
+    named: int | None = None
 
     def __post_init__(self) -> None:
+        if self.train is None:
+            if self.test.labels.max() >= self.classes:
+                raise ValueError(
+                    f"there is a test label {self.test.labels.max()}, and with {self.classes} "
+                    f"classes labels go up to {self.classes - 1}"
+                )
+            return
+        if self.named is not None:
+            raise ValueError("training labels say how many classes there are: leave classes out")
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise ValueError(
                 f"training images are {self.train.images.shape[1:]}, "
@@ -59,7 +76,9 @@ class Dataset:
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return int(self.train.labels.max()) + 1
+        if self.named is not None:
+            return self.named
+        return int((self.train or self.test).labels.max()) + 1
 
 
 def is_ordered(labels: NDArray[np.int64]) -> bool:
@@ -126,17 +145,25 @@ def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
     return stratified_split(whole, test_size=test_size, seed=seed)
 
 
-def learnable(parts: Sequence[Images], *, fraction: float | None, seed: int) -> Dataset:
-    """Make a data set of somebody's own images, on which a classifier can be trained.
+def learnable(
+    parts: Sequence[Images], *, fraction: float | None, seed: int, classes: int | None = None
+) -> Dataset:
+    """Make a data set of somebody's own images, on which a classifier can be trained, or scored.
 
     Args:
-        parts: for training and for the test; or all, of which a fraction is split off.
+        parts: for training and for the test; or all, of which a fraction is split off; or, without
+            a fraction, for the test alone.
+        classes: of test images alone, how many classes there are; None for as many as they name.
 
     Raises:
-        ValueError: if it has fewer than two classes, or one without training images.
+        ValueError: if it has fewer than two classes, or one without training images although there
+            are some.
     """
-    data = Dataset(*parts) if fraction is None else _split_off(parts[0], fraction, seed)
-    numbers = np.unique(data.train.labels)
+    if fraction is not None:
+        data = _split_off(parts[0], fraction, seed)
+    else:
+        data = Dataset(parts[0] if len(parts) > 1 else None, parts[-1], classes)
+    numbers = np.unique(data.train.labels) if data.train else np.arange(data.classes)
     if len(numbers) < data.classes:
         empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])
         raise ValueError(

@@ -78,6 +78,11 @@ class Inputs:
         path = self.study.find("models", wildcards.model).checkpoint
         return {} if path is None else {"weights": local(path)}
 
+    def learnt_images(self, wildcards: Any) -> str:
+        """The training images; for weights of the user's own test images, to try the model on."""
+        path = self.study.find("models", wildcards.model).checkpoint
+        return (paths.TRAIN if path is None else paths.TEST).format(dataset=wildcards.dataset)
+
     def teacher(self, wildcards: Any) -> dict[str, str]:
         """The checkpoint of the `teacher` that a model learns from, if it has one."""
         has_teacher = self.study.find("models", wildcards.model).has_teacher

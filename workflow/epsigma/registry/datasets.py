@@ -61,6 +61,11 @@ class File(_Own):
     path: Annotated[str, Field(pattern=rf"\.({'|'.join(FORMATS)})\Z"), INNER_PATH] = Field(
         description=f"a file, .{' or .'.join(FORMATS)}, relative to data_dir"
     )
+    classes: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="how many classes there are, for a file of test images alone; null for as many "
+        "as its labels name",
+    )
 
 
 class Folder(_Own):
