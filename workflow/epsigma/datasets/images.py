@@ -1,7 +1,7 @@
 """What a data set is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,14 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images of as many classes as the training labels name."""
+    """Training and test images of as many classes as the training labels name.
+
+    `notes` are what the log is to say of how they were read, a sentence each.
+    """
 
     train: Images
     test: Images
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
@@ -126,23 +130,36 @@ def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
     return stratified_split(whole, test_size=test_size, seed=seed)
 
 
-def learnable(parts: Sequence[Images], *, fraction: float | None, seed: int) -> Dataset:
+def learnable(
+    parts: Sequence[Images],
+    *,
+    fraction: float | None,
+    seed: int,
+    first_label: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
     """Make a data set of somebody's own images, on which a classifier can be trained.
 
     Args:
         parts: for training and for the test; or all, of which a fraction is split off.
+        fraction: of the test images; None if there are some.
+        seed: of the split.
+        first_label: what the user calls the label 0.
+        notes: of the data set.
 
     Raises:
         ValueError: if it has fewer than two classes, or one without training images.
     """
-    data = Dataset(*parts) if fraction is None else _split_off(parts[0], fraction, seed)
-    numbers = np.unique(data.train.labels)
-    if len(numbers) < data.classes:
-        empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])
+    numbers = np.unique(parts[0].labels)
+    gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
+    if len(gaps):
+        low, high, empty = (int(n) + first_label for n in (numbers[0], numbers[-1], gaps[0]))
+        hint = f"say first_label: {low}, if they count from there, or " if gaps[0] == 0 else ""
         raise ValueError(
-            f"labels go up to {data.classes - 1}, and no training image has the label {empty}: "
-            "number the classes 0, 1, 2 ... without a gap"
+            f"labels go up to {high}, and no training image has the label {empty}: {hint}number "
+            f"the classes {first_label}, {first_label + 1}, {first_label + 2} ... without a gap"
         )
+    data = Dataset(parts[0], parts[1]) if fraction is None else _split_off(parts[0], fraction, seed)
     if data.classes < 2:
         raise ValueError("there is one class; a classifier needs two")
-    return data
+    return replace(data, notes=notes)
