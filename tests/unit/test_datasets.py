@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epsigma.datasets import cifar10 as cifar_module
+from epsigma.datasets import cifar100 as cifar100_module
 from epsigma.datasets import fashion_mnist as fashion_module
 from epsigma.datasets import kmnist as kmnist_module
 from epsigma.datasets import mnist as mnist_module
 from epsigma.datasets.cifar10 import cifar10
+from epsigma.datasets.cifar100 import cifar100
 from epsigma.datasets.digits import digits
 from epsigma.datasets.fashion_mnist import fashion_mnist
 from epsigma.datasets.idx import read_idx
@@ -506,9 +508,8 @@ def test_torchvision_has_the_class_that_downloads_and_its_folder(tmp_path, title
 @pytest.fixture
 def cifar(monkeypatch):
     """A small CIFAR-10 of 3 x 2 x 4 pixels and three classes: its files by name, and its images."""
-    monkeypatch.setattr(cifar_module, "SHAPE", (3, 2, 4))
-    monkeypatch.setattr(cifar_module, "CLASSES", 3)
-    monkeypatch.setattr(cifar_module, "PER_CLASS", (10, 2))
+    small = {"shape": (3, 2, 4), "classes": 3, "per_class": (10, 2)}
+    monkeypatch.setattr(cifar_module, "FILES", replace(cifar_module.FILES, **small))
     generator = np.random.default_rng(0)
     files, labels, images = {}, [], []
     for part, names, n in (("train", TRAINING, 30), ("test", TESTING, 6)):
@@ -545,7 +546,8 @@ def archived(folder, files, monkeypatch):
                 info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
                 info.size = len(files.get(name, b""))
                 tar.addfile(info, io.BytesIO(files.get(name, b"")))
-    monkeypatch.setattr(cifar_module, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar_module, "FILES", replace(cifar_module.FILES, md5=md5))
     return path
 
 
@@ -644,8 +646,27 @@ def test_cifar10_is_downloaded_as_its_archive_and_kept(tmp_path, cifar, monkeypa
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
     for _ in range(2):
         assert is_cifar(cifar10(tmp_path / "data"), cifar)
-    assert asked == [(cifar_module.URL, cifar_module.MD5)]
+    url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    assert asked == [(url, cifar_module.FILES.md5)]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar-10-binary.tar.gz"]
+
+
+def test_cifar100_is_read_by_its_100_classes_not_by_its_superclasses(tmp_path, monkeypatch):
+    small = {"shape": (3, 2, 4), "classes": 6, "per_class": (2, 1)}
+    monkeypatch.setattr(cifar100_module, "FILES", replace(cifar100_module.FILES, **small))
+    generator = np.random.default_rng(0)
+    folder, held = tmp_path / "cifar-100-binary", {}
+    folder.mkdir()
+    for part, n in (("train", 12), ("test", 6)):
+        labels = generator.permutation(np.arange(n) % 6)
+        images = generator.integers(0, 256, (n, 3, 2, 4), dtype=np.uint8)
+        records = [bytes([y // 3, y]) + x.tobytes() for x, y in zip(images, labels, strict=True)]
+        (folder / f"{part}.bin").write_bytes(b"".join(records))
+        held[part] = (images, labels)
+    assert is_cifar(cifar100(tmp_path), held)
+    (folder / "test.bin").write_bytes(b"".join(records)[:-1])
+    with pytest.raises(ValueError, match=r"155 bytes, not 6 records of 26 bytes: .*cifar-100-bin"):
+        cifar100(tmp_path)
 
 
 # --- The original

@@ -164,7 +164,7 @@ def unsplit(images=TRAIN, labels=LABELS):
         (changed(train_images=np.sqrt(TRAIN / 255)), {}, "not multiples of 1/255"),
         (changed(train_images=TRAIN / np.where(TRAIN == 7, np.nan, 255)), {}, "are not finite"),
         (changed(train_labels=LABELS[:-1]), {}, r"the shape \(11,\), not \(12,\)"),
-        (changed(train_labels=LABELS[:, None]), {}, r"the shape \(12, 1\), not \(12,\)"),
+        (changed(train_labels=LABELS[None]), {}, r"the shape \(1, 12\), not \(12,\)"),
         (changed(train_labels=LABELS / 1), {}, "are float64: save them as integers"),
         (changed(train_labels=LABELS > 1), {}, "are bool: save them as integers"),
         (changed(train_labels=LABELS - 1), {}, "go from -1 to 1: they count from 0"),

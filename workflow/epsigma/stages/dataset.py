@@ -30,6 +30,8 @@ def dataset(job: Job, *, data_dir: str, train: str, test: str) -> None:
         made: Dataset = load(job.settings["implementation"])(
             Path(data_dir), **job.settings["parameters"]
         )
+        for note in made.notes:
+            log.info("%s", note)
         metadata = {**job.metadata, "classes": str(made.classes)}
         for path, images in ((train, made.train), (test, made.test)):
             found = images or made.test
