@@ -36,18 +36,49 @@ def test_one_of_each_comes_from_outside(outside: Workdir) -> None:
     assert list(grey["budget"]) == [0, 0.2, 0.4]
     assert list(grey["linf_max"].round(6)) == [0, 0.2, 0.4]
     assert grey["accuracy"].iloc[0] > 0.95
+    # What follows the gradient fools more than what does not.
+    left = cells[bare & (cells["budget"] == 0.2)].set_index("attack")["accuracy"]
+    assert left["momentum"] <= left["fgsm"] < left["to_grey"]
     checks = pd.read_csv(outside.directory / "results/tables/checks.csv")
     assert {"two_layers", "smoothed"} == set(checks["model"].dropna())
     detectors = pd.read_csv(outside.directory / "results/tables/detectors.csv")
     assert set(detectors["detector"]) == {"farthest"}
     judged = checks.loc[checks["filter"] == "mean", ["check", "verdict"]]
     assert ("formula", "pass") in judged.itertuples(index=False, name=None)
+    traced = checks.loc[checks["attack"] == "momentum", ["check", "verdict"]]
+    assert {("levelled", "pass"), ("converged", "pass")} <= set(
+        traced.itertuples(index=False, name=None)
+    )
     # What is outside is watched as what is inside: an edit reruns what it makes.
     code = outside.directory / "my_code.py"
     assert outside.scheduled() == []
+    config = outside.project / "config/config.yaml"
+    study = config.read_text()
+    config.write_text(study.replace("[0, 0.2, 0.4]", "[0, 0.2, 0.4, 0.6]"))
+    jobs = outside.scheduled()
+    rules = {job.rule for job in jobs}
+    # A model each; trained and attacked is no more than there is to attack.
+    assert sum(job.rule == "try_attack" for job in jobs) == 2
+    assert {job.wildcards["budget"] for job in jobs if job.rule == "attack"} == {"eps~0.6"}
+    assert not {"dataset", "train", "train_autoencoder"} & rules
+    config.write_text(study)
     code.write_text(code.read_text().replace("(0.5 - images)", "(0.4 - images)"))
     rules = {job.rule for job in outside.scheduled()}
     assert {"train", "dataset", "attack", "attack_aware"} & rules
+
+
+def test_an_attack_with_a_typo_stops_the_run_before_anything_is_trained(outside: Workdir) -> None:
+    code = outside.directory / "my_code.py"
+    code.write_text(code.read_text().replace("velocity.sign()", "velosity.sign()"))
+    done = outside.snakemake()
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "attack momentum: called for 2 images (1, 8, 8), with {'steps': 20, 'eps': 0.2}" in said
+    assert "NameError: name 'velosity' is not defined" in said
+    trials = outside.directory.glob("results/stripes/*/trials/*.json")
+    assert {path.stem for path in trials} == {"to_grey"}
+    assert not list(outside.directory.glob("results/**/*.ckpt"))
+    assert not list(outside.directory.glob("results/**/adversarial"))
 
 
 @pytest.mark.parametrize(

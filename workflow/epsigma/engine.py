@@ -24,6 +24,7 @@ from epsigma.surroundings import settle
 
 # What stages that run in a process of their own import; the first comes first.
 _IMPORTED = {
+    "try": "epsigma.stages.trial",
     "train": "epsigma.stages.train",
     "cost": "epsigma.stages.cost",
     "draw": "epsigma.stages.draw",

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from epsigma.cell import FIXED_LEVEL, Level
 from epsigma.fraction import read_fractions
 from epsigma.loading import load
-from epsigma.vocabulary import THREATS, queries_model
+from epsigma.vocabulary import FAMILIES, THREATS, queries_model
 
 K = TypeVar("K", bound="Kind")
 Schema = dict[str, Any]
@@ -146,6 +146,16 @@ class Kind:
     hyperparameters: type[Hyperparameters] = Hyperparameters
     swept: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what names no hyper-parameter; ValueError."""
+        for role in ("swept", "source", "spends", "autoencoder", "filters"):
+            name, known = getattr(self, role, None), self.hyperparameters.model_fields
+            if name is not None and name not in known:
+                raise ValueError(
+                    f"{role} = {name!r} is no hyper-parameter of {self.implementation}, which has "
+                    f"{', '.join(known) or 'none'}"
+                )
+
     @property
     def module(self) -> str:
         """The module of the implementation."""
@@ -228,6 +238,15 @@ class AttackKind(Kind):
     ensemble: bool = False
     spends: str | None = None
     threats: tuple[str, ...] = THREATS
+
+    def __post_init__(self) -> None:
+        """Refuse a family that there is not, too."""
+        super().__post_init__()
+        if self.family not in FAMILIES:
+            allowed = ", ".join(FAMILIES)
+            raise ValueError(
+                f"family = {self.family!r} of {self.implementation}; allowed: {allowed}"
+            )
 
     @property
     def queries_model(self) -> bool:

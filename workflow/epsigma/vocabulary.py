@@ -15,6 +15,7 @@ GRADIENT_FREE = "gradient_free"
 NOISE = "noise"
 TRANSFER = "transfer"
 FOOLING = "fooling"
+FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 
 
 def is_white_box(threat: str, filter_name: str) -> bool:

@@ -1,6 +1,7 @@
 rule attack:
     """Attack the bare classifier on every test image."""
     input:
+        inputs.trials,
         test="results/data/{dataset}/test.safetensors",
         checkpoint=inputs.source_checkpoint,
     output:
@@ -24,6 +25,7 @@ rule attack_aware:
     # The filter is part of what is attacked, so what it makes of the set is written in one go.
     """Attack the filter and the classifier as one, and filter what comes out."""
     input:
+        inputs.trials,
         inputs.attacked_parts,
         test="results/data/{dataset}/test.safetensors",
         checkpoint=inputs.source_checkpoint,

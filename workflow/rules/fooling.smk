@@ -5,6 +5,7 @@
 rule fool:
     """Make images that the bare classifier is to accept."""
     input:
+        inputs.trials,
         test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
     output:
@@ -27,6 +28,7 @@ rule fool:
 rule fool_aware:
     """Make images that the filter and the classifier are to accept, and filter them."""
     input:
+        inputs.trials,
         inputs.attacked_parts,
         test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",

@@ -16,6 +16,10 @@ from epsigma.storage.progress import ProgressFile
 Attack = Callable[..., Tensor]
 
 
+class AttackError(ValueError):
+    """An attack that cannot be used; the message says why, and what to do."""
+
+
 def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
     """List the rows that an attack of these settings makes: `attacked_rows` of the labels (N,)."""
     targets = settings.get("targets", "untargeted")
@@ -91,17 +95,36 @@ def _run(
     rows: Rows,
     **changed: Any,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Run an attack on images of some rows; an ensemble also tells which attack fooled which."""
-    targets = {} if rows.targets is None else {"targets": rows.targets}
+    """Run an attack on images of some rows; an ensemble also tells which attack fooled which.
+
+    It is given copies of the images: one of the user's own may change them in place.
+    """
     by: dict[str, Tensor] = {}
-    if not settings.get("ensemble"):
-        return attack(model, images, rows.labels, **targets, **changed), by
 
     def mark(name: str, at: Tensor) -> None:
         nobody = torch.zeros_like(rows.labels, dtype=torch.bool)
         by[f"{FOOLED_BY}{name}"] = nobody.index_fill_(0, at, True)
 
-    return attack(model, images, rows.labels, on_part=mark, **targets, **changed), by
+    options: dict[str, Any] = {"on_part": mark} if settings.get("ensemble") else {}
+    if rows.targets is not None:
+        options["targets"] = rows.targets
+    made = attack(model, images.clone(), rows.labels, **options, **changed)
+    return take_images(made, images.shape), by
+
+
+def take_images(made: Any, shape: torch.Size) -> Tensor:
+    """Take what an attack has returned, without what it was differentiated through.
+
+    Raises:
+        AttackError: if it is no tensor of that shape, (M, C, H, W).
+    """
+    if not isinstance(made, Tensor) or made.shape != shape:
+        what = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        raise AttackError(
+            f"it returned {what}, not a tensor {tuple(shape)}; return an image for each image that "
+            "it is given, and nothing else"
+        )
+    return made.detach()
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.craft import build_attack
+from epsigma.attacks.craft import build_attack, take_images
 from epsigma.attacks.rows import Rows
 from epsigma.storage.images import ImageSet, batches, measure
 
@@ -35,7 +35,7 @@ def make_fooling_set(
     attack = build_attack(settings, generator)
     images = clean.new_empty(len(rows.index), *clean.shape[1:])
     for out, labels in batches(images, rows.labels):
-        out.copy_(attack(model, clean, labels, **changed))
+        out.copy_(take_images(attack(model, clean, labels, **changed), out.shape))
     outside = measure(images, images)["outside"]
     unknown = torch.full_like(outside, torch.nan)
     return images, {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import local
+from snakemake.io import ancient, local
 
 from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
@@ -82,6 +82,23 @@ class Inputs:
         """The training images; for weights of the user's own test images, to try the model on."""
         path = self.study.find("models", wildcards.model).checkpoint
         return (paths.TRAIN if path is None else paths.TEST).format(dataset=wildcards.dataset)
+
+    def trials(self, wildcards: Any) -> list[str]:
+        """The trials of the user's own attacks, for which attacks and all training wait.
+
+        Of those that the wildcards name, if they name one. What is made depends on none of them, so
+        they are `ancient`: a new trial makes nothing anew.
+        """
+        named = dict(wildcards)
+        return [
+            ancient(paths.TRIAL.format(dataset=wildcards.dataset, model=model, attack=attack.name))
+            for model in self.study.names("models")
+            for attack in self.study.attacks
+            if ":" in attack.kind
+            and attack.is_for(model)
+            and named.get("model", model) == model
+            and named.get("attack", attack.name) == attack.name
+        ]
 
     def teacher(self, wildcards: Any) -> dict[str, str]:
         """The checkpoint of the `teacher` that a model learns from, if it has one."""

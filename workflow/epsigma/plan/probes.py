@@ -1,8 +1,8 @@
-"""Probes: which measurements the checks of a study need, and their recipes."""
+"""Probes and trials: which measurements the checks of a study need, and their recipes."""
 
 from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
-from epsigma.plan.modules import filter_modules, model_modules
-from epsigma.plan.settings import at_level, block_levels, settings
+from epsigma.plan.modules import attack_modules, filter_modules, model_modules
+from epsigma.plan.settings import at_level, attack_settings, block_levels, settings
 from epsigma.registry.checks import AUTO_PGD, GRADIENTS, LONGER, OF_ATTACK, UNBOUNDED
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
@@ -55,7 +55,23 @@ def _ball_of(study: Study, attack: str) -> tuple[object, ...]:
 
 
 class ProbeRecipes(CellRecipes):
-    """The recipes of probes, each a method that takes a job's wildcards."""
+    """The recipes of probes and trials, each a method that takes a job's wildcards."""
+
+    @of("model", "attack")
+    def try_attack(self, model: str, attack: str) -> Recipe:
+        """Of the trial of an attack, at the largest of its budgets: at 0 nothing is attacked."""
+        entry = self._study.find("attacks", attack).entry
+        budget = block_levels(self._study, "attacks", attack)[-1]
+        return make_recipe(
+            {
+                "model": settings(self._study, "models", model),
+                "attack": attack_settings(self._study, attack, budget),
+                "traced": entry.traced,
+            },
+            "epsigma.stages.trial",
+            *attack_modules(self._study, attack),
+            *model_modules(self._study, model),
+        )
 
     @of("model")
     def probe_model(self, model: str) -> Recipe:

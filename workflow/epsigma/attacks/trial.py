@@ -1,0 +1,86 @@
+"""Trying an attack on a few images before anything is spent on it, as stages will run it."""
+
+import sys
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epsigma.attacks.craft import AttackError, make_set, rows_of
+from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
+
+# Rows on which an attack is tried.
+TRIED = 2
+
+
+def try_attack(
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    model: nn.Module,
+    clean: Tensor,
+    labels: Tensor,
+    classes: int,
+    *,
+    traced: bool = False,
+) -> None:
+    """Run an attack on two images, or, of one that makes fooling images, for two classes.
+
+    Args:
+        settings: of the attack, at a budget, as `make_set` and `make_fooling_set` take them.
+        model: need not be trained: an untargeted attack is told the labels that the model gives.
+        clean: images (N, C, H, W) in [0, 1].
+        labels: (N,), the true classes.
+        traced: whether it takes `on_step`, which is then tried, too.
+
+    Raises:
+        AttackError: if it raises, or returns anything but finite images of the same shape.
+    """
+    is_fooling = "images" in settings
+    if is_fooling:
+        rows = fooling_rows(classes, 1, clean.device)[:TRIED]
+    else:
+        rows = rows_of(settings, labels, classes)[:TRIED]
+    if rows.targets is None:
+        # What is misclassified already, an attack may leave as it is.
+        with torch.no_grad():
+            rows = replace(rows, labels=model(rows.of(clean).clone()).argmax(1))
+    make = make_fooling_set if is_fooling else make_set
+    changed: dict[str, Any] = {"on_step": _check_losses} if traced else {}
+    try:
+        images, _ = make(settings, generator, model, clean.clone(), rows, **changed)
+    except AttackError:
+        raise
+    except Exception as error:
+        raise AttackError(
+            f"called for {len(rows.index)} images {tuple(clean.shape[1:])}, with "
+            f"{settings['parameters']}, it raised {type(error).__name__}: {error}"
+            f"{_locate(error, settings['implementation'])}; correct the function, or its entry"
+        ) from error
+    if not images.isfinite().all():
+        raise AttackError(
+            "it returned values that are not finite; look for the root, logarithm or quotient of "
+            "zero, and for a gradient that is not a number (`zero_undefined` makes it 0)"
+        )
+
+
+def _check_losses(losses: Any) -> None:
+    """Take the place of what follows the losses of a traced attack."""
+    if not isinstance(losses, Tensor) or losses.dim() != 1:
+        what = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise AttackError(
+            f"it called on_step with {what}, not with a tensor (M,); call it with the losses of "
+            "the images that are still worked on"
+        )
+
+
+def _locate(error: Exception, implementation: str) -> str:
+    """Say at which line of the attack's module an error arose; nothing if at none."""
+    path = getattr(sys.modules.get(implementation.partition(":")[0]), "__file__", None)
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == path
+    ]
+    return f" ({path}, line {lines[-1]})" if lines else ""

@@ -1,0 +1,51 @@
+"""Stage trial: try an attack of the user's own before anything is spent on it."""
+
+import torch
+
+from epsigma.attacks.craft import AttackError
+from epsigma.attacks.trial import TRIED, try_attack
+from epsigma.device import resolve
+from epsigma.job import Job
+from epsigma.models.classifier import CONTIGUOUS, ModelError, build_model
+from epsigma.models.trial import try_model
+from epsigma.randomness import seeded_generator
+from epsigma.storage.files import write_json
+from epsigma.storage.images import read_classes, read_clean
+
+
+def try_own_attack(job: Job, *, test: str, trial: str) -> None:
+    """Run an attack on two test images and a model that has not been trained.
+
+    Sets the global seed: it wants a process of its own.
+
+    Args:
+        job: its settings are the `model` and the `attack`, as of the stage `attack`, and whether it
+            is `traced`.
+        test: the test images.
+        trial: JSON to write: the `cell`, how many `images`, and what it was `made_by`.
+
+    Raises:
+        ModelError: if the model cannot be used.
+        AttackError: if the attack cannot.
+    """
+    with job.logged():
+        torch.manual_seed(0)
+        device = resolve(job.device)
+        clean, classes = read_clean(test, device), read_classes(test)
+        channels, height, width = clean.images.shape[1:]
+        how = job.settings["model"]
+        try:
+            model = build_model(shape=(channels, height, width), classes=classes, **how).to(device)
+            needs = try_model(model, clean.images, classes, trains=False)
+        except ModelError as error:
+            raise ModelError(f"model {job.cell['model']}: {error}") from error
+        model.eval().requires_grad_(False)
+        if CONTIGUOUS not in needs:
+            model.to(memory_format=torch.channels_last)
+        generator = seeded_generator(job, device, "attack")
+        attack, traced = job.settings["attack"], job.settings["traced"]
+        try:
+            try_attack(attack, generator, model, clean.images, clean.labels, classes, traced=traced)
+        except ValueError as error:
+            raise AttackError(f"attack {job.cell['attack']}: {error}") from error
+        write_json(trial, {"cell": job.cell, "images": TRIED, "made_by": job.metadata})
