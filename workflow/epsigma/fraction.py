@@ -2,9 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
+# Faults that pydantic finds where it wants a number.
+NUMBER_WANTED = ("float_type", "int_type")
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 
@@ -24,6 +28,23 @@ def read_fraction(text: str) -> str | float:
     if not math.isfinite(number):
         return text
     return int(number) if number.is_integer() else number
+
+
+def validate_fractions(value: Any, handler: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """Validate a value; where numbers are wanted, fractions are read.
+
+    Returns:
+        The value with numbers in place of its fractions, and what the handler makes of it.
+
+    Raises:
+        ValidationError: from the handler.
+    """
+    try:
+        return value, handler(value)
+    except ValidationError as error:
+        places = [one["loc"] for one in error.errors() if one["type"] in NUMBER_WANTED]
+        value = read_fractions(value, places)
+        return value, handler(value)
 
 
 def read_fractions(value: Any, places: Iterable[Sequence[Any]]) -> Any:

@@ -10,7 +10,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     WrapValidator,
     create_model,
     field_validator,
@@ -18,15 +17,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from epsigma.cell import FIXED_LEVEL, Level
-from epsigma.fraction import read_fractions
+from epsigma.fraction import validate_fractions
 from epsigma.loading import load
 from epsigma.vocabulary import FAMILIES, THREATS, queries_model
 
 K = TypeVar("K", bound="Kind")
 Schema = dict[str, Any]
 Count = Annotated[int, Field(ge=1)]
-# Faults that pydantic finds where it wants a number.
-NUMBER_WANTED = ("float_type", "int_type")
 
 
 class Strict(BaseModel):
@@ -40,12 +37,7 @@ class Strict(BaseModel):
     @classmethod
     def _keep_as_written(cls, value: Any, handler: Callable[[Any], Any]) -> Any:
         """Keep 1 where 1.0 means the same: it is spelled in paths and tables; 8/255 is a number."""
-        try:
-            made = handler(value)
-        except ValidationError as error:
-            places = [one["loc"] for one in error.errors() if one["type"] in NUMBER_WANTED]
-            value = read_fractions(value, places)
-            made = handler(value)
+        value, made = validate_fractions(value, handler)
         if isinstance(value, bool) and not isinstance(made, bool):
             raise PydanticCustomError("literal_error", "a truth value is no number")
         return value if made == value else made
