@@ -21,6 +21,7 @@ from epsigma.datasets import cifar100 as cifar100_module
 from epsigma.datasets import fashion_mnist as fashion_module
 from epsigma.datasets import kmnist as kmnist_module
 from epsigma.datasets import mnist as mnist_module
+from epsigma.datasets import svhn as svhn_module
 from epsigma.datasets.cifar10 import cifar10
 from epsigma.datasets.cifar100 import cifar100
 from epsigma.datasets.digits import digits
@@ -30,8 +31,10 @@ from epsigma.datasets.images import Dataset, Images, stratified_split
 from epsigma.datasets.kmnist import kmnist
 from epsigma.datasets.mnist import mnist
 from epsigma.datasets.mnist5k import mnist5k
+from epsigma.datasets.svhn import svhn
 from epsigma.stages.dataset import dataset
 from safetensors import safe_open
+from scipy.io import savemat
 
 NAMES = tuple(mnist_module.FILES.md5)
 
@@ -667,6 +670,44 @@ def test_cifar100_is_read_by_its_100_classes_not_by_its_superclasses(tmp_path, m
     (folder / "test.bin").write_bytes(b"".join(records)[:-1])
     with pytest.raises(ValueError, match=r"155 bytes, not 6 records of 26 bytes: .*cifar-100-bin"):
         cifar100(tmp_path)
+
+
+# --- SVHN
+
+
+@pytest.fixture
+def house_numbers(tmp_path, monkeypatch):
+    """A small SVHN as it is published, H x W x C x N, the digit 0 as 10; its images and labels."""
+    generator, held, sums = np.random.default_rng(0), {}, {}
+    for part, n in (("train", 20), ("test", 10)):
+        images = generator.integers(0, 256, (n, 3, 2, 4), dtype=np.uint8)
+        labels = generator.permutation(np.arange(n) % 10)
+        path = tmp_path / f"{part}_32x32.mat"
+        published = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
+        savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": published}, do_compression=True)
+        held[part], sums[path.name] = (images, labels), hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(svhn_module, "MD5", sums)
+    return held
+
+
+def test_svhn_is_read_with_its_digits_as_labels(tmp_path, house_numbers):
+    assert is_cifar(svhn(tmp_path), house_numbers)
+    cut = svhn(tmp_path, train_size=15, test_size=2)
+    assert (len(cut.train.labels), len(cut.test.labels)) == (15, 2)
+
+
+def test_a_file_of_svhn_that_is_altered_or_not_to_be_had_is_refused(
+    tmp_path, house_numbers, monkeypatch
+):
+    path = tmp_path / "test_32x32.mat"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"test_32x32\.mat is not the published file: its MD5"):
+        svhn(tmp_path)
+    path.unlink()
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", failing)
+    with pytest.raises(FileNotFoundError, match=r"SVHN is not in .*could not download test_32x32"):
+        svhn(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["train_32x32.mat"]
 
 
 # --- The original

@@ -950,6 +950,8 @@ def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
         ("sigma", 2.0, "σ = 2"),
         ("cutoff", 0.25, "cutoff = 0.25"),
         ("kappa", 0, "κ = 0"),
+        ("eps", 8 / 255, "ε = 0.0313725"),
+        ("gamma", 1e-7, "Υ = 0.0000001"),
         (None, None, "fixed"),
     ],
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from epsigma.datasets.downloads import REMEDY, check_sum, download
 from epsigma.datasets.images import Dataset, Images
-from epsigma.storage.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,14 @@ def read_cifar(
         source, contents = folder, _read_folder(files, folder)
     else:
         if not archive.is_file():
-            _download(files, archive)
+            download(
+                files.url,
+                archive,
+                md5=files.md5,
+                missing=f"{files.title} is not in data_dir = {data_dir} (its binary version: "
+                f"{files.archive}, or the folder {files.folder} unpacked from it; the Python "
+                "version is pickled, and is not read)",
+            )
         source, contents = archive, _read_archive(files, archive)
     train, test = (
         _decode(files, source, [contents[name] for name in names], per_class)
@@ -83,14 +90,7 @@ def _read_folder(files: Cifar, folder: Path) -> dict[str, bytes]:
 
 def _read_archive(files: Cifar, archive: Path) -> dict[str, bytes]:
     """Read the files out of the archive; nothing is written to the disk."""
-    from torchvision.datasets.utils import calculate_md5
-
-    remedy = "remove it to have it downloaded again"
-    if (found := calculate_md5(archive)) != files.md5:
-        raise ValueError(
-            f"{archive} is not the published archive: its MD5 sum is {found}, not {files.md5} "
-            f"(truncated, altered, or another file under this name): {remedy}"
-        )
+    check_sum(archive, files.md5)
     wanted = {f"{files.folder}/{name}": name for name in files.names}
     contents: dict[str, bytes] = {}
     try:
@@ -101,10 +101,10 @@ def _read_archive(files: Cifar, archive: Path) -> dict[str, bytes]:
                 if content is not None:
                     contents[wanted[member.name]] = content.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{archive} cannot be unpacked ({error}): {remedy}") from error
+        raise ValueError(f"{archive} cannot be unpacked ({error}): {REMEDY}") from error
     missing = [name for name in wanted.values() if name not in contents]
     if missing:
-        raise ValueError(f"{archive} lacks {', '.join(missing)}: {remedy}")
+        raise ValueError(f"{archive} lacks {', '.join(missing)}: {REMEDY}")
     return contents
 
 
@@ -133,19 +133,3 @@ def _decode(files: Cifar, source: Path, contents: Sequence[bytes], per_class: in
             f"not {files.classes} of them {per_class} times each: {remedy}"
         )
     return images
-
-
-def _download(files: Cifar, archive: Path) -> None:
-    from torchvision.datasets.utils import download_url
-
-    try:
-        with atomic_write(archive) as temporary:
-            download_url(files.url, str(temporary.parent), temporary.name, files.md5)
-    except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(
-            f"{files.title} is not in data_dir = {archive.parent} (its binary version: "
-            f"{files.archive}, or the folder {files.folder} unpacked from it; the Python version "
-            f"is pickled, and is not read), and torchvision could not download it "
-            f"({str(error).strip()}). Put the archive there, or name its folder: "
-            "--config data_dir=FOLDER"
-        ) from error

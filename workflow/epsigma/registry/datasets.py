@@ -112,7 +112,7 @@ class Parquet(_Pictures):
 DATASETS = {
     **{
         name: DatasetKind(f"epsigma.datasets.{name}:{name}", _Published)
-        for name in ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100")
+        for name in ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "svhn")
     },
     "mnist5k": DatasetKind("epsigma.datasets.mnist5k:mnist5k", MNIST5k),
     "digits": DatasetKind("epsigma.datasets.digits:digits", Digits),
