@@ -111,9 +111,10 @@ def test_a_checkpoint_of_another_normalisation_is_refused(numbers, said, tmp_pat
     [
         ({"mean": [0.5, 0.5], "std": 0.5}, "normalize.mean has 2 numbers, and images have 3 chan"),
         ({"mean": 0.5, "std": [0.5] * 4}, "normalize.std has 4 numbers, and images have 3 chan"),
+        ({"mean": 0.5, "std": [0.5, 0.5, 1e-50]}, "1e-50] is too small to divide by"),
     ],
 )
-def test_numbers_are_as_many_as_channels(numbers, said):
+def test_numbers_are_as_many_as_channels_and_divide(numbers, said):
     with pytest.raises(ModelError) as raised:
         made(**model_block(normalize=numbers))
     assert said in str(raised.value)

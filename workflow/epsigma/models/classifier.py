@@ -34,7 +34,7 @@ def build_model(
             `Normalized`; None for a network of images in [0, 1].
 
     Raises:
-        ModelError: if the numbers are not as many as channels.
+        ModelError: if the numbers are not as many as channels, or too small to divide by.
     """
     model = load(implementation)(shape, classes, **parameters)
     if not isinstance(model, nn.Module):
@@ -44,7 +44,7 @@ def build_model(
     try:
         return Normalized(Normalize(**normalize, channels=shape[0]), model)
     except ValueError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(str(error)) from None
 
 
 def adapt(model: nn.Module, needs: Collection[str]) -> None:

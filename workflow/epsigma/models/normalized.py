@@ -19,7 +19,7 @@ class Normalize(nn.Module):
         channels: C.
 
     Raises:
-        ValueError: if there are neither one nor C numbers.
+        ValueError: if there are neither one nor C numbers, or float32 cannot divide by them.
     """
 
     mean: Tensor
@@ -34,6 +34,8 @@ class Normalize(nn.Module):
                     f"normalize.{name} has {len(values)} numbers, and images have {channels} "
                     f"channel{'s' if channels > 1 else ''}: give one number, or one a channel"
                 )
+            if name == "std" and not values.reciprocal().isfinite().all():
+                raise ValueError(f"normalize.std = {given} is too small to divide by in float32")
             self.register_buffer(name, values.expand(channels).clone()[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:

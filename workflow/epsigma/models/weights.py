@@ -133,8 +133,8 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
     if faults:
         raise ModelError(
             f"checkpoint {path} does not fit: {'; '.join(faults)}. Give the model the "
-            "hyper-parameters that it was trained with, and the data set its shape and classes, "
-            "or name another file"
+            "hyper-parameters that it was trained with, and the data set its shape and classes "
+            "(`classes`, of test images alone), or name another file"
         )
     model.load_state_dict(found)
 
