@@ -229,6 +229,7 @@ def table(images, labels, *, image="image", label="label", plain=False, names=("
     [
         (["train-00000-of-00001.parquet"], ["test-00000-of-00001.parquet"], {}),
         (["train-0-of-2.parquet", "train-1-of-2.parquet"], ["test.parquet"], {"plain": True}),
+        (["data/train-0.parquet"], ["data/test-0.parquet"], {}),
         (["train/0000.parquet"], ["test/0000.parquet"], {"image": "img", "label": "fine_label"}),
     ],
 )
@@ -255,6 +256,12 @@ def test_parquet_files_are_read_as_hugging_face_writes_them(
     assert data.notes == (() if columns.get("plain") else ("classes: 0 ant, 1 bee, 2 c",))
 
 
+@pytest.mark.parametrize("metadata", ["{x", "[1]", "{}", '{"info": {"features": {"label": 1}}}'])
+def test_metadata_that_name_no_classes_are_left_alone(tmp_path, metadata):
+    pq.write_table(CELLS.replace_schema_metadata({"huggingface": metadata}), tmp_path / "a.parquet")
+    assert parquet(tmp_path, path="a.parquet", test_fraction=0.5).notes == ()
+
+
 def test_one_parquet_file_is_split_by_class(tmp_path):
     images, labels = make(24, 3, 0)
     pq.write_table(table(images, labels), tmp_path / "own.parquet")
@@ -275,7 +282,9 @@ CELLS = table(IMAGES, LABELS)
         (CELLS.rename_columns(["img", "label", "o"]), {}, "no column 'image': name one of img, la"),
         (CELLS.rename_columns(["image", "y", "o"]), {}, "no column 'label': .* with label"),
         (CELLS, {"image": "other"}, "other is of the type int64: a column of encoded images"),
-        (CELLS, {"label": "image"}, "are object: save them as integers"),
+        (CELLS.set_column(1, "label", pa.array(list("aabbcc"))), {}, "type string, 0 values of wh"),
+        (CELLS.set_column(1, "label", pa.array([None, 1, 2, 0, 1, 2])), {}, "int64, 1 values of"),
+        (CELLS.slice(0, 0), {}, "there are no images"),
         (table(IMAGES, LABELS - 1), {}, "go from -1 to 1: they count from 0"),
         (CELLS, {"test_fraction": None}, "is one set: say with test_fraction"),
         (
@@ -283,7 +292,11 @@ CELLS = table(IMAGES, LABELS)
             {},
             "a column of encoded images|row 0, has no bytes",
         ),
-        (CELLS.set_column(0, "image", pa.array([b"GIF89a"] * 6)), {}, "row 0, cannot be read"),
+        (
+            CELLS.set_column(0, "image", pa.array([b"GIF89a"] * 6)),
+            {},
+            r"row 0, cannot be read \(no BMP, J",
+        ),
         (
             pa.concat_tables([CELLS, table(np.zeros((3, 4, 4, 3), np.uint8), LABELS[:3])]),
             {},

@@ -51,28 +51,33 @@ def parquet(
     if not found.is_dir() and test_fraction is None:
         raise ValueError(f"{found} is one set: say with test_fraction how much is for the test")
     sets = [_find(found, part, data_dir) for part in PARTS] if found.is_dir() else [[found]]
-    parts: list[Images] = []
     notes: tuple[str, ...] = ()
-    for files in sets:
-        tables = [_read(file, image, label) for file in files]
-        notes = notes or _name_classes(tables[0].schema, label)
-        labels = np.concatenate([table[label].to_numpy() for table in tables])
-        sources = chain.from_iterable(map(_pictures, files, tables, repeat(image)))
-        pictures = read_pictures(sources, len(labels), channels=channels, size=size)
-        at = f"{files[0]}: {label}"
-        parts.append(Images(pictures, from_zero(labels, len(labels), at, first_label=first_label)))
     try:
+        parts: list[Images] = []
+        for files in sets:
+            tables = [_read(file, image, label) for file in files]
+            notes = notes or _name_classes(tables[0].schema, label)
+            labels = np.concatenate([table[label].to_numpy() for table in tables])
+            sources = chain.from_iterable(map(_pictures, files, tables, repeat(image)))
+            pictures = read_pictures(sources, len(labels), channels=channels, size=size)
+            at = f"{files[0]}: labels"
+            numbers = from_zero(labels, len(labels), at, first_label=first_label)
+            parts.append(Images(pictures, numbers))
         return learnable(
             parts, fraction=test_fraction, seed=split_seed, first_label=first_label, notes=notes
         )
     except ValueError as error:
-        raise ValueError(f"{found}: {error}") from error
+        named = str(error).startswith(str(found))
+        raise error if named else ValueError(f"{found}: {error}") from error
 
 
 def _find(folder: Path, part: str, data_dir: Path) -> list[Path]:
     """List the files of a part: `part*.parquet`, or those in a folder of its name."""
     found: list[Path] = []
-    for entry in entries(folder, data_dir):
+    listed = entries(folder, data_dir)
+    # A repository of Hugging Face's Hub has them in its folder `data`.
+    inside = [entry.path for entry in listed if entry.name == "data" and entry.is_dir()]
+    for entry in entries(Path(inside[0]), data_dir) if inside else listed:
         if entry.name == part and entry.is_dir():
             found += [Path(inner.path) for inner in entries(Path(entry.path), data_dir)]
         elif entry.name.startswith(part):
@@ -94,9 +99,16 @@ def _read(path: Path, image: str, label: str) -> pa.Table:
                     raise ValueError(
                         f"{path} has no column {name!r}: name one of {', '.join(names)} with {key}"
                     )
-            return file.read(columns=[image, label])
+            table = file.read(columns=[image, label])
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} cannot be read ({error}): replace it") from error
+    labels = table[label]
+    if not pa.types.is_integer(labels.type) or labels.null_count:
+        raise ValueError(
+            f"{path}: {label} is of the type {labels.type}, {labels.null_count} values of which "
+            "are missing: write an integer for each image, from 0, as the feature ClassLabel does"
+        )
+    return table
 
 
 def _pictures(path: Path, table: pa.Table, image: str) -> Iterator[tuple[str, bytes]]:
@@ -119,8 +131,9 @@ def _pictures(path: Path, table: pa.Table, image: str) -> Iterator[tuple[str, by
 
 def _name_classes(schema: pa.Schema, label: str) -> tuple[str, ...]:
     """Say how Hugging Face's metadata name the classes; nothing if they do not."""
-    text = (schema.metadata or {}).get(b"huggingface", b"{}")
-    features = json.loads(text).get("info", {}).get("features", {})
-    names = features.get(label, {}).get("names", [])
-    classes = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-    return (f"classes: {classes}",) if names else ()
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = list(features[label]["names"])
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return (f"classes: {', '.join(f'{number} {name}' for number, name in enumerate(names))}",)

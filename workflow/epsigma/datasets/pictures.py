@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Pillow's decoders that are asked, and the names of their files: formats of a single image.
 FORMATS = {"BMP": (".bmp",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "PPM": (".pgm", ".ppm")}
@@ -54,6 +54,10 @@ def _read(name: str, source: Path | bytes, channels: int, size: int | None) -> N
             opened.load()
             # Cameras store what they saw, and say in EXIF how to turn it.
             image: Image.Image = ImageOps.exif_transpose(opened)
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"{name} cannot be read (no {', '.join(FORMATS)}): convert it, replace it, or remove it"
+        ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read ({error}): replace it, or remove it") from error
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
