@@ -1,16 +1,19 @@
 """Running the workflow as a user does: Snakemake on the command line, in a folder of its own."""
 
 import fcntl
+import importlib
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -39,14 +42,47 @@ SMALL: dict[str, Any] = {
 # Processes that have imported already what a run imports: half of the time of a short one is that.
 SNAKEMAKES = multiprocessing.get_context("forkserver")
 SNAKEMAKES.set_forkserver_preload(
-    ["snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas", "torch"]
+    [
+        *("snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas", "torch"),
+        *("pytorch_lightning", "torchvision", "seaborn", "statsmodels.stats.proportion"),
+    ]
 )
 
 
-def call_snakemake(arguments: list[str], printed: tuple[str, str]) -> None:
+class Forked:
+    """What stands for `subprocess.Popen` in epsigma's fork server: a fork of this process.
+
+    That one imports Lightning anew, which is most of a short run's work. Its own start is tested by
+    tests/unit/test_forkserver.py, and wherever Snakemake is run as a command.
+
+    Args:
+        command: `python -c PROGRAM ARGUMENT…`
+        stdin: the descriptor that its standard input is.
+    """
+
+    def __init__(self, command: list[str], stdin: int) -> None:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.dup2(stdin, 0)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                sys.argv = ["-c", *command[3:]]
+                exec(command[2], {})
+            finally:
+                os._exit(0)
+
+    def terminate(self) -> None:
+        os.kill(self._pid, signal.SIGTERM)
+
+    def wait(self) -> None:
+        os.waitpid(self._pid, 0)
+
+
+def call_snakemake(arguments: list[str], package: Path, printed: tuple[str, str]) -> None:
     """Call Snakemake, as on the command line, in a process of its own.
 
     Args:
+        package: the folder that epsigma is in.
         printed: the files that standard output and standard error go to.
     """
     # That the modules are those of the folder, not those that the tests import.
@@ -55,6 +91,10 @@ def call_snakemake(arguments: list[str], printed: tuple[str, str]) -> None:
         with open(name, "wb") as file:
             os.dup2(file.fileno(), descriptor)
     from snakemake.cli import main
+
+    sys.path.insert(0, str(package))
+    forkserver = importlib.import_module("epsigma.forkserver")
+    forkserver.subprocess = SimpleNamespace(Popen=Forked)
 
     sys.argv = ["snakemake", *arguments]
     main()
@@ -105,8 +145,8 @@ class Workdir:
         if options:
             return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
         with tempfile.TemporaryDirectory() as folder:
-            printed = f"{folder}/out", f"{folder}/err"
-            process = SNAKEMAKES.Process(target=call_snakemake, args=(command[3:], printed))
+            package, printed = self.project / "workflow", (f"{folder}/out", f"{folder}/err")
+            process = SNAKEMAKES.Process(target=call_snakemake, args=(command[3:], package, printed))
             process.start()
             process.join(600)
             process.kill()
