@@ -1,7 +1,6 @@
 """Running the workflow as a user does: Snakemake on the command line, in a folder of its own."""
 
 import fcntl
-import importlib
 import multiprocessing
 import os
 import re
@@ -13,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -50,10 +48,7 @@ SNAKEMAKES.set_forkserver_preload(
 
 
 class Forked:
-    """What stands for `subprocess.Popen` in epsigma's fork server: a fork of this process.
-
-    That one imports Lightning anew, which is most of a short run's work. Its own start is tested by
-    tests/unit/test_forkserver.py, and wherever Snakemake is run as a command.
+    """A program of `python -c` in a fork of this process, with what that has imported.
 
     Args:
         command: `python -c PROGRAM ARGUMENT…`
@@ -78,26 +73,57 @@ class Forked:
         os.waitpid(self._pid, 0)
 
 
-def call_snakemake(arguments: list[str], package: Path, printed: tuple[str, str]) -> None:
-    """Call Snakemake, as on the command line, in a process of its own.
+class Popen(subprocess.Popen):  # type: ignore[type-arg]
+    """Forks epsigma's fork server, which imports Lightning anew otherwise: most of a short run.
+
+    How it starts by itself is seen by tests/unit/test_forkserver.py, and wherever Snakemake is run
+    as a command.
+    """
+
+    def __new__(cls, command: Any, *_: Any, **options: Any) -> Any:
+        if command[1:2] == ["-c"] and "epsigma.forkserver" in command[2]:
+            return Forked(command, **options)
+        return super().__new__(cls)
+
+
+def call_snakemake(
+    arguments: list[str], printed: tuple[str, str], directory: Path, environment: dict[str, str]
+) -> None:
+    """Call Snakemake, as on the command line, in a process of its own: this one.
 
     Args:
-        package: the folder that epsigma is in.
         printed: the files that standard output and standard error go to.
+        environment: variables to set, beside those that are.
     """
     # That the modules are those of the folder, not those that the tests import.
     sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(ROOT / "workflow")]
     for descriptor, name in enumerate(printed, start=1):
         with open(name, "wb") as file:
             os.dup2(file.fileno(), descriptor)
+    os.chdir(directory)
+    os.environ.update(environment)
     from snakemake.cli import main
 
-    sys.path.insert(0, str(package))
-    forkserver = importlib.import_module("epsigma.forkserver")
-    forkserver.subprocess = SimpleNamespace(Popen=Forked)
-
+    subprocess.Popen = Popen  # type: ignore[misc]
     sys.argv = ["snakemake", *arguments]
     main()
+
+
+def run_snakemake(
+    *arguments: str, directory: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a process of its own, with variables beside those of this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        printed = f"{folder}/out", f"{folder}/err"
+        process = SNAKEMAKES.Process(
+            target=call_snakemake, args=(arguments, printed, directory, environment)
+        )
+        process.start()
+        process.join(600)
+        process.kill()
+        out, err = (Path(name).read_text() for name in printed)
+        process.join()
+    return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, out, err)
 
 
 # As in profiles/default, which itself prints progress bars.
@@ -144,15 +170,7 @@ class Workdir:
         command = self.command(*arguments)
         if options:
             return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
-        with tempfile.TemporaryDirectory() as folder:
-            package, printed = self.project / "workflow", (f"{folder}/out", f"{folder}/err")
-            process = SNAKEMAKES.Process(target=call_snakemake, args=(command[3:], package, printed))
-            process.start()
-            process.join(600)
-            process.kill()
-            out, err = (Path(name).read_text() for name in printed)
-            process.join()
-        return subprocess.CompletedProcess(command, process.exitcode, out, err)
+        return run_snakemake(*command[3:])
 
     def run(self, *arguments: str) -> None:
         done = self.snakemake(*arguments)

@@ -170,6 +170,11 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
             id="draws of a random filter are none of the others' business, but are on the card",
         ),
         pytest.param(
+            lambda study: study.update(checks="cheap"),
+            JUDGED,
+            id="fewer checks judge again what there is",
+        ),
+        pytest.param(
             lambda study: study.update(strict=False),
             {"gate": 1},
             id="not being strict asks the gate again",
