@@ -171,8 +171,9 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
         ),
         pytest.param(
             lambda study: study.update(checks="cheap"),
-            JUDGED,
-            id="fewer checks judge again what there is",
+            # Figures mark what a check doubts, and cards have the verdicts.
+            {**JUDGED, **DRAWINGS},
+            id="fewer checks judge again what there is, and measure nothing",
         ),
         pytest.param(
             lambda study: study.update(strict=False),
