@@ -68,7 +68,9 @@ def test_a_classifier_is_as_accurate_as_the_table_says(study: StudyResults) -> N
 def test_worst_cases_are_chosen_by_columns(study: StudyResults) -> None:
     rows = study.worst_case(filter="gaussian", threat="aware", budget=0.1)
     assert list(rows["strength"]) == [0.5, 1]
-    with pytest.raises(LookupError, match=r"worst_case.csv has no column 'sigma'; it has dataset, "):
+    with pytest.raises(
+        LookupError, match=r"worst_case.csv has no column 'sigma'; it has dataset, "
+    ):
         study.worst_case(sigma=1)
 
 
