@@ -56,6 +56,12 @@ def read_archive(root):
     return file(root, path="own.npz", test_fraction=0.5)
 
 
+def read_bytes(root):
+    held = {"images": PIXELS, "labels": LABELS, "class_names": np.array(NAMES, "S")[:, None]}
+    np.savez(root / "own.npz", **held)
+    return file(root, path="own.npz", test_fraction=0.5)
+
+
 def read_alone(root):
     held = {"test_images": PIXELS, "test_labels": LABELS, "class_names": [*NAMES, "e"]}
     np.savez(root / "own.npz", **held)
@@ -67,7 +73,7 @@ def read_own(root):
     return Dataset(half, half, class_names=NAMES)
 
 
-@pytest.mark.parametrize("read", [read_folder, read_archive, read_alone, read_own])
+@pytest.mark.parametrize("read", [read_folder, read_archive, read_bytes, read_alone, read_own])
 def test_names_go_into_the_files_of_a_data_set(tmp_path, read):
     made = read(tmp_path)
     assert made.class_names[:3] == NAMES

@@ -55,7 +55,7 @@ def save_keras(path, held, first=0, column=False):
 
 def save_medmnist(path, held, first=0, column=True):
     arrays = {}
-    for part, (images, labels) in {**held, "val": make(4, 1, 2)}.items():
+    for part, (images, labels) in {**held, "val": make(4, held["test"][0].shape[3], 2)}.items():
         arrays[f"{part}_images"] = flat(images)
         arrays[f"{part}_labels"] = (labels + first)[:, None] if column else labels + first
     np.savez(path, **arrays)

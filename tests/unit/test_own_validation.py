@@ -110,7 +110,7 @@ def test_images_without_labels_and_labels_without_images_validate_nothing(tmp_pa
         (np.zeros((2, 1, 6, 4), np.uint8), [0, 1], r"validation images are \(1, 6, 4\), test"),
         (np.zeros((2, 1, 6, 5), np.uint8), [0, 3], "validation label 3, and with 3 classes"),
         (np.zeros((2, 1, 6, 5), np.uint8), [0], r"val_labels have the shape \(1,\)"),
-        (np.full((2, 1, 6, 5), 2.0), [0, 1], "val_images go from 2 to 2: floats are in"),
+        (np.full((2, 1, 6, 5), 2.0), [0, 1], "val_images go from 0 to 2: floats are in"),
     ],
 )
 def test_validation_images_of_another_make_are_refused(tmp_path, images, labels, said):

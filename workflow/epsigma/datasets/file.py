@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from epsigma.datasets import formats
 from epsigma.datasets.arrays import Array, channels_first, from_zero, to_pixels
 from epsigma.datasets.images import Dataset, Images, learnable
@@ -77,7 +79,7 @@ def file(
             classes=classes,
             first_label=first_label,
             validation=part(*pairs[0]) if pairs else None,
-            class_names=[str(name) for name in arrays.get(CLASS_NAMES, ())],
+            class_names=np.ravel(arrays.get(CLASS_NAMES, [])).astype(str).tolist(),
         )
     except ValueError as error:
         named = str(error).startswith(str(found))
