@@ -12,6 +12,8 @@ SVG = """<?xml version="1.0"?>
 <!DOCTYPE svg>
 <svg xmlns="http://www.w3.org/2000/svg"><text>the loss</text></svg>
 """
+# Of classes without names.
+UNNAMED = tuple(name for name in FOOLING if name != "target_name")
 WHERE = {"dataset": "mnist", "model": "cnn", "attack": "mine"}
 BLOCK = {
     "kind": "jsma",
@@ -116,12 +118,14 @@ def make_page(tmp_path, make_job):
             "descriptions": descriptions or {"gamma": "Υ of it"},
         }
         card = tmp_path / "card.html"
+        # Classes have names in some studies only.
+        accepted = FOOLING if any("target_name" in one for one in fooling) else UNNAMED
         make_card(
             make_job(settings, **WHERE),
             cells=write(tmp_path / "cells.csv", rows(cells, CELLS), [*CELLS, *parts]),
             distortion=write(tmp_path / "distortion.csv", rows(distortion, DISTORTION), DISTORTION),
             optimality=write(tmp_path / "optimality.csv", rows(optimality, OPTIMALITY), OPTIMALITY),
-            fooling=write(tmp_path / "fooling.csv", rows(fooling, FOOLING), FOOLING),
+            fooling=write(tmp_path / "fooling.csv", rows(fooling, accepted), accepted),
             checks=str(tmp_path / "checks.csv"),
             convergence=str(tmp_path / "convergence.svg"),
             probes=paths,
@@ -188,18 +192,21 @@ def test_the_card_of_an_ensemble_counts_what_each_of_its_attacks_fooled(make_pag
     assert "was the first to fool" not in make_page().text
 
 
-def test_the_card_of_fooling_images_counts_them_class_by_class(make_page):
+@pytest.mark.parametrize("names", [None, ("ant", "bee", "c d")])
+def test_the_card_of_fooling_images_counts_them_class_by_class(make_page, names):
     page = make_page(
         [{"linf": None}],
         fooling=[
             {"target": k, "n": 10, "n_accepted": k, "n_named": 9, "confidence": 0.99}
+            | ({"target_name": names[k]} if names else {})
             for k in range(3)
         ],
         block={"kind": "fooling", "name": "mine", "confidence": [0.99]},
         implementation="epsigma.attacks.fooling:fooling",
     )
-    assert page.below(*FOOLING) == [
-        ["0", "0.5", str(k), "10", str(k), "9", "0.99"] for k in range(3)
+    assert page.below(*(FOOLING if names else UNNAMED)) == [
+        ["0", "0.5", str(k), *([names[k]] if names else []), "10", str(k), "9", "0.99"]
+        for k in range(3)
     ]
     assert list(DISTORTION) not in page.rows
 

@@ -1522,7 +1522,7 @@ def test_fooling_images_are_a_row_each_and_bold_where_they_are_accepted():
 
 
 def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest_confidence(
-    tmp_path, trained, checkpoint, make_job
+    tmp_path, trained, clean_file, checkpoint, make_job
 ):
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0, 0, 2, 2, 7])
@@ -1539,7 +1539,11 @@ def test_the_gallery_of_fooling_images_is_the_first_of_each_class_at_the_largest
     written = str(tmp_path / "gaussian.safetensors")
     # They are chosen without a look at what became of them.
     gallery_fooling(
-        make_job(settings), checkpoint=str(checkpoint), adversarial=paths, gallery=written
+        make_job(settings),
+        test=str(clean_file),
+        checkpoint=str(checkpoint),
+        adversarial=paths,
+        gallery=written,
     )
     found = read_tensors(written, ("images", "predictions", "index", "label"), CPU)
     assert found["index"].tolist() == [0, 2, 4]

@@ -12,8 +12,6 @@ import pytest
 from epsigma.datasets.file import file
 from epsigma.datasets.own_idx import own_idx
 from epsigma.datasets.parquet import parquet
-from epsigma.job import Job
-from epsigma.stages.dataset import dataset as write_dataset
 from PIL import Image
 
 # Not square, so that height and width cannot be mistaken.
@@ -57,7 +55,7 @@ def save_keras(path, held, first=0, column=False):
 
 def save_medmnist(path, held, first=0, column=True):
     arrays = {}
-    for part, (images, labels) in {**held, "val": make(4, 1, 2)}.items():
+    for part, (images, labels) in {**held, "val": make(4, held["test"][0].shape[3], 2)}.items():
         arrays[f"{part}_images"] = flat(images)
         arrays[f"{part}_labels"] = (labels + first)[:, None] if column else labels + first
     np.savez(path, **arrays)
@@ -72,21 +70,7 @@ def test_an_archive_is_read_by_the_names_of_others(tmp_path, save, channels, fir
     save(tmp_path / "own.npz", held, first, column)
     data = file(tmp_path, path="own.npz", first_label=first)
     assert is_same(data, held)
-    assert any("val_images" in note for note in data.notes) == (save is save_medmnist)
-
-
-def test_the_log_says_that_validation_images_are_not_used(tmp_path):
-    save_medmnist(tmp_path / "own.npz", content(1))
-    settings = {
-        "implementation": "epsigma.datasets.file:file",
-        "parameters": {"path": "own.npz"},
-    }
-    log = tmp_path / "log"
-    job = Job({"dataset": "own"}, settings, "code", "cpu", str(log))
-    write_dataset(
-        job, data_dir=str(tmp_path), train=str(tmp_path / "train"), test=str(tmp_path / "test")
-    )
-    assert "val_images and val_labels are not used" in log.read_text()
+    assert (data.validation is None) == (save is save_keras)
 
 
 @pytest.mark.parametrize(
@@ -248,18 +232,18 @@ def test_parquet_files_are_read_as_hugging_face_writes_them(
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(table(pictures, numbers, **columns), path)
     # What is of no part, and what is no Parquet, is left alone.
-    (tmp_path / "own" / "validation-00000-of-00001.parquet").touch()
+    (tmp_path / "own" / "values.parquet").touch()
     (tmp_path / "own" / "train.txt").touch()
     options = {key: name for key, name in columns.items() if key != "plain"}
     data = parquet(tmp_path, path="own", channels=channels, **options)
     assert is_same(data, held)
-    assert data.notes == (() if columns.get("plain") else ("classes: 0 ant, 1 bee, 2 c",))
+    assert data.class_names == (() if columns.get("plain") else ("ant", "bee", "c"))
 
 
 @pytest.mark.parametrize("metadata", ["{x", "[1]", "{}", '{"info": {"features": {"label": 1}}}'])
 def test_metadata_that_name_no_classes_are_left_alone(tmp_path, metadata):
     pq.write_table(CELLS.replace_schema_metadata({"huggingface": metadata}), tmp_path / "a.parquet")
-    assert parquet(tmp_path, path="a.parquet", test_fraction=0.5).notes == ()
+    assert parquet(tmp_path, path="a.parquet", test_fraction=0.5).class_names == ()
 
 
 def test_one_parquet_file_is_split_by_class(tmp_path):

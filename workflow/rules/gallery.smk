@@ -24,6 +24,7 @@ rule gallery_fooling:
     """Put a fooling image of each class through a filter at every strength."""
     input:
         inputs.defence_parts,
+        test="results/data/{dataset}/test.safetensors",
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
         adversarial=inputs.blind_sets,
     output:

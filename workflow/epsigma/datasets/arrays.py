@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+# Of 8 bits, or in [0, 1].
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 CHANNELS = (1, 3)
 
@@ -42,11 +44,17 @@ def channels_first(images: Array, at: str) -> Array:
     return images if first else np.moveaxis(images, 3, 1)
 
 
-def eight_bit(images: Array, at: str) -> NDArray[np.uint8]:
-    """Make images contiguous and uint8, of any shape; floats in [0, 1] are multiples of 1/255.
+def to_pixels(images: Array, at: str) -> Pixels:
+    """Make images, of any shape, contiguous: uint8 if 8 bits are enough for them, else float32.
+
+    They are enough for uint8, and for floats that are multiples of 1/255 but for their rounding.
+
+    Args:
+        images: uint8; or float32 or float64 in [0, 1].
+        at: what errors call them.
 
     Raises:
-        ValueError: if they are of another type, or would have to be rounded.
+        ValueError: if they are of another type, or leave [0, 1].
     """
     if images.dtype == np.uint8:
         return np.ascontiguousarray(images, dtype=np.uint8)
@@ -54,7 +62,7 @@ def eight_bit(images: Array, at: str) -> NDArray[np.uint8]:
         raise ValueError(
             f"{at} are {images.dtype}: save them as uint8, or as float32 or float64 in [0, 1]"
         )
-    converted = np.empty(images.shape, np.uint8)
+    levels, is_exact = np.empty(images.shape, np.uint8), True
     for start in range(0, len(images), _BATCH):
         batch = images[start : start + _BATCH].astype(np.float64)
         if not np.isfinite(batch).all():
@@ -65,15 +73,14 @@ def eight_bit(images: Array, at: str) -> NDArray[np.uint8]:
                 f"{at} go from {low:g} to {high:g}: floats are in [0, 1]; undo what was done to "
                 "them (models normalise their inputs themselves), or save 0 ... 255 as uint8"
             )
-        batch *= 255
-        levels = np.rint(batch)
-        if np.abs(batch - levels).max(initial=0) > _TOLERANCE:
-            raise ValueError(
-                f"{at} are not multiples of 1/255, and 8 bits are all that is kept: round them "
-                "yourself, numpy.rint(255 * images).astype(numpy.uint8)"
-            )
-        converted[start : start + _BATCH] = levels
-    return converted
+        if is_exact:
+            batch *= 255
+            nearest = np.rint(batch)
+            is_exact = bool(np.abs(batch - nearest).max(initial=0) <= _TOLERANCE)
+            levels[start : start + _BATCH] = nearest
+    if is_exact:
+        return levels
+    return np.ascontiguousarray(images.clip(0, 1), dtype=np.float32)
 
 
 def from_zero(labels: Array, n: int, at: str, *, first_label: int = 0) -> NDArray[np.int64]:

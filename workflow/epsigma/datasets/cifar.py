@@ -23,6 +23,7 @@ class Cifar:
         folder: in the archive.
         train, test: names of the files in the folder.
         per_class: how many images of a class there are, for training and for the test.
+        class_names: by label, as published.
         label_bytes: how many labels come before an image, the last of which is its class.
     """
 
@@ -34,6 +35,7 @@ class Cifar:
     test: tuple[str, ...]
     classes: int
     per_class: tuple[int, int]
+    class_names: tuple[str, ...]
     label_bytes: int = 1
     shape: tuple[int, int, int] = (3, 32, 32)
 
@@ -75,7 +77,9 @@ def read_cifar(
         _decode(files, source, [contents[name] for name in names], per_class)
         for names, per_class in zip((files.train, files.test), files.per_class, strict=True)
     )
-    return Dataset(train=train.first(train_size), test=test.first(test_size))
+    return Dataset(
+        train=train.first(train_size), test=test.first(test_size), class_names=files.class_names
+    )
 
 
 def _read_folder(files: Cifar, folder: Path) -> dict[str, bytes]:

@@ -14,6 +14,11 @@ FILES = Cifar(
     test=("test_batch.bin",),
     classes=10,
     per_class=(5000, 1000),
+    # batches.meta.txt
+    class_names=(
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
 )
 
 

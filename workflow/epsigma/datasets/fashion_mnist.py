@@ -16,6 +16,10 @@ FILES = Published(
     },
     # Debian's package dataset-fashion-mnist.
     elsewhere=(Path("/usr/share/datasets/fashion-mnist"),),
+    class_names=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
 )
 
 

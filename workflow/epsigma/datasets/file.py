@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from epsigma.datasets import formats
-from epsigma.datasets.arrays import Array, channels_first, eight_bit, from_zero
+from epsigma.datasets.arrays import Array, channels_first, from_zero, to_pixels
 from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import locate
 
@@ -14,8 +16,9 @@ SPLITS = (
 )
 ALONE = ("test_images", "test_labels")
 WHOLE = ("images", "labels")
-# Of MedMNIST.
-UNUSED = "val_labels"
+# Beside any of them; to validate on MedMNIST's names, and what goes with Keras'.
+CLASS_NAMES = "class_names"
+VALIDATION = (("val_images", "val_labels"), ("x_val", "y_val"))
 
 
 def file(
@@ -30,14 +33,14 @@ def file(
     """Read images and labels from a `.npz` or a `.safetensors` file. No pickle is executed.
 
     The file holds `train_images`, `train_labels`, `test_images` and `test_labels`, as those of
-    MedMNIST do (of which `val_*` are not used); or the latter two alone, of as many `classes` as
-    the labels name, or as it says; or `x_train`, `y_train`, `x_test` and `y_test`, as those of
-    Keras; or `images` and `labels`, of which `test_fraction` is split off.
+    MedMNIST do; or the latter two alone, of as many `classes` as the labels name, or as it says;
+    or `x_train`, `y_train`, `x_test` and `y_test`, as those of Keras; or `images` and `labels`, of
+    which `test_fraction` is split off. Beside them `val_images` and `val_labels`, or `x_val` and
+    `y_val`, are to validate on, unless they are empty; and `class_names`, strings, name classes.
 
-    Images are uint8; or float32 or float64 in [0, 1], and then multiples of 1/255, for 8 bits are
-    all that is kept. They are N x H x W; N x C x H x W; or N x H x W x C, if C alone can be a
-    number of channels (1 or 3). Labels are integers (N,) or (N, 1), from `first_label`, of at least
-    two classes.
+    Images are uint8; or float32 or float64 in [0, 1], kept as `to_pixels` says. They are N x H x W;
+    N x C x H x W; or N x H x W x C, if C alone can be a number of channels (1 or 3). Labels are
+    integers (N,) or (N, 1), from `first_label`, of at least two classes.
 
     `path` is relative to `data_dir`, and does not leave it. `test_fraction` is None if the file has
     a test set of its own.
@@ -45,7 +48,8 @@ def file(
     found = locate(data_dir, path)
     arrays = _read(found)
     names = next((one for one in (*SPLITS, WHOLE, ALONE) if set(one) <= set(arrays)), None)
-    if names is None or (names is ALONE and not set(arrays) <= set(ALONE)):
+    known = {CLASS_NAMES, *(name for pair in (ALONE, *VALIDATION) for name in pair)}
+    if names is None or (names is ALONE and not set(arrays) <= known):
         raise ValueError(
             f"{found} holds {', '.join(arrays) or 'nothing known'}: it needs "
             f"{'; or '.join(', '.join(names) for names in SPLITS)}; "
@@ -61,12 +65,12 @@ def file(
 
     def part(images: str, labels: str) -> Images:
         at, labels_at = f"{found}: {images}", f"{found}: {labels}"
-        pixels = eight_bit(channels_first(arrays[images], at), at)
+        pixels = to_pixels(channels_first(arrays[images], at), at)
         return Images(
             pixels, from_zero(arrays[labels], len(pixels), labels_at, first_label=first_label)
         )
 
-    unused = f"{found}: val_images and val_labels are not used; training holds out images itself"
+    pairs = [pair for pair in VALIDATION if set(pair) <= set(arrays) and arrays[pair[0]].size]
     try:
         return learnable(
             [part(*names[at : at + 2]) for at in range(0, len(names), 2)],
@@ -74,7 +78,8 @@ def file(
             seed=split_seed,
             classes=classes,
             first_label=first_label,
-            notes=(unused,) if UNUSED in arrays else (),
+            validation=part(*pairs[0]) if pairs else None,
+            class_names=np.ravel(arrays.get(CLASS_NAMES, [])).astype(str).tolist(),
         )
     except ValueError as error:
         named = str(error).startswith(str(found))
@@ -88,10 +93,12 @@ def _read(path: Path) -> dict[str, Array]:
         raise ValueError(
             f"{path} is of no format that is known: convert it to .npz or .safetensors"
         )
+    names = [name for group in (*SPLITS, WHOLE, *VALIDATION, (CLASS_NAMES,)) for name in group]
     try:
-        found: dict[str, Array] = read(path, (*SPLITS[0], *SPLITS[1], *WHOLE, UNUSED))
+        found: dict[str, Array] = read(path, names)
     except formats.UNREADABLE as error:
         raise ValueError(
-            f"{path} cannot be read ({error}): write it again, with arrays of numbers alone"
+            f"{path} cannot be read ({error}): write it again, with arrays of numbers, and"
+            " class_names of strings"
         ) from error
     return found

@@ -1,6 +1,7 @@
 """A user's own images, a folder a class."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from epsigma.datasets.pictures import SUFFIXES, read_pictures
 from epsigma.storage.source import entries, locate
 
 PARTS = ("train", "test")
+VALIDATION = ("val", "valid", "validation")
 
 Pictures = dict[str, list[Path]]
 
@@ -25,8 +27,9 @@ def folder(
     """Read images from folders of classes: `path/train/class/image.png` and `path/test/...`.
 
     Or from `path/test/...` alone; or from `path/class/image.png`, of which `test_fraction` is split
-    off. Classes are numbered in the order of the folders' names, code point by code point. Images
-    are turned as EXIF says.
+    off. Beside `train` and `test`, `val`, `valid` or `validation` is to validate on. Classes are
+    numbered in the order of the folders' names, code point by code point. Images are turned as EXIF
+    says.
 
     Args:
         path: of the folder, relative to `data_dir`.
@@ -54,15 +57,27 @@ def folder(
     names = PARTS if split else ("test",) if alone else ("",)
     parts = [_pictures(found / name, data_dir) for name in names]
     classes = list(parts[0])
-    for pictures in parts[1:]:
-        unknown = [name for name in pictures if name not in classes]
+    own = _find_validation(found, below, data_dir) if split else []
+    parts += [_pictures(found / name, data_dir) for name in own]
+    for name, pictures in zip((*names, *own), parts, strict=True):
+        unknown = [inside for inside in pictures if inside not in classes]
         if unknown:
-            raise ValueError(f"{found / 'test'}: {unknown[0]} is no class of {found / 'train'}")
+            raise ValueError(f"{found / name}: {unknown[0]} is no class of {found / 'train'}")
     read = [_read_all(pictures, classes, channels, size) for pictures in parts]
+    about: dict[str, Any] = {"validation": read.pop() if own else None, "class_names": classes}
     try:
-        return learnable(read, fraction=test_fraction, seed=split_seed)
+        return learnable(read, fraction=test_fraction, seed=split_seed, **about)
     except ValueError as error:
         raise ValueError(f"{found}: {error}") from error
+
+
+def _find_validation(found: Path, below: list[str], data_dir: Path) -> list[str]:
+    """List at most one folder to validate on; one without folders of classes is left alone."""
+    named = [name for name in VALIDATION if name in below]
+    with_classes = (
+        name for name in named if any(entry.is_dir() for entry in entries(found / name, data_dir))
+    )
+    return list(with_classes)[:1]
 
 
 def _pictures(root: Path, data_dir: Path) -> Pictures:

@@ -34,6 +34,7 @@ class Published:
         gzipped: the sums are those of the gzipped files, which are the only ones read then: what
             is unpacked could not be checked. Else they are those of the raw bytes.
         elsewhere: folders where a system's package puts the files.
+        class_names: by label, as published; empty for digits.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Published:
     md5: Mapping[str, str]
     gzipped: bool = False
     elsewhere: tuple[Path, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     def candidates(self, data_dir: Path, name: str) -> Iterator[Path]:
         """Find the files that may be the one of a name, the first to be tried first."""
@@ -83,7 +85,11 @@ def read_published(
             labels=arrays[f"{part}-labels-idx1-ubyte"].astype(np.int64),
         )
 
-    return Dataset(train=split("train").first(train_size), test=split("t10k").first(test_size))
+    return Dataset(
+        train=split("train").first(train_size),
+        test=split("t10k").first(test_size),
+        class_names=files.class_names,
+    )
 
 
 def read_idx(path: Path, *, md5: str, gzipped: bool = False) -> NDArray[np.uint8]:

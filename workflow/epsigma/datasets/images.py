@@ -12,16 +12,20 @@ _DRIFT = 2.55
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images: (N, C, H, W) uint8, and labels (N,) int64, from 0; else ValueError."""
+    """Labelled images, (N, C, H, W), and labels (N,) int64, from 0; else ValueError.
 
-    images: NDArray[np.uint8]
+    Images are uint8; or float32 or float64 in [0, 1], which `epsigma.datasets.arrays.to_pixels`
+    holds them to before they are written.
+    """
+
+    images: NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+        if self.images.ndim != 4 or self.images.dtype not in (np.uint8, np.float32, np.float64):
             raise ValueError(
-                f"images are {self.images.dtype} of shape {self.images.shape}, "
-                "not uint8 of shape (N, C, H, W)"
+                f"images are {self.images.dtype} of shape {self.images.shape}, not uint8, float32 "
+                "or float64 of shape (N, C, H, W)"
             )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
             raise ValueError(
@@ -50,14 +54,24 @@ class Dataset:
         named: without training images, how many classes there are; None for as many as the test
             labels name.
         notes: what the log is to say of how they were read, a sentence each.
+        validation: to validate on; None if a part of the training images is to be held out.
+        class_names: by label, one for each class at least; empty if they have none.
     """
 
     train: Images | None
     test: Images
     named: int | None = None
     notes: tuple[str, ...] = ()
+    validation: Images | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.class_names and len(self.class_names) < self.classes:
+            raise ValueError(
+                f"there are {self.classes} classes and {len(self.class_names)} class names"
+            )
+        if self.validation is not None:
+            self._check_validation(self.validation)
         if self.train is None:
             if self.test.labels.max() >= self.classes:
                 raise ValueError(
@@ -74,6 +88,18 @@ class Dataset:
             )
         if self.test.labels.max() >= self.classes:
             raise ValueError(f"the test label {self.test.labels.max()} does not occur in training")
+
+    def _check_validation(self, validation: Images) -> None:
+        if validation.images.shape[1:] != self.test.images.shape[1:]:
+            raise ValueError(
+                f"validation images are {validation.images.shape[1:]}, "
+                f"test images {self.test.images.shape[1:]}"
+            )
+        if validation.labels.max() >= self.classes:
+            raise ValueError(
+                f"there is a validation label {validation.labels.max()}, and with {self.classes} "
+                f"classes labels go up to {self.classes - 1}"
+            )
 
     @property
     def classes(self) -> int:
@@ -155,6 +181,8 @@ def learnable(
     classes: int | None = None,
     first_label: int = 0,
     notes: tuple[str, ...] = (),
+    validation: Images | None = None,
+    class_names: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set of somebody's own images, on which a classifier can be trained, or scored.
 
@@ -165,7 +193,8 @@ def learnable(
         seed: of the split.
         classes: of test images alone, how many classes there are; None for as many as they name.
         first_label: what the user calls the label 0.
-        notes: of the data set.
+        notes, validation: of the data set.
+        class_names: by label; if they are too few, the classes have none, which the notes say.
 
     Raises:
         ValueError: if it has fewer than two classes, or one without training images although there
@@ -187,4 +216,8 @@ def learnable(
         data = _split_off(parts[0], fraction, seed)
     if data.classes < 2:
         raise ValueError("there is one class; a classifier needs two")
-    return replace(data, notes=notes)
+    named = tuple(class_names)
+    if named and len(named) < data.classes:
+        few = f"{data.classes} classes and {len(named)} class names: classes go by their numbers"
+        named, notes = (), (*notes, few)
+    return replace(data, notes=notes, validation=validation, class_names=named)

@@ -16,6 +16,8 @@ FILES = Published(
         "t10k-labels-idx1-ubyte": "7320c461ea6c1c855c0b718fb2a4b134",
     },
     gzipped=True,
+    # The characters, as they are romanised.
+    class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from epsigma.datasets.arrays import Array, channels_first, eight_bit, from_zero
+from epsigma.datasets.arrays import Array, channels_first, from_zero, to_pixels
 from epsigma.datasets.idx import decode, unpack
 from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.storage.source import locate
@@ -48,7 +48,7 @@ def own_idx(
             locate(data_dir, str(PurePosixPath(path) / name)) for name in (images, labels)
         )
         pixels = channels_first(_read(at), str(at))
-        pixels = eight_bit(np.swapaxes(pixels, 2, 3) if transposed else pixels, str(at))
+        pixels = to_pixels(np.swapaxes(pixels, 2, 3) if transposed else pixels, str(at))
         numbers = _read(labels_at)
         if numbers.ndim == 2 and numbers.shape[1] == QMNIST_COLUMNS:
             numbers = numbers[:, 0]

@@ -1,6 +1,7 @@
 """A user's own images, in Parquet files as Hugging Face's `datasets` writes them."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,7 +16,9 @@ from epsigma.datasets.images import Dataset, Images, learnable
 from epsigma.datasets.pictures import read_pictures
 from epsigma.storage.source import entries, locate
 
-PARTS = ("train", "test")
+# What names of files and folders begin with.
+TRAIN, TEST = re.compile("train"), re.compile("test")
+VALIDATION = re.compile(r"val(id(ation)?)?(?![^\W\d_])")
 SUFFIX = ".parquet"
 
 
@@ -33,12 +36,14 @@ def parquet(
 ) -> Dataset:
     """Read a Parquet file, or a folder of those whose names begin with `train` and with `test`.
 
+    What begins with `validation`, `valid` or `val` is to validate on.
+
     A row is an image: its encoded bytes, alone or beside their `path` in a struct, and its label,
     an integer. Classes are named as the schema's metadata of Hugging Face says.
 
     Args:
         path: of the file, of which `test_fraction` is split off, or of the folder, relative to
-            `data_dir`. What begins otherwise, as `validation-…`, is not used.
+            `data_dir`. What begins otherwise is not used.
         image, label: names of the columns.
         channels, size: as of `read_pictures`.
         first_label: the label of the first class.
@@ -50,13 +55,13 @@ def parquet(
         raise ValueError(f"{found} is a folder of two sets: leave test_fraction out")
     if not found.is_dir() and test_fraction is None:
         raise ValueError(f"{found} is one set: say with test_fraction how much is for the test")
-    sets = [_find(found, part, data_dir) for part in PARTS] if found.is_dir() else [[found]]
-    notes: tuple[str, ...] = ()
+    sets = _find_sets(found, data_dir) if found.is_dir() else [[found]]
+    class_names: list[str] = []
     try:
         parts: list[Images] = []
         for files in sets:
             tables = [_read(file, image, label) for file in files]
-            notes = notes or _name_classes(tables[0].schema, label)
+            class_names = class_names or _read_names(tables[0].schema, label)
             labels = np.concatenate([table[label].to_numpy() for table in tables])
             sources = chain.from_iterable(map(_pictures, files, tables, repeat(image)))
             pictures = read_pictures(sources, len(labels), channels=channels, size=size)
@@ -64,30 +69,42 @@ def parquet(
             numbers = from_zero(labels, len(labels), at, first_label=first_label)
             parts.append(Images(pictures, numbers))
         return learnable(
-            parts, fraction=test_fraction, seed=split_seed, first_label=first_label, notes=notes
+            parts[:2],
+            fraction=test_fraction,
+            seed=split_seed,
+            first_label=first_label,
+            class_names=class_names[first_label:],
+            validation=parts[2] if len(parts) > 2 else None,
         )
     except ValueError as error:
         named = str(error).startswith(str(found))
         raise error if named else ValueError(f"{found}: {error}") from error
 
 
-def _find(folder: Path, part: str, data_dir: Path) -> list[Path]:
+def _find_sets(folder: Path, data_dir: Path) -> list[list[Path]]:
+    """List the files of training, of the test and, if there are some, to validate on."""
+    sets = [_find(folder, part, data_dir) for part in (TRAIN, TEST, VALIDATION)]
+    for part, files in zip((TRAIN, TEST), sets, strict=False):
+        if not files:
+            raise ValueError(
+                f"{folder} has no files {part.pattern}*{SUFFIX}: rename its files, or name the "
+                "file of one set"
+            )
+    return [files for files in sets if files]
+
+
+def _find(folder: Path, part: re.Pattern[str], data_dir: Path) -> list[Path]:
     """List the files of a part: `part*.parquet`, or those in a folder of its name."""
     found: list[Path] = []
     listed = entries(folder, data_dir)
     # A repository of Hugging Face's Hub has them in its folder `data`.
     inside = [entry.path for entry in listed if entry.name == "data" and entry.is_dir()]
     for entry in entries(Path(inside[0]), data_dir) if inside else listed:
-        if entry.name == part and entry.is_dir():
+        if part.fullmatch(entry.name) and entry.is_dir():
             found += [Path(inner.path) for inner in entries(Path(entry.path), data_dir)]
-        elif entry.name.startswith(part):
+        elif part.match(entry.name):
             found.append(Path(entry.path))
-    found = [path for path in found if path.suffix == SUFFIX and path.is_file()]
-    if not found:
-        raise ValueError(
-            f"{folder} has no files {part}*{SUFFIX}: rename its files, or name the file of one set"
-        )
-    return found
+    return [path for path in found if path.suffix == SUFFIX and path.is_file()]
 
 
 def _read(path: Path, image: str, label: str) -> pa.Table:
@@ -129,11 +146,10 @@ def _pictures(path: Path, table: pa.Table, image: str) -> Iterator[tuple[str, by
         yield name, content
 
 
-def _name_classes(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """Say how Hugging Face's metadata name the classes; nothing if they do not."""
+def _read_names(schema: pa.Schema, label: str) -> list[str]:
+    """Read how Hugging Face's metadata name the classes; nothing if they do not."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = list(features[label]["names"])
+        return [str(name) for name in features[label]["names"]]
     except (ValueError, KeyError, TypeError):
-        return ()
-    return (f"classes: {', '.join(f'{number} {name}' for number, name in enumerate(names))}",)
+        return []

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from epsigma.cell import Level
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.storage.class_names import decode_names
 from epsigma.vocabulary import FIXED
 
 # Images a row; more strengths go on below.
@@ -29,6 +30,7 @@ def images_by_strength(data: FigureData) -> Figure:
         "budget": metadata["budget"],
         "strengths": json.loads(metadata["strengths"]),
         "title": f"{data.title}, {data.cell['filter']}",
+        "class_names": decode_names(metadata),
     }
     if data.is_fooling:
         return draw_fooling(*shown, targets=labels, **about)
@@ -46,6 +48,7 @@ def draw_gallery(
     budget: str,
     strengths: Sequence[str],
     title: str,
+    class_names: Sequence[str] = (),
 ) -> Figure:
     """Draw one image, clean and attacked, through each filter, and below them their difference.
 
@@ -59,6 +62,7 @@ def draw_gallery(
         budget: of the attack, as paths spell it.
         strengths: of the K filters, as paths spell them.
         title: over all.
+        class_names: by number; empty if classes have none.
     """
     low, high = _grey_scale(images)
     differences = images[1] - images[0]
@@ -67,9 +71,8 @@ def draw_gallery(
     count = images.shape[1]
     columns = min(COLUMNS, count)
     bands = -(-count // columns)
-    figure = Figure(
-        layout="constrained", figsize=(max(1.15 * columns + 0.6, 6.0), 4.3 * bands + 0.9)
-    )
+    size = max(1.15 * columns + 0.6, 6.0), 4.3 * bands + 0.9
+    figure = Figure(layout="constrained", figsize=size)
     grid = figure.subplots(3 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
@@ -77,10 +80,11 @@ def draw_gallery(
         column = grid[3 * (k // columns) :, k % columns]
         for row in range(2):
             _show_image(column[row], images[row, k], low, high)
-            is_rejected = bool(rejected[row, k])
+            is_rejected, prediction = bool(rejected[row, k]), predictions[row, k]
             # What is attacked ought to be rejected, what is clean ought not.
-            right = row == 1 if is_rejected else predictions[row, k] == label
-            answer = _name_answer(predictions[row, k], probabilities[row, k], is_rejected)
+            right = row == 1 if is_rejected else prediction == label
+            named = style.class_label(prediction, class_names)
+            answer = _name_answer(named, probabilities[row, k], is_rejected)
             column[row].set_xlabel(
                 f"{answer} {'✓' if right else '✗'}", fontweight="normal" if right else "bold"
             )
@@ -90,7 +94,7 @@ def draw_gallery(
     rows = ("clean", f"attacked,\n{_name_level(budget)}", "difference")
     for axes, name in zip(grid[:, 0], rows * bands, strict=True):
         axes.set_ylabel(name)
-    figure.suptitle(f"{title}: test image {index}, a {label}")
+    figure.suptitle(f"{title}: test image {index}, {_name_true(label, class_names)}")
     figure.supxlabel(
         f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}\n"
         f"(of differences −{reach:.2g} and {reach:.2g})",
@@ -109,6 +113,7 @@ def draw_fooling(
     budget: str,
     strengths: Sequence[str],
     title: str,
+    class_names: Sequence[str] = (),
 ) -> Figure:
     """Draw a fooling image of each class (rows) through a filter at each strength (columns).
 
@@ -124,9 +129,11 @@ def draw_fooling(
     for row, target in enumerate(targets):
         for k, axes in enumerate(grid[row]):
             _show_image(axes, images[row, k], low, high)
-            answer = _name_answer(predictions[row, k], probabilities[row, k], rejected[row, k])
+            named = style.class_label(predictions[row, k], class_names)
+            answer = _name_answer(named, probabilities[row, k], rejected[row, k])
             axes.set_xlabel(answer, fontweight="bold" if accepted[row, k] else "normal")
-        grid[row, 0].set_ylabel(f"made for {target}")
+        label = style.class_label(target, class_names)
+        grid[row, 0].set_ylabel(f"made for{_apart(label)}{label}")
     for axes, strength in zip(grid[0], strengths, strict=True):
         axes.set_title(_name_level(strength), fontsize="medium")
     figure.suptitle(title)
@@ -156,8 +163,18 @@ def _show_image(axes: Any, image: NDArray[np.float32], low: float, high: float) 
         spine.set_visible(False)
 
 
-def _name_answer(prediction: int, probability: float, is_rejected: bool) -> str:
-    return f"{prediction} ({probability:.0%})" + (",\nrejected" if is_rejected else "")
+def _name_answer(named: str, probability: float, is_rejected: bool) -> str:
+    return f"{named}{_apart(named)}({probability:.0%})" + (",\nrejected" if is_rejected else "")
+
+
+def _name_true(label: int, class_names: Sequence[str]) -> str:
+    named = style.class_label(label, class_names)
+    return f"a {label}" if named == str(label) else named
+
+
+def _apart(named: str) -> str:
+    """Numbers are short; names have a line of their own."""
+    return " " if named.isdecimal() else "\n"
 
 
 def _name_level(level: str) -> str:

@@ -1,6 +1,6 @@
 """What the figures share: theme, line styles, and the words on their axes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
@@ -11,9 +11,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 
 from epsigma.cell import Level, spell
+from epsigma.storage.class_names import name_class
 from epsigma.vocabulary import FIXED
 
 AXES = {
@@ -37,6 +39,8 @@ DOUBT = "#c1121f"
 # Strengths that are whole numbers.
 COUNTS = ("bits", "quality", "size")
 SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
+# Characters of a class's name that have room below an image.
+LONGEST = 12
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 
@@ -141,6 +145,20 @@ def spelled_label(level: str) -> str:
     """Say `ε = 0.1`, for a legend, of a level as paths spell it."""
     parsed = Level.parse(level)
     return level_label(parsed.name, parsed.value)
+
+
+def class_label(number: int, names: Sequence[str]) -> str:
+    """Say the name of a class; its number if the font lacks a glyph of it.
+
+    One of more than `LONGEST` characters is cut, and has its number: others may begin alike.
+    """
+    name = " ".join(name_class(names, number).split())
+    known = get_font(findfont(FontProperties())).get_charmap()
+    if not name or any(ord(letter) not in known for letter in name):
+        return str(number)
+    # A pair of dollar signs would be a formula.
+    short = name if len(name) <= LONGEST else f"{number} {name[: LONGEST - 4]}…"
+    return short.replace("$", r"\$")
 
 
 def panels(count: int, *, margin: float = 0.6) -> tuple[Figure, list[Axes]]:

@@ -1,6 +1,7 @@
 """A few images through a filter at every strength, and what the model makes of them."""
 
 import json
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,19 @@ from epsigma.filters.build import apply_filter, build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import most_probable, predict
 from epsigma.randomness import seeded_generator
+from epsigma.storage.class_names import encode_names
 from epsigma.storage.images import write_tensors
 
 
 def write_gallery(
-    job: Job, path: str, model: nn.Module, shown: Tensor, index: Tensor, labels: Tensor, budget: str
+    job: Job,
+    path: str,
+    model: nn.Module,
+    shown: Tensor,
+    index: Tensor,
+    labels: Tensor,
+    budget: str,
+    class_names: Sequence[str] = (),
 ) -> None:
     """Put images through a filter at every strength, classify them, and write all of it.
 
@@ -25,12 +34,14 @@ def write_gallery(
             before the others.
         path: safetensors to write: `images` (R, K, C, H, W) float32, the R images through each of
             K filters; `predictions` int64, `probabilities` float32 and `rejected` bool, (R, K);
-            `index` and `label`, (R,). Metadata: `budget`, and `strengths` as a JSON list.
+            `index` and `label`, (R,). Metadata: `budget`, and `strengths` and `class_names`
+            as JSON lists.
         model: the classifier.
         shown: (R, C, H, W), the images.
         index: (R,) int64, which they are of their set.
         labels: (R,) int64.
         budget: at which they were made, as paths spell it.
+        class_names: by label; empty if they have none.
     """
     filters = job.settings["filters"]
     generator = seeded_generator(job, CPU, "filter")
@@ -53,4 +64,5 @@ def write_gallery(
         "label": labels,
     }
     strengths = json.dumps([entry["strength"] for entry in filters])
-    write_tensors(path, tensors, {**job.metadata, "budget": budget, "strengths": strengths})
+    about = {"budget": budget, "strengths": strengths, **encode_names(class_names)}
+    write_tensors(path, tensors, {**job.metadata, **about})

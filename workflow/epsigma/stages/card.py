@@ -25,7 +25,7 @@ DISTORTION = (
     *("l2", "l2_all", "l2_best", "l2_worst", "changed", "changed_all"),
 )
 OPTIMALITY = ("seed", "norm", "n", "attacks", "largest", "optimality")
-FOOLING = ("seed", "budget", "target", "n", "n_accepted", "n_named", "confidence")
+FOOLING = ("seed", "budget", "target", "target_name", "n", "n_accepted", "n_named", "confidence")
 # What a probe may lack.
 PROBED = ("spends", "tried", "errors", "sizes", "lost_gradients")
 
@@ -98,7 +98,9 @@ def _select_rows(path: str, job: Job, columns: Sequence[str]) -> dict[str, Any]:
     rows = rows[rows["filter"] == NO_FILTER]
     counts = [str(name) for name in rows if str(name).startswith(PARTS)]
     parts = [name for name in counts if rows[name].notna().any()]
-    rows, columns = rows.astype(dict.fromkeys(parts, "Int64")), [*columns, *parts]
+    # Classes have names in some studies only.
+    columns = [name for name in (*columns, *parts) if name in rows or name != "target_name"]
+    rows = rows.astype(dict.fromkeys(parts, "Int64"))
     # Column by column: as one array, whole numbers would become floating-point ones.
     values = zip(*(rows[name].tolist() for name in columns), strict=True)
     return {"columns": columns, "rows": list(values), "has_parts": bool(parts)}

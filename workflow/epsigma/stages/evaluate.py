@@ -8,8 +8,9 @@ from epsigma.job import Job
 from epsigma.memoize import Memoized
 from epsigma.models.classifier import load_classifier
 from epsigma.scoring import Columns, add_rows, identify, score_defended, summarise
+from epsigma.storage.class_names import encode_names
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_clean, read_image_set
+from epsigma.storage.images import read_class_names, read_clean, read_image_set
 from epsigma.storage.ledgers import read_ledger, write_ledger
 
 # Of 8 bits, above zero.
@@ -20,7 +21,8 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     """Score the clean test images through a filter.
 
     Without one (`none`) it is the ledger that attack success is counted against. The job's settings
-    are the `model` and those of `score_defended`, whose columns the ledger has.
+    are the `model` and those of `score_defended`, whose columns the ledger has. Its metadata name
+    the classes as the data set does.
     """
     with job.logged() as log:
         clean = read_clean(test, CPU)
@@ -28,7 +30,8 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
         columns = score_defended(
             job, model, clean.images, clean.labels, device=CPU, perturbed=False
         )
-        write_ledger(ledger, columns, job.metadata)
+        names = encode_names(read_class_names(test))
+        write_ledger(ledger, columns, {**job.metadata, **names})
         log.info("accuracy %.4f of %d", columns["correct"].mean(), len(columns["correct"]))
 
 

@@ -11,7 +11,7 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.gallery import write_gallery
-from epsigma.storage.images import read_clean, read_image_set
+from epsigma.storage.images import read_class_names, read_clean, read_image_set
 from epsigma.storage.ledgers import read_ledger
 
 
@@ -37,7 +37,8 @@ def make_gallery(
         attacked = read_image_set(adversarial[level], CPU).images[row]
         shown, twice = torch.stack([clean.images[index], attacked]), torch.tensor([index, index])
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        write_gallery(job, gallery, model, shown, twice, clean.labels[twice], budget)
+        names, labels = read_class_names(test), clean.labels[twice]
+        write_gallery(job, gallery, model, shown, twice, labels, budget, names)
         log.info("image %d at %s", index, budget)
 
 

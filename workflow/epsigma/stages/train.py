@@ -16,7 +16,7 @@ from epsigma.models.classifier import ModelError, build_model, load_classifier
 from epsigma.models.trial import TRIED, try_model
 from epsigma.models.weights import fit_own_weights
 from epsigma.storage.files import atomic_write, write_json
-from epsigma.storage.images import read_classes, read_clean, read_training
+from epsigma.storage.images import read_classes, read_clean, read_training, read_validation
 from epsigma.training.lightning import (
     Training,
     fit,
@@ -49,8 +49,9 @@ def train(
             `normalize`), the `seed` and, to train, `training` (`epochs`, `batch_size`,
             `learning_rate`, `validation`, perhaps `schedule` and `objective`), and whether what is
             trained `teaches`.
-        images: of the training set; a random part is held out for validation. With `weights` some
-            of the data set, on which the model is tried.
+        images: of the training set; a random part is held out for validation, unless the data set
+            brings images for that. With `weights` some of the data set, on which the model is
+            tried.
         checkpoint: Lightning checkpoint to write; `hyper_parameters` say what it is.
         curve: CSV to write: `epoch`, `train_loss`, `train_accuracy` (means over the epoch, while
             the weights move, of the objective's images), `validation_loss` (the cross-entropy),
@@ -82,7 +83,8 @@ def train(
             objective = _build_objective(job.settings, taught)
             module = _build_module(model, objective, about, training, log)
             trainer = make_trainer(training["epochs"], device)
-            seconds = fit(trainer, module, data, training, job.settings["seed"])
+            own = read_validation(images, device)
+            seconds = fit(trainer, module, data, own, training, job.settings["seed"])
         else:
             module = _build_module(model, Standard(), about, {"learning_rate": 0.0}, log)
             trainer = make_trainer(0, device)
@@ -96,7 +98,7 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
 
     Args:
         job: its settings are the `model`, the `seed` and `training`, as in `train`.
-        images: of the training set; a random part is held out for validation.
+        images: of the training set, as in `train`.
         checkpoint: Lightning checkpoint to write.
         curve: CSV to write: `epoch`, `train_loss` (with the objective's noise), `validation_loss`.
         spent: JSON to write, as in `train`.
@@ -123,7 +125,8 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
         about = {"shape": list(shape), **job.metadata}
         module = _build_module(model, _build_objective(job.settings), about, training, log)
         trainer = make_trainer(training["epochs"], device)
-        seconds = fit(trainer, module, data, training, job.settings["seed"])
+        own = read_validation(images, device)
+        seconds = fit(trainer, module, data, own, training, job.settings["seed"])
         _write(trainer, module, seconds, checkpoint=checkpoint, curve=curve, spent=spent)
 
 

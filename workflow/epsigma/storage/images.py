@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from epsigma.storage.checksums import checksums, verify
+from epsigma.storage.class_names import decode_names
 from epsigma.storage.files import atomic_write, damaged
 
 # Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
@@ -73,9 +74,13 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
 
 
 def read_clean(path: str | Path, device: torch.device) -> ImageSet:
-    """Read a data set's images (uint8 in the file) as float32 in [0, 1]."""
+    """Read a data set's images (uint8 or float32 in the file) as float32 in [0, 1]."""
     tensors = read_tensors(path, ("images", "labels"), device)
-    return ImageSet(images=tensors["images"].float().div_(255), labels=tensors["labels"])
+    return ImageSet(images=_from_pixels(tensors["images"]), labels=tensors["labels"])
+
+
+def _from_pixels(pixels: Tensor) -> Tensor:
+    return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
 
 def read_training(path: str | Path, device: torch.device) -> ImageSet:
@@ -85,8 +90,23 @@ def read_training(path: str | Path, device: torch.device) -> ImageSet:
         raise ValueError(
             "the data set has test images alone, enough for models with a `checkpoint`: to train "
             "models or autoencoders, or to set thresholds of detectors, add training images"
+            " (validation images will do for the latter)"
         )
     return data
+
+
+def read_validation(path: str | Path, device: torch.device) -> ImageSet | None:
+    """Read what a data set brings to validate on, of the file of its training images, or None."""
+    names = "validation_images", "validation_labels"
+    try:
+        with safe_open(path, framework="pt") as file:
+            if not set(names) <= set(file.keys()):
+                return None
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
+    tensors = read_tensors(path, names, device)
+    images, labels = (tensors[name] for name in names)
+    return ImageSet(images=_from_pixels(images), labels=labels)
 
 
 def read_classes(path: str | Path) -> int:
@@ -95,6 +115,15 @@ def read_classes(path: str | Path) -> int:
         with safe_open(path, framework="pt") as file:
             return int(file.metadata()["classes"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def read_class_names(path: str | Path) -> list[str]:
+    """Read what a data set's file calls its classes, by number; nothing if they have no names."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return decode_names(file.metadata() or {})
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise damaged(path, error) from error
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from epsigma.storage.class_names import decode_names
 from epsigma.storage.files import atomic_write, damaged
 
 
@@ -38,6 +39,15 @@ def read_cell(path: str | Path) -> dict[str, str]:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
     return cell
+
+
+def read_ledger_names(path: str | Path) -> list[str]:
+    """Read what a ledger calls the classes, by number; nothing if they have no names."""
+    try:
+        held = pq.read_schema(path).metadata or {}
+        return decode_names({key.decode(): value.decode() for key, value in held.items()})
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise damaged(path, error) from error
 
 
 # What a ledger calls the score of a detector, and whether it exceeds the threshold.

@@ -11,8 +11,8 @@ def score_classes(scores: Scores) -> pd.DataFrame:
     """Score each cell class by class.
 
     Returns:
-        The cell; `label`, `n`, `n_correct`, `accuracy` and its Wilson interval (`accuracy_low`,
-        `accuracy_high`).
+        The cell; `label` and, if classes have names, `label_name`; `n`, `n_correct`, `accuracy` and
+        its Wilson interval (`accuracy_low`, `accuracy_high`).
     """
     rows = [
         {
@@ -24,7 +24,8 @@ def score_classes(scores: Scores) -> pd.DataFrame:
         for cell, scored in scores.cells.items()
         for label, n in zip(*np.unique(scored.label, return_counts=True), strict=True)
     ]
-    return add_rate(pd.DataFrame(rows), "accuracy", "n_correct")
+    table = scores.add_class_names(pd.DataFrame(rows), "label")
+    return add_rate(table, "accuracy", "n_correct")
 
 
 def score_clean(scores: Scores) -> pd.DataFrame:

@@ -14,8 +14,8 @@ def tabulate_acceptance(scores: Scores) -> pd.DataFrame:
     """Tabulate how many fooling images of each class the model accepts.
 
     Returns:
-        A row a cell and class: where it is; what `count_accepted` returns; and `accepted`,
-        n_accepted / n, with its Wilson interval.
+        A row a cell and class: where it is; what `count_accepted` returns; `target_name`, if
+        classes have names; and `accepted`, n_accepted / n, with its Wilson interval.
     """
     rows = [
         {**cell.columns, **found}
@@ -24,7 +24,8 @@ def tabulate_acceptance(scores: Scores) -> pd.DataFrame:
         for found in count_accepted(scores.ledger(cell))
     ]
     columns = [*CELL_COLUMNS, "target", "n", "n_accepted", "n_named", "confidence"]
-    return add_rate(pd.DataFrame(rows, columns=columns), "accepted", "n_accepted")
+    table = scores.add_class_names(pd.DataFrame(rows, columns=columns), "target")
+    return add_rate(table, "accepted", "n_accepted")
 
 
 def count_accepted(columns: Columns) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epsigma.cell import FIXED_LEVEL, Cell, Level
-from epsigma.storage.ledgers import read_cell, read_ledger
+from epsigma.storage.class_names import name_class
+from epsigma.storage.ledgers import read_cell, read_ledger, read_ledger_names
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import FOOLING, queries_model
 
@@ -117,6 +118,7 @@ class Scores:
         clean_ledgers: the same of the clean images, where there are detectors.
         paths: of the ledgers of all cells.
         smoothed: what is certified of the vote over the noise of a filter, with all columns.
+        class_names: of each data set, by number; empty if it has none.
     """
 
     cells: Mapping[Cell, Scored]
@@ -129,10 +131,19 @@ class Scores:
     clean_ledgers: Mapping[Defence, Columns] = field(default_factory=dict)
     paths: Mapping[Cell, str] = field(default_factory=dict)
     smoothed: Mapping[Defence, Columns] = field(default_factory=dict)
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def ledger(self, cell: Cell) -> Columns:
         """Return all columns of a cell's ledger."""
         return self.ledgers[cell] if cell in self.ledgers else read_ledger(self.paths[cell])
+
+    def add_class_names(self, table: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Add a column of names beside one of classes, if a data set of the study has names."""
+        if any(self.class_names.values()):
+            classes = zip(table["dataset"], table[column], strict=True)
+            names = [name_class(self.class_names.get(name, ()), of) for name, of in classes]
+            table.insert(list(table).index(column) + 1, f"{column}_name", names)
+        return table
 
     def cells_with_detectors(self) -> list[Cell]:
         """List the cells in which detectors may reject an image, but for fooling images."""
@@ -236,6 +247,10 @@ def read_scores(
         clean_ledgers=clean_more,
         paths=paths,
         smoothed={_read_defence(path): read_ledger(path) for path in smoothed},
+        class_names={
+            name: read_ledger_names(path)
+            for name, path in {defence[0]: path for defence, path in clean_paths.items()}.items()
+        },
     )
 
 

@@ -133,12 +133,18 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         return self.images[indices], self.labels[indices]
 
 
-def split_validation(data: ImageSet, *, fraction: float, seed: int) -> tuple[Batches, Batches]:
+def split_validation(
+    data: ImageSet, own: ImageSet | None = None, *, fraction: float, seed: int
+) -> tuple[Batches, Batches]:
     """Split into what to train on and what to validate on, `fraction` at random of the images.
+
+    What the data set brings of its `own` to validate on is taken instead, if it does.
 
     Raises:
         ValueError: if one of them is empty.
     """
+    if own is not None:
+        return Batches(data.images, data.labels), Batches(own.images, own.labels)
     n = len(data.labels)
     size = round(n * fraction)
     if not 0 < size < n:
@@ -185,14 +191,19 @@ def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
 
 
 def fit(
-    trainer: pl.Trainer, module: Training, data: ImageSet, training: dict[str, Any], seed: int
+    trainer: pl.Trainer,
+    module: Training,
+    data: ImageSet,
+    own: ImageSet | None,
+    training: dict[str, Any],
+    seed: int,
 ) -> float:
-    """Train on all but the `validation` part of the images, of the seed, in the seed's order.
+    """Train on what `split_validation` leaves, of the seed, in the seed's order.
 
     Returns:
         The time that it took of the processor, in seconds.
     """
-    learn, held_out = split_validation(data, fraction=training["validation"], seed=seed)
+    learn, held_out = split_validation(data, own, fraction=training["validation"], seed=seed)
     order = torch.Generator().manual_seed(seed)
     started = time.process_time()
     trainer.fit(
