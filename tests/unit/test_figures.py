@@ -1333,6 +1333,15 @@ def test_a_spectrum_is_the_mean_over_each_ring_of_the_whole_transform(size):
     assert radial_spectrum(images)[1].tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("size", [(1, 5), (5, 1)], ids=str)
+def test_the_spectrum_of_images_one_pixel_high_is_over_their_other_side(size):
+    wave = torch.cos(2 * math.pi * torch.arange(5) / 5).view(1, 1, *size)
+    frequency, amplitude = radial_spectrum(wave)
+    assert frequency.tolist() == pytest.approx([0, 0.2, 0.4])
+    # Half of the wave is at either sign of its frequency.
+    assert amplitude.tolist() == pytest.approx([0, math.sqrt(5) / 2, 0], abs=1e-6)
+
+
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     images = torch.rand(7, 3, 9, 12, generator=torch.Generator().manual_seed(0))
     _, together = radial_spectrum(images)
