@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 MEGABYTE = 1e6
 
@@ -54,9 +55,17 @@ def is_inside(path: Path, folder: Path) -> bool:
     return is_plain and path.parent.resolve().is_relative_to(folder.resolve())
 
 
+def read_record(record: Path) -> dict[str, Any]:
+    """Read Snakemake's record of a file; one that a kill cut short says nothing."""
+    try:
+        return dict(json.loads(record.read_bytes()))
+    except ValueError:
+        return {}
+
+
 def read_logs(record: Path) -> set[str]:
     """Read from Snakemake's record of a file which logs its job wrote."""
-    return set(json.loads(record.read_bytes()).get("log") or [])
+    return set(read_record(record).get("log") or [])
 
 
 def remove(directory: Path, file: str, record: Path, kept_logs: set[str]) -> None:
@@ -94,7 +103,7 @@ def main() -> None:
     rules: dict[str, int] = defaultdict(int)
     for file, record, size in found:
         print(f"{size / MEGABYTE:10.3f} MB  {file}")
-        rules[json.loads(record.read_bytes()).get("rule")] += 1
+        rules[read_record(record).get("rule", "unknown")] += 1
         if given.remove:
             remove(directory, file, record, kept_logs)
     whose = ", ".join(given.study or ["the study"])

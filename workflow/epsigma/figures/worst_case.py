@@ -63,7 +63,7 @@ def _name_line(at: pd.DataFrame, most: int) -> str:
     """Name the budget of a line for a legend, and of how many images it is if others have more."""
     n = at["n"].max()
     label = style.level_label(at["budget_name"].iloc[0], at["budget"].iloc[0])
-    return f"{label} ({n} images)" if n < most else label
+    return f"{label} ({n:.0f} images)" if n < most else label
 
 
 def _draw_panel(
