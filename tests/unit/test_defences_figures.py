@@ -230,7 +230,7 @@ def test_a_panel_says_of_how_many_images_it_is_where_attacks_are_on_fewer_than_a
 
 def test_several_seeds_are_said_to_be_averaged():
     assert "seeds" not in accuracy_against_cost(study()).get_suptitle()
-    both = pd.concat([study(), study().assign(seed=1)])
+    both = pd.concat([study(), study().assign(seed=1)], ignore_index=True)
     for name in (BLIND, AWARE):
         for bound in ("low", "high"):
             both[f"{name}_test_seeds_{bound}"] = 0.5
