@@ -36,6 +36,7 @@ def row(model="mlp", name="none", strength=None, budget=0.1, aware=0.5, blind=0.
         "strength": strength,
         "budget_name": "eps",
         "budget": budget,
+        "clean_n": 2000,
         **counted("aware", aware, changed.pop("aware_validation", aware)),
         **counted("blind", blind, changed.pop("blind_validation", blind)),
         COST: 10.0,
@@ -214,6 +215,28 @@ def test_a_defence_that_no_attacker_of_a_kind_met_has_no_point_there():
     table = pd.DataFrame([row("mlp"), row("adv", blind=np.nan)])
     blind, aware = panels(accuracy_against_cost(table))
     assert (len(points(blind)), len(points(aware))) == (1, 2)
+
+
+def test_a_panel_says_of_how_many_images_it_is_where_attacks_are_on_fewer_than_all():
+    few = row(budget=0.2, blind=np.nan, clean_n=5000)
+    titles = [
+        axes.get_title() for axes in panels(accuracy_against_cost(pd.DataFrame([row(), few])))
+    ]
+    assert [title.partition(":")[0] for title in titles] == [
+        f"ε = {level}, {attacker}" for level in (0.1, 0.2) for attacker in (BLIND, AWARE)
+    ]
+    assert [title.endswith(" (1000 images)") for title in titles] == [False, False, False, True]
+
+
+def test_several_seeds_are_said_to_be_averaged():
+    assert "seeds" not in accuracy_against_cost(study()).get_suptitle()
+    both = pd.concat([study(), study().assign(seed=1)], ignore_index=True)
+    for name in (BLIND, AWARE):
+        for bound in ("low", "high"):
+            both[f"{name}_test_seeds_{bound}"] = 0.5
+    tables = {"defences": both, "seeds": pd.DataFrame({"table": [], "rate": []})}
+    figure = defences.accuracy_against_cost(FigureData({"dataset": "digits"}, tables=tables))
+    assert "mean over 2 seeds, 95 % intervals clustered by image" in figure.get_suptitle()
 
 
 def test_a_rate_of_0_or_1_is_drawn():

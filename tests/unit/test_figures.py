@@ -362,6 +362,17 @@ def test_every_figure_shows_the_interval_of_seeds_as_bands_and_one_seed_s_interv
     assert sum(len(bands(axes)) for axes in panels(draw(cells((0, 1))))) == lines
 
 
+@pytest.mark.parametrize(("draw", "cells", "lines"), SEEDED.values(), ids=SEEDED)
+def test_every_figure_of_several_seeds_says_how_many_and_what_the_intervals_are(draw, cells, lines):
+    for seeds, said in (((0,), False), ((0, 1), True)):
+        figure = draw(cells(seeds))
+        titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+        assert (
+            any("mean over 2 seeds, 95 % intervals clustered by image" in title for title in titles)
+            == said
+        )
+
+
 # --- Curves
 
 
@@ -467,6 +478,16 @@ def test_attacks_on_different_images_are_drawn_on_the_common_ones_and_say_how_ma
     assert axes.get_title() == "on the 50 images that all attacks have"
     (axes,) = panels(accuracy_by_attack(chosen(strengths=BARE)))
     assert axes.get_title() == ""
+
+
+@pytest.mark.parametrize(("n", "said"), [(1000, ""), (50, " (50 images)")])
+def test_a_line_of_worst_cases_says_of_how_many_images_it_is_where_others_have_more(n, said):
+    cells, worst = both(), as_worst_case(both())
+    worst.loc[worst["budget"] == 0.1, "n"] = n
+    function = load(FIGURES["model"]["worst_case"].implementation)
+    tables = {"cells": cells, "worst_case": worst}
+    first, *_ = panels(function(FigureData(FGSM, {"norms": {"fgsm": "linf"}}, {}, tables)))
+    assert list(drawn(first)) == ["ε = 0", "ε = 0.05", f"ε = 0.1{said}"]
 
 
 # --- Threats
@@ -1310,6 +1331,15 @@ def test_a_spectrum_is_the_mean_over_each_ring_of_the_whole_transform(size):
     ring = (torch.hypot(down[:, None], across) * side).round()
     expected = [amplitude[ring == k].mean().item() for k in range(side // 2 + 1)]
     assert radial_spectrum(images)[1].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("size", [(1, 5), (5, 1)], ids=str)
+def test_the_spectrum_of_images_one_pixel_high_is_over_their_other_side(size):
+    wave = torch.cos(2 * math.pi * torch.arange(5) / 5).view(1, 1, *size)
+    frequency, amplitude = radial_spectrum(wave)
+    assert frequency.tolist() == pytest.approx([0, 0.2, 0.4])
+    # Half of the wave is at either sign of its frequency.
+    assert amplitude.tolist() == pytest.approx([0, math.sqrt(5) / 2, 0], abs=1e-6)
 
 
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):

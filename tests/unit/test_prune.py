@@ -69,6 +69,26 @@ def test_what_is_no_longer_named_is_listed_with_its_size_and_removed_when_told(
     assert "0 files" in prune()
 
 
+def test_the_log_of_a_job_that_made_files_that_stay_stays(prune, tmp_path):
+    log = tmp_path / "logs" / "figures.log"
+    log.parent.mkdir()
+    log.touch()
+    dropped = make(tmp_path, "results/f.svg", log="logs/figures.log")
+    make(tmp_path, NAMED, log="logs/figures.log")
+    assert "1 files" in prune("--remove")
+    assert not dropped.exists()
+    assert log.exists()
+
+
+def test_a_record_that_a_kill_cut_short_stops_nothing(prune, tmp_path):
+    dropped = make(tmp_path, "results/f.svg")
+    for record in (tmp_path / ".snakemake" / "metadata").iterdir():
+        record.write_bytes(b"")
+    assert "(of unknown: 1): removed" in prune("--remove")
+    assert not dropped.exists()
+    assert (tmp_path / NAMED).exists()
+
+
 def test_files_of_all_studies_that_are_named_stay(prune, tmp_path):
     made = make(tmp_path, "results/f.svg")
     assert "0 files" in prune("--remove", "--study", "one", "--study", "two")

@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 MEGABYTE = 1e6
 
@@ -54,9 +55,22 @@ def is_inside(path: Path, folder: Path) -> bool:
     return is_plain and path.parent.resolve().is_relative_to(folder.resolve())
 
 
-def remove(directory: Path, file: str, record: Path) -> None:
-    """Remove a file, its logs, its record, and the folders that are empty then."""
-    logs = json.loads(record.read_bytes()).get("log") or []
+def read_record(record: Path) -> dict[str, Any]:
+    """Read Snakemake's record of a file; one that a kill cut short says nothing."""
+    try:
+        return dict(json.loads(record.read_bytes()))
+    except ValueError:
+        return {}
+
+
+def read_logs(record: Path) -> set[str]:
+    """Read from Snakemake's record of a file which logs its job wrote."""
+    return set(read_record(record).get("log") or [])
+
+
+def remove(directory: Path, file: str, record: Path, kept_logs: set[str]) -> None:
+    """Remove a file, its logs that are no kept file's, its record, and folders that are empty."""
+    logs = read_logs(record) - kept_logs
     for name, top in ((file, "results"), *((log, "logs") for log in logs)):
         path, folder = directory / name, directory / top
         if is_inside(path, folder):
@@ -78,17 +92,20 @@ def main() -> None:
         sys.exit(f"{directory} is locked: a Snakemake works there, or was killed (make results)")
     studies: list[str | None] = [os.path.abspath(one) for one in given.study or ()]
     kept = {file for study in studies or [None] for file in named(directory, study, options)}
+    records = sorted(recorded(directory))
     found = [
         (file, record, (directory / file).stat().st_size)
-        for file, record in sorted(recorded(directory))
+        for file, record in records
         if file not in kept and is_inside(directory / file, directory / "results")
     ]
+    # A job may have made files that are kept and files that are not.
+    kept_logs = {log for file, record in records if file in kept for log in read_logs(record)}
     rules: dict[str, int] = defaultdict(int)
     for file, record, size in found:
         print(f"{size / MEGABYTE:10.3f} MB  {file}")
-        rules[json.loads(record.read_bytes()).get("rule")] += 1
+        rules[read_record(record).get("rule", "unknown")] += 1
         if given.remove:
-            remove(directory, file, record)
+            remove(directory, file, record, kept_logs)
     whose = ", ".join(given.study or ["the study"])
     total = sum(size for _, _, size in found) / MEGABYTE
     made = f" (of {', '.join(f'{rule}: {n}' for rule, n in rules.items())})" if rules else ""

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import NEUTRAL, condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import NO_FILTER
 
 
@@ -35,5 +35,6 @@ def accuracy_by_attack(data: FigureData) -> Figure:
         if (bounded["n"] < bounded["examples"]).any():
             axes.set_title(f"on the {bounded['n'].min()} images that all attacks have")
         style.legend_right(axes)
-    figure.suptitle(f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter")
+    about = f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter"
+    figure.suptitle(about + name_seeds(attacks))
     return figure

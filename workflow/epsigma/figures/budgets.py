@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line, split_by_strength
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds, split_by_strength
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 
@@ -33,7 +33,7 @@ def accuracy_by_budget(data: FigureData) -> Figure:
         )
     axes.set_xlabel(style.budget_label(unfiltered))
     style.percent(axes, style.accuracy_label(data.is_fooling))
-    axes.set_title(f"{data.title}: accuracy without a filter")
+    axes.set_title(f"{data.title}: accuracy without a filter{name_seeds(unfiltered)}")
     return figure
 
 
@@ -59,7 +59,7 @@ def success_by_budget(data: FigureData) -> Figure:
         axes.set_xlabel(style.budget_label(cells))
         style.percent(axes, "attack success")
         style.legend_right(axes)
-    figure.suptitle(f"{data.title}: attack success ({BLIND} attacker)")
+    figure.suptitle(f"{data.title}: attack success ({BLIND} attacker){name_seeds(cells)}")
     return figure
 
 
@@ -87,5 +87,5 @@ def minimum_budgets(data: FigureData) -> Figure:
         axes.set_xlabel(style.budget_label(fooled))
         style.percent(axes, "examples fooled")
         style.legend_right(axes)
-    figure.suptitle(f"{data.title}: smallest budget that fools an example")
+    figure.suptitle(f"{data.title}: smallest budget that fools an example{name_seeds(fooled)}")
     return figure

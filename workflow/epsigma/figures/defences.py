@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.figures.rates import name_seeds
 from epsigma.tables.intervals import add_rate, with_bounds
 from epsigma.tables.seeds import add_intervals
 from epsigma.tables.strengths import choose_strengths
@@ -35,7 +36,8 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     In the norm of most rows. A row a budget at which aware attackers meet filters (all, if there is
     none), one attacker on the left and the other on the right; a colour a model, a marker a filter.
     Of a filter's strengths the one is shown that keeps most from an aware attacker, on validation
-    images, and what it keeps on the others.
+    images, and what it keeps on the others. A title says of how many images that is, where the
+    attacks of its budget do not share all.
     """
     defences = data.table("defences")
     if defences["seed"].nunique() > 1:
@@ -55,7 +57,9 @@ def accuracy_against_cost(data: FigureData) -> Figure:
         level = style.level_label(here["budget_name"].iloc[0], budget)
         for axes, (attacker, title) in zip(row, ATTACKERS.items(), strict=True):
             _draw_points(axes, here.dropna(subset=[attacker, COST]), attacker, colours, markers)
-            axes.set_title(f"{level}, {title}", fontsize="medium")
+            n = here[f"{attacker}_images"].max()
+            of = f" ({n:.0f} images)" if n > 0 else ""
+            axes.set_title(f"{level}, {title}{of}", fontsize="medium")
     for axes in grid[-1]:
         axes.set_xlabel("µs an image on one core, in batches of 1,000")
     looks = [{"color": colour, "marker": "o", "label": name} for name, colour in colours.items()]
@@ -65,7 +69,7 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     ]
     style.legend_of(figure, [{**look, "linestyle": ""} for look in looks])
     norm = style.NORMS[shown["norm"].iloc[0]]
-    figure.suptitle(f"{data.cell['dataset']}: what a defence keeps ({norm})")
+    figure.suptitle(f"{data.cell['dataset']}: what a defence keeps ({norm}){name_seeds(defences)}")
     return figure
 
 
@@ -74,7 +78,8 @@ def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
 
     Where no attacker is aware, that of the highest blind one. The validation images choose
     (`epsigma.tables.strengths`); the accuracies are of the other test images. Seeds are averaged,
-    and the interval is Wilson's of one, or that of `add_intervals` of several.
+    and the interval is Wilson's of one, or that of `add_intervals` of several. `blind_images` and
+    `aware_images` are how many images these are of, where some attacks are on fewer than all.
     """
     several = defences["seed"].nunique() > 1
     bound = "test_seeds" if several else "test"
@@ -84,6 +89,7 @@ def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
     for of in ATTACKERS:
         means[f"{of}_validation"] = groups[f"{of}_validation"].mean()
         means[of] = groups[f"{of}_test"].mean()
+        means[f"{of}_images"] = groups[f"{of}_images"].max()
         means[f"{of}_low"] = groups[f"{of}_{bound}_low"].min()
         means[f"{of}_high"] = groups[f"{of}_{bound}_high"].max()
     table = pd.DataFrame(means).reset_index()
@@ -103,7 +109,8 @@ def _split_rate(defences: pd.DataFrame, of: str) -> pd.DataFrame:
     )
     add_rate(parts, f"{of}_validation", "right", "chose")
     add_rate(parts, f"{of}_test", "n_correct")
-    return parts[[f"{of}_validation", *with_bounds(f"{of}_test")]]
+    parts[f"{of}_images"] = parts["n"].where(defences[f"{of}_n"] < defences["clean_n"])
+    return parts[[f"{of}_validation", f"{of}_images", *with_bounds(f"{of}_test")]]
 
 
 def _choose_rows(defences: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,12 @@ def condense_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
     return rates
 
 
+def name_seeds(rows: pd.DataFrame) -> str:
+    """Say in a line below a title of how many seeds rates are means; nothing of one seed."""
+    seeds = rows["seed"].nunique()
+    return f"\nmean over {seeds} seeds, 95 % intervals clustered by image" if seeds > 1 else ""
+
+
 def split_by_strength(cells: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
     """Split the rows of a filter by strength: of each its label, its style and its rows."""
     strengths = sorted(cells["strength"].unique())

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND
 
 _CERTIFIED: dict[str, Any] = {"color": "black", "marker": "D", "label": "vote, certified"}
@@ -44,7 +44,8 @@ def certified_by_radius(data: FigureData) -> Figure:
         axes.set_xlabel(style.axis_label("eps", "l2"))
         style.percent(axes, "accuracy")
     style.legend_of(figure, [_CERTIFIED, _DRAW, *_ATTACKED.values()])
-    figure.suptitle(f"randomised smoothing of {data.cell['model']}, {data.cell['dataset']}")
+    about = f"randomised smoothing of {data.cell['model']}, {data.cell['dataset']}"
+    figure.suptitle(about + name_seeds(rows))
     return figure
 
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 
@@ -51,5 +51,6 @@ def accuracy_by_strength(data: FigureData) -> Figure:
     style.label_apart(axes, strengths)
     style.percent(axes, style.accuracy_label(data.is_fooling))
     style.legend_right(axes)
-    axes.set_title(f"{data.title}: accuracy through {data.cell['filter']} ({BLIND} attacker)")
+    of = f"accuracy through {data.cell['filter']} ({BLIND} attacker)"
+    axes.set_title(f"{data.title}: {of}{name_seeds(filtered)}")
     return figure

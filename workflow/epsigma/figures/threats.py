@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Gaps that an arrow has room in.
@@ -57,7 +57,8 @@ def blind_and_aware(data: FigureData) -> Figure:
     _put_legend_below(figure, panels)
     first = at.iloc[0]
     level = style.level_label(first["budget_name"], budget)
-    figure.suptitle(f"{first['attack']}, {level}, on {data.cell['model']}, {data.cell['dataset']}")
+    about = f"{first['attack']}, {level}, on {data.cell['model']}, {data.cell['dataset']}"
+    figure.suptitle(about + name_seeds(at))
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
-from epsigma.figures.rates import condense_seeds, draw_line
+from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # How the lines look, by budget.
@@ -22,7 +22,8 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     """Draw the worst-case accuracy over each filter's strength, in the norm of most attacks.
 
     A row a filter, blind on the left and aware on the right, a line a budget; no filter stands
-    apart on the left of each panel. With proofs, what they leave open against who knows what there
+    apart on the left of each panel. All attacks of a budget are on the same images; the legend says
+    how many where others have more. With proofs, what they leave open against who knows what there
     is, in the colour of the line of that budget.
     """
     norms = Counter(norm for norm in data.settings["norms"].values() if norm)
@@ -39,7 +40,10 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     figure = Figure(layout="constrained", figsize=(10.4, 2.9 * len(names) + 0.5))
     grid = figure.subplots(len(names), 2, squeeze=False)
     budgets = sorted(worst["budget"].unique())
-    looks = dict(zip(budgets, style.sequence(len(budgets)), strict=True))
+    looks = {
+        budget: {**look, "label": _name_line(worst[worst["budget"] == budget], cells["n"].max())}
+        for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True)
+    }
     for row, name in zip(grid, names, strict=True):
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):
             panel = worst[worst["filter"].isin([name, NO_FILTER])]
@@ -51,8 +55,15 @@ def worst_case_by_strength(data: FigureData) -> Figure:
         legends = [axes.get_legend_handles_labels() for axes in row]
         style.legend_right(row[1], *max(legends, key=lambda legend: len(legend[1])))
     about = f"{style.NORMS[norm]} attacks on {data.cell['model']}, {data.cell['dataset']}"
-    figure.suptitle(f"worst case over the {about}")
+    figure.suptitle(f"worst case over the {about}{name_seeds(worst)}")
     return figure
+
+
+def _name_line(at: pd.DataFrame, most: int) -> str:
+    """Name the budget of a line for a legend, and of how many images it is if others have more."""
+    n = at["n"].max()
+    label = style.level_label(at["budget_name"].iloc[0], at["budget"].iloc[0])
+    return f"{label} ({n:.0f} images)" if n < most else label
 
 
 def _draw_panel(
@@ -67,8 +78,7 @@ def _draw_panel(
         at = worst[(worst["threat"] == threat) & (worst["budget"] == budget)]
         bare = at["filter"] == NO_FILTER
         if not bare.all():
-            label = style.level_label(at["budget_name"].iloc[0], budget)
-            draw_line(axes, condense_seeds(at[~bare], "accuracy", "strength"), label=label, **look)
+            draw_line(axes, condense_seeds(at[~bare], "accuracy", "strength"), **look)
         none = condense_seeds(at[bare], "accuracy", "budget").set_axis([apart])
         draw_line(axes, none, color=look["color"], marker=look["marker"])
         proved = cells[cells["budget"] == budget]

@@ -24,7 +24,8 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
         images: (N, C, H, W).
 
     Returns:
-        Frequencies in cycles per pixel, from 0 in steps of 1 / min(H, W) up to 0.5, and the mean
+        Frequencies in cycles per pixel, from 0 in steps of 1 / min(H, W) up to 0.5 (of the longer
+        side, where the other is a single pixel, which has no frequency but 0), and the mean
         amplitude of the ring around each; both (B,). F is the orthonormal transform, so white
         noise of standard deviation s has the same amplitude, about 0.89 s, everywhere.
     """
@@ -38,7 +39,7 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     weight[:, 0] = 1
     if width % 2 == 0:
         weight[:, -1] = 1
-    side = min(height, width)
+    side = min(height, width) if min(height, width) > 1 else max(height, width)
     ring = torch.round(radial_frequency(height, width) * side).long().flatten()
     total = torch.bincount(ring, (amplitude * weight).flatten())
     rings = side // 2 + 1
