@@ -1484,6 +1484,8 @@ def kinds(tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text(OWN_KINDS, encoding="utf-8")
     (tmp_path / f"{name}_broken.py").write_text("1 / 0", encoding="utf-8")
     (tmp_path / f"{name}_wrong.py").write_text("def", encoding="utf-8")
+    old = "import epsigma.kinds\nOLD = epsigma.kinds.DatasetKind('mine:old', parameters={})"
+    (tmp_path / f"{name}_old.py").write_text(old, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
 
@@ -1527,6 +1529,7 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
         ("attacks", "_gone:PUSH", "kind", "No module named"),
         ("attacks", "_broken:PUSH", "kind", "ZeroDivisionError: division by zero"),
         ("attacks", "_wrong:PUSH", "kind", "SyntaxError"),
+        ("datasets", "_old:OLD", "kind", "hyper-parameters are a class now, of which CONTRIBUTING.md"),
         ("attacks", ":NUMBER", "kind", "is 5, which is no AttackKind of epsigma.kinds"),
         ("attacks", ":SOFT", "kind", "no AttackKind"),
         ("filters", ":PUSH", "kind", "no FilterKind"),

@@ -102,6 +102,8 @@ def _find_entry(
     except Exception as error:  # A module of the user's own may raise anything.
         known = isinstance(error, ImportError | TypeError | ValueError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if "argument 'parameters'" in reason:
+            reason += "; hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
         faults.append(f"{at}.kind: {name!r} is no entry of a registry: {reason}")
         return None
     if entry is None or name == reserved:
