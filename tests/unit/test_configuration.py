@@ -1529,7 +1529,12 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
         ("attacks", "_gone:PUSH", "kind", "No module named"),
         ("attacks", "_broken:PUSH", "kind", "ZeroDivisionError: division by zero"),
         ("attacks", "_wrong:PUSH", "kind", "SyntaxError"),
-        ("datasets", "_old:OLD", "kind", "hyper-parameters are a class now, of which CONTRIBUTING.md"),
+        (
+            "datasets",
+            "_old:OLD",
+            "kind",
+            "hyper-parameters are a class now, of which CONTRIBUTING.md",
+        ),
         ("attacks", ":NUMBER", "kind", "is 5, which is no AttackKind of epsigma.kinds"),
         ("attacks", ":SOFT", "kind", "no AttackKind"),
         ("filters", ":PUSH", "kind", "no FilterKind"),
