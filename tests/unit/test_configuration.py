@@ -1483,6 +1483,9 @@ def kinds(tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text(OWN_KINDS, encoding="utf-8")
     (tmp_path / f"{name}_broken.py").write_text("1 / 0", encoding="utf-8")
     (tmp_path / f"{name}_wrong.py").write_text("def", encoding="utf-8")
+    for module in ("push", "soft", "shelf"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / f"{module}.py").write_text("", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
 

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,6 +30,9 @@ _PROGRAM = (
     "import os, sys; sys.path[:0] = [sys.argv[1], os.getcwd()]; "
     "from epsigma.forkserver import serve; serve(sys.argv[2:])"
 )
+
+# What the process of a stage answers if it ended without an error, and bytes of an answer.
+_DONE, _LONGEST = b"\0", 4096
 
 
 class ForkServer:
@@ -52,14 +54,14 @@ class ForkServer:
             self._process = subprocess.Popen(command, stdin=control.fileno())
         atexit.register(self.close)
 
-    def run(self, function: str, job: Job, files: Mapping[str, Any]) -> bool:
+    def run(self, function: str, job: Job, files: Mapping[str, Any]) -> str:
         """Run a stage in a process of its own, to its end. Threads may call it at once.
 
         Args:
             function: `module:name` of a function of a `Job` and, by keyword, files.
 
         Returns:
-            Whether it ended without an error; what it raised is on standard error.
+            What it raised, in words: nothing if it ended without an error.
 
         Raises:
             OSError: if the server is gone.
@@ -71,8 +73,10 @@ class ForkServer:
             with theirs:
                 socket.send_fds(self._control, [bytes([needed])], [theirs.fileno()])
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
-            # Nothing comes from a process that was killed.
-            return connection.recv(1) == b"\0"
+            answer = connection.recv(_LONGEST)
+        if not answer:
+            return f"the process of {function} was killed, perhaps for want of memory"
+        return "" if answer == _DONE else answer.decode(errors="replace")
 
     def close(self) -> None:
         """End the server, whatever it is importing; stages that it runs end soon after."""
@@ -111,7 +115,7 @@ def _reap(*_: object) -> None:
 
 def _answer(connection: socket.socket) -> None:
     """Serve a request in the forked process, which ends here."""
-    answer = b"\1"
+    answer = _DONE
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -119,14 +123,14 @@ def _answer(connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
             function, job, files = json.loads(stream.readline())
         load(function)(Job(**job), **files)
-        answer = b"\0"
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        # The job's log has the traceback.
+        answer = f"{type(error).__name__}: {error}".encode()[:_LONGEST]
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         connection.sendall(answer)
-        os._exit(answer[0])
+        os._exit(answer != _DONE)
 
 
 def _end_with(parent: int) -> None:

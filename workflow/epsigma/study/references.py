@@ -8,6 +8,7 @@ from pathlib import Path
 
 from epsigma.cell import spell
 from epsigma.kinds import AttackKind, Part
+from epsigma.registry import REGISTRIES
 from epsigma.registry.checks import ALL, CHEAP, CHECKS
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
@@ -22,6 +23,7 @@ def check_references(study: Study) -> list[str]:
         _check_examples,
         _check_gradients,
         _check_transfers,
+        _check_sources,
         _check_weights,
         _check_fixed_sources,
         _check_defended,
@@ -133,13 +135,26 @@ def _check_transfers(study: Study) -> Iterator[str]:
             )
 
 
+def _check_sources(study: Study) -> Iterator[str]:
+    """Look for the code of the user's own kinds and factories."""
+    for section in REGISTRIES:
+        for index, block in enumerate(study[section]):
+            at = f"{section}[{index}] ({block.name})"
+            if ":" in block.kind:
+                yield from _check_source(block.entry.implementation, f"{at}.kind")
+            if factory := block.get("factory"):
+                yield from _check_source(factory, f"{at}.factory")
+    for index, model in enumerate(study.models):
+        if ":" in (training := model.training).kind:
+            at = f"models[{index}] ({model.name}).training.kind"
+            yield from _check_source(training.entry.implementation, at)
+
+
 def _check_weights(study: Study) -> Iterator[str]:
-    """Look for the user's own code and weights, and refuse weights that no seed can change."""
+    """Look for the user's own weights, and refuse those that no seed can change."""
     seeds = study.seeds
     for index, model in enumerate(study.models):
         at = f"models[{index}] ({model.name})"
-        if factory := model.get("factory"):
-            yield from _check_factory(factory, f"{at}.factory")
         if model.checkpoint is None:
             continue
         path = Path(model.checkpoint)
@@ -157,10 +172,10 @@ def _check_weights(study: Study) -> Iterator[str]:
             )
 
 
-def _check_factory(factory: str, at: str) -> Iterator[str]:
-    """Look for the source of the user's function, without importing it."""
+def _check_source(implementation: str, at: str) -> Iterator[str]:
+    """Look for the source of the user's function or class, without importing it."""
     try:
-        code_digest(factory.partition(":")[0])
+        code_digest(implementation.partition(":")[0])
     except ModuleNotFoundError as error:
         yield (
             f"{at}: {error}, neither in the working directory ({Path.cwd()}) nor on Python's path; "

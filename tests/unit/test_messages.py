@@ -1,0 +1,97 @@
+"""Of a fault Snakemake prints one message of a few lines, once."""
+
+import logging
+from pathlib import Path
+
+import epsigma.messages
+import pytest
+from epsigma.messages import LONGEST, Messages, _hide_log
+from snakemake_interface_logger_plugins.common import LogEvent
+
+OWN = '  File "/a/own.py", line 1, in attack'
+THEIRS = f'  File "{Path(epsigma.messages.__file__).parent}/job.py", line 1, in logged'
+FRAME = f'  File "/a/attack.smk", line 20, in __rule_attack\n{THEIRS}'
+
+
+def record(text, event=None, **more):
+    made = logging.LogRecord("snakemake", logging.ERROR, "", 0, text, None, None)
+    vars(made).update({**({"event": event} if event else {}), **more})
+    return made
+
+
+def printed(*texts, event=LogEvent.ERROR):
+    """What is printed of several records, one after the other."""
+    messages = Messages(tells_logs=True)
+    records = [record(text, event) for text in texts]
+    return [one.getMessage() for one in records if messages.filter(one)]
+
+
+def of_job(rule, reason, kind="ValueError"):
+    return f'RuleException:\n{kind} in file "/a/{rule}.smk", line 20:\n{reason}\n{FRAME}'
+
+
+LONG = "\n".join(f"line {number}" for number in range(30))
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([of_job("a", "no")], ['ValueError in file "/a/a.smk", line 20:\nno']),
+        # Where in the user's own code, as near as it is known.
+        (
+            [of_job("a", "no") + f"\n{OWN}\n{OWN.replace('1', '7')}\n{THEIRS}"],
+            ['ValueError in file "/a/a.smk", line 20:\nno\n' + OWN.replace("1", "7")],
+        ),
+        # The same fault of other jobs, of the same rule or another.
+        ([of_job("a", "no"), of_job("a", "no"), of_job("b", "no")], 1),
+        ([of_job("a", "no"), of_job("a", "not this")], 2),
+        (
+            [f'WorkflowError in file "/a/common.smk", line 1:\nit cannot be run:\n  a\n{FRAME}'],
+            ['WorkflowError in file "/a/common.smk", line 1:\nit cannot be run:\n  a'],
+        ),
+        (
+            [f"InputFunctionException in rule a:\nError:\n  no\nTraceback:\n{FRAME}"],
+            ["InputFunctionException in rule a:\nError:\n  no"],
+        ),
+        # An error of Snakemake itself, whose traceback is all that there is.
+        ([f"Traceback (most recent call last):\n{FRAME}\nKeyError: 1"] * 2, 2),
+        (
+            ["MissingRuleException:\nNo rule to produce x"],
+            ["MissingRuleException:\nNo rule to produce x"],
+        ),
+        (["WorkflowError:\nAt least one job did not complete"] * 2, 2),
+    ],
+)
+def test_an_error_is_its_message_and_is_said_once(texts, expected):
+    found = printed(*texts)
+    assert (len(found) if isinstance(expected, int) else found) == expected
+
+
+@pytest.mark.parametrize("reason", [LONG, f"{LONG}\n{FRAME}", "short"])
+def test_no_error_of_a_job_is_longer_than_ten_lines(reason):
+    (found,) = printed(of_job("a", reason))
+    lines = found.splitlines()
+    assert len(lines) <= LONGEST < 10
+    assert (lines[-1] == "…") is (reason != "short")
+
+
+def test_what_is_no_error_stays_but_for_removals():
+    texts = ["Removing temporary output a.", "Would remove temporary output a.", "3 of 4 steps"]
+    assert printed(*texts, event=None) == ["3 of 4 steps"]
+
+
+@pytest.mark.parametrize("tells_logs", [True, False])
+def test_where_the_log_of_a_failed_job_is_is_told_once(tells_logs, caplog):
+    logging.getLogger("snakemake.logging").propagate = True
+    failed = record("Error in rule a", LogEvent.JOB_ERROR, rule_name="a", log=["logs/a.log"])
+    assert Messages(tells_logs=tells_logs).filter(failed)
+    assert failed.log == ["logs/a.log"]
+    assert [one.getMessage() for one in caplog.records] == (
+        [] if tells_logs else ["the log of a: logs/a.log"]
+    )
+
+
+def test_a_logger_that_prints_logs_of_failed_jobs_knows_none():
+    started = record("rule a", LogEvent.JOB_INFO, log=["logs/a.log"])
+    assert _hide_log(started)
+    assert started.log == []

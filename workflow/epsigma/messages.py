@@ -1,0 +1,76 @@
+"""What Snakemake prints: what is news, and of a fault one message of a few lines."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+# Lines of what a job raised.
+LONGEST = 8
+_REMOVALS = ("Removing temporary output", "Would remove temporary output")
+_FRAME = re.compile(r'  File "(.*)", line \d+, in |Traceback:$')
+# Where frames say nothing to the user: rules, this package, installed ones.
+_OURS = re.compile(rf"\.smk$|/site-packages/|^{re.escape(str(Path(__file__).parent))}/|^<")
+
+
+def keep_short(workflow: Any) -> None:
+    """Have Snakemake say each thing once.
+
+    It prints an error, and where it came from, and the logger of `profiles/default` prints all of
+    the job's log beside it, which has the error again. The job's log keeps the traceback, and
+    `--verbose` prints it.
+    """
+    if any(isinstance(one, Messages) for one in logger.filters):
+        return
+    loggers = workflow.logger_manager.get_log_handlers()
+    logger.addFilter(Messages(tells_logs=not loggers))
+    for handler in loggers:
+        handler.addFilter(_hide_log)
+
+
+class Messages(logging.Filter):
+    """Lets through what is news.
+
+    Args:
+        tells_logs: whether what prints the records says where the log of a failed job is.
+    """
+
+    def __init__(self, *, tells_logs: bool) -> None:
+        super().__init__()
+        self._tells_logs = tells_logs
+        self._printed: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten a record if it is an error's; whether it is worth printing."""
+        event = getattr(record, "event", None)
+        text = record.getMessage()
+        if event == LogEvent.JOB_ERROR and not self._tells_logs:
+            logger.error("the log of %s: %s", record.rule_name, ", ".join(record.log))  # type: ignore[attr-defined]
+        if event == LogEvent.ERROR and "Traceback (most recent call last)" not in text:
+            return self._shorten(record, text)
+        return not text.startswith(_REMOVALS)
+
+    def _shorten(self, record: logging.LogRecord, text: str) -> bool:
+        """Leave out frames but the last of the user's own, and what another job has said."""
+        found = [(line, _FRAME.match(line)) for line in text.splitlines()]
+        lines = [line for line, frame in found if not frame]
+        own = [line for line, frame in found if frame and frame[1] and not _OURS.search(frame[1])]
+        if lines[:1] == ["RuleException:"]:
+            lines = [*lines[1:LONGEST], *(["…"] if len(lines) > LONGEST else [])]
+            # The first one says in which rule.
+            said = "\n".join(lines[1:] or lines)
+            if said in self._printed:
+                return False
+            self._printed.add(said)
+        record.msg, record.args = "\n".join([*lines, *own[-1:]]), None
+        return True
+
+
+def _hide_log(record: logging.LogRecord) -> bool:
+    """Keep from a logger where a job's log is: it would print the log of one that fails."""
+    if getattr(record, "event", None) == LogEvent.JOB_INFO:
+        record.log = []
+    return True
