@@ -100,6 +100,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "name": "mlp",
                 "training": TRAINING,
                 "checkpoint": None,
+                "normalize": None,
                 "defends": None,
                 "hidden": 64,
             }
@@ -1373,7 +1374,7 @@ BLOCKS = {
 }
 GENERAL_KEYS = {
     "datasets": {"kind", "name"},
-    "models": {"kind", "name", "training", "checkpoint", "defends"},
+    "models": {"kind", "name", "training", "checkpoint", "normalize", "defends"},
     "attacks": {"kind", "name", "threats", "eot_samples", "examples", "models", "filters"},
     "filters": {"kind", "name", "threats", "then", "detectors", "models"},
     "autoencoders": {"kind", "name", "training"},

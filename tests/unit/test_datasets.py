@@ -17,10 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epsigma.datasets import cifar10 as cifar_module
+from epsigma.datasets import cifar100 as cifar100_module
 from epsigma.datasets import fashion_mnist as fashion_module
 from epsigma.datasets import kmnist as kmnist_module
 from epsigma.datasets import mnist as mnist_module
+from epsigma.datasets import svhn as svhn_module
 from epsigma.datasets.cifar10 import cifar10
+from epsigma.datasets.cifar100 import cifar100
 from epsigma.datasets.digits import digits
 from epsigma.datasets.fashion_mnist import fashion_mnist
 from epsigma.datasets.idx import read_idx
@@ -28,8 +31,10 @@ from epsigma.datasets.images import Dataset, Images, stratified_split
 from epsigma.datasets.kmnist import kmnist
 from epsigma.datasets.mnist import mnist
 from epsigma.datasets.mnist5k import mnist5k
+from epsigma.datasets.svhn import svhn
 from epsigma.stages.dataset import dataset
 from safetensors import safe_open
+from scipy.io import savemat
 
 NAMES = tuple(mnist_module.FILES.md5)
 
@@ -506,9 +511,8 @@ def test_torchvision_has_the_class_that_downloads_and_its_folder(tmp_path, title
 @pytest.fixture
 def cifar(monkeypatch):
     """A small CIFAR-10 of 3 x 2 x 4 pixels and three classes: its files by name, and its images."""
-    monkeypatch.setattr(cifar_module, "SHAPE", (3, 2, 4))
-    monkeypatch.setattr(cifar_module, "CLASSES", 3)
-    monkeypatch.setattr(cifar_module, "PER_CLASS", (10, 2))
+    small = {"shape": (3, 2, 4), "classes": 3, "per_class": (10, 2)}
+    monkeypatch.setattr(cifar_module, "FILES", replace(cifar_module.FILES, **small))
     generator = np.random.default_rng(0)
     files, labels, images = {}, [], []
     for part, names, n in (("train", TRAINING, 30), ("test", TESTING, 6)):
@@ -545,7 +549,8 @@ def archived(folder, files, monkeypatch):
                 info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
                 info.size = len(files.get(name, b""))
                 tar.addfile(info, io.BytesIO(files.get(name, b"")))
-    monkeypatch.setattr(cifar_module, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(cifar_module, "FILES", replace(cifar_module.FILES, md5=md5))
     return path
 
 
@@ -644,8 +649,65 @@ def test_cifar10_is_downloaded_as_its_archive_and_kept(tmp_path, cifar, monkeypa
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
     for _ in range(2):
         assert is_cifar(cifar10(tmp_path / "data"), cifar)
-    assert asked == [(cifar_module.URL, cifar_module.MD5)]
+    url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    assert asked == [(url, cifar_module.FILES.md5)]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar-10-binary.tar.gz"]
+
+
+def test_cifar100_is_read_by_its_100_classes_not_by_its_superclasses(tmp_path, monkeypatch):
+    small = {"shape": (3, 2, 4), "classes": 6, "per_class": (2, 1)}
+    monkeypatch.setattr(cifar100_module, "FILES", replace(cifar100_module.FILES, **small))
+    generator = np.random.default_rng(0)
+    folder, held = tmp_path / "cifar-100-binary", {}
+    folder.mkdir()
+    for part, n in (("train", 12), ("test", 6)):
+        labels = generator.permutation(np.arange(n) % 6)
+        images = generator.integers(0, 256, (n, 3, 2, 4), dtype=np.uint8)
+        records = [bytes([y // 3, y]) + x.tobytes() for x, y in zip(images, labels, strict=True)]
+        (folder / f"{part}.bin").write_bytes(b"".join(records))
+        held[part] = (images, labels)
+    assert is_cifar(cifar100(tmp_path), held)
+    (folder / "test.bin").write_bytes(b"".join(records)[:-1])
+    with pytest.raises(ValueError, match=r"155 bytes, not 6 records of 26 bytes: .*cifar-100-bin"):
+        cifar100(tmp_path)
+
+
+# --- SVHN
+
+
+@pytest.fixture
+def house_numbers(tmp_path, monkeypatch):
+    """A small SVHN as it is published, H x W x C x N, the digit 0 as 10; its images and labels."""
+    generator, held, sums = np.random.default_rng(0), {}, {}
+    for part, n in (("train", 20), ("test", 10)):
+        images = generator.integers(0, 256, (n, 3, 2, 4), dtype=np.uint8)
+        labels = generator.permutation(np.arange(n) % 10)
+        path = tmp_path / f"{part}_32x32.mat"
+        published = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
+        savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": published}, do_compression=True)
+        held[part], sums[path.name] = (images, labels), hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(svhn_module, "MD5", sums)
+    return held
+
+
+def test_svhn_is_read_with_its_digits_as_labels(tmp_path, house_numbers):
+    assert is_cifar(svhn(tmp_path), house_numbers)
+    cut = svhn(tmp_path, train_size=15, test_size=2)
+    assert (len(cut.train.labels), len(cut.test.labels)) == (15, 2)
+
+
+def test_a_file_of_svhn_that_is_altered_or_not_to_be_had_is_refused(
+    tmp_path, house_numbers, monkeypatch
+):
+    path = tmp_path / "test_32x32.mat"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"test_32x32\.mat is not the published file: its MD5"):
+        svhn(tmp_path)
+    path.unlink()
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", failing)
+    with pytest.raises(FileNotFoundError, match=r"SVHN is not in .*could not download test_32x32"):
+        svhn(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["train_32x32.mat"]
 
 
 # --- The original

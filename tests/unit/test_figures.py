@@ -837,6 +837,16 @@ def test_brackets_of_seeds_are_means_and_exact_where_all_are():
     assert condense_brackets(cells[["seed", "budget"]], "budget").empty
 
 
+@pytest.mark.parametrize(("examples", "said"), [(40, f"{BAND} (90 images)"), (90, BAND)])
+@pytest.mark.parametrize("name", ["accuracy by budget", "attacks", "threats"])
+def test_a_bracket_of_more_images_than_the_attack_s_says_of_how_many(name, examples, said):
+    cells = proved(both(budgets=[0.1])).assign(n=examples, n_proofs=90)
+    axes = panels(WITH_BRACKETS[name](cells))[0]
+    legends = [*axes.figure.legends, axes.get_legend()]
+    shown = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+    assert [one for one in shown if one.startswith(BAND)] == [said]
+
+
 # --- Doubt
 
 
@@ -950,6 +960,8 @@ def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
         ("sigma", 2.0, "σ = 2"),
         ("cutoff", 0.25, "cutoff = 0.25"),
         ("kappa", 0, "κ = 0"),
+        ("eps", 8 / 255, "ε = 0.0313725"),
+        ("gamma", 1e-7, "Υ = 0.0000001"),
         (None, None, "fixed"),
     ],
 )

@@ -12,7 +12,7 @@ from epsigma.datasets.images import Dataset, Images, is_ordered, stratified_orde
 from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.stages.dataset import dataset as write_dataset
-from epsigma.storage.images import read_tensors
+from epsigma.storage.images import read_classes, read_clean, read_tensors, read_training
 from epsigma.storage.source import fingerprint, locate
 from epsigma.study import ConfigurationError, validate
 from PIL import Image
@@ -108,6 +108,20 @@ def test_a_file_without_a_test_set_is_split_by_class(tmp_path, suffix):
     assert not np.array_equal(data.test.images, other.test.images)
 
 
+ALONE = ("test_images", "test_labels")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("options", "classes"), [({}, 3), ({"classes": 10}, 10)])
+def test_a_file_may_hold_test_images_alone(tmp_path, suffix, options, classes):
+    content = {name: arrays()[name] for name in ALONE}
+    data = file(tmp_path, path=save(tmp_path, content, suffix), **options)
+    assert data.train is None
+    assert np.array_equal(data.test.images, content["test_images"])
+    assert data.test.labels.tolist() == content["test_labels"].tolist()
+    assert data.classes == classes
+
+
 def changed(**changes):
     """The arrays of a file, some replaced, or left out if None."""
     content = {**arrays(), **changes}
@@ -127,7 +141,14 @@ def unsplit(images=TRAIN, labels=LABELS):
     ("content", "options", "said"),
     [
         (changed(test_labels=None), {}, "holds train_images, .*: it needs train_images, train_lab"),
+        (changed(train_labels=None), {}, "holds train_images, .*: it needs train_images"),
         ({"x": TRAIN}, {}, "holds nothing known: it needs"),
+        (changed(), {"classes": 3}, "training images, which say what classes is: leave it out"),
+        (
+            changed(train_images=None, train_labels=None),
+            {"classes": 2},
+            "a test label 2, and with 2 classes labels go up to 1",
+        ),
         (changed(), SPLIT, "has a test set of its own: leave test_fraction out"),
         (unsplit(), {}, "has no test set: say with test_fraction"),
         (changed(train_images=TRAIN[:, :2]), {}, "neither the second number nor the last"),
@@ -143,7 +164,7 @@ def unsplit(images=TRAIN, labels=LABELS):
         (changed(train_images=np.sqrt(TRAIN / 255)), {}, "not multiples of 1/255"),
         (changed(train_images=TRAIN / np.where(TRAIN == 7, np.nan, 255)), {}, "are not finite"),
         (changed(train_labels=LABELS[:-1]), {}, r"the shape \(11,\), not \(12,\)"),
-        (changed(train_labels=LABELS[:, None]), {}, r"the shape \(12, 1\), not \(12,\)"),
+        (changed(train_labels=LABELS[None]), {}, r"the shape \(1, 12\), not \(12,\)"),
         (changed(train_labels=LABELS / 1), {}, "are float64: save them as integers"),
         (changed(train_labels=LABELS > 1), {}, "are bool: save them as integers"),
         (changed(train_labels=LABELS - 1), {}, "go from -1 to 1: they count from 0"),
@@ -265,6 +286,15 @@ def test_a_class_without_test_images_keeps_the_others_their_numbers(tmp_path):
         path.unlink()
     (tmp_path / "test" / "ant").rmdir()
     assert folder(tmp_path, path=".").test.labels.tolist() == [0] * 4 + [2] * 4
+
+
+def test_a_folder_may_hold_test_images_alone(tmp_path):
+    images, labels = lay(tmp_path / "own", ("test",))["test"]
+    data = folder(tmp_path, path="own")
+    assert data.train is None
+    assert np.array_equal(data.test.images, images)
+    assert data.test.labels.tolist() == labels.tolist()
+    assert data.classes == 3
 
 
 def test_a_folder_of_classes_is_split(tmp_path):
@@ -648,8 +678,23 @@ def test_a_data_set_is_written_whatever_its_layout_and_drawn_if_it_is_ordered(
         job = Job({}, settings, "0" * 16, "cpu", str(tmp_path / "job.log"))
         write_dataset(job, data_dir=str(tmp_path), **paths)
     read = read_tensors(paths["test"], ("images", "labels"), CPU)
+    assert len(read_training(paths["train"], CPU).labels) == 24
     source = read["source"].numpy() if ordered else np.arange(len(labels))
     assert ("source" in read) is ordered
     assert np.array_equal(read["images"].numpy(), content["test_images"][source])
     assert np.array_equal(read["labels"].numpy(), labels[source])
     assert len(set(read["labels"][:3].tolist())) == 3
+
+
+def test_without_training_images_their_file_is_empty_and_nothing_learns_from_it(tmp_path):
+    content = {name: arrays()[name] for name in ALONE}
+    parameters = {"path": save(tmp_path, content), "classes": 10}
+    settings = {"implementation": "epsigma.datasets.file:file", "parameters": parameters}
+    paths = {part: str(tmp_path / f"{part}.safetensors") for part in ("train", "test")}
+    job = Job({}, settings, "0" * 16, "cpu", str(tmp_path / "job.log"))
+    write_dataset(job, data_dir=str(tmp_path), **paths)
+    assert read_clean(paths["train"], CPU).images.shape == (0, 3, 6, 5)
+    assert len(read_clean(paths["test"], CPU).labels) == 6
+    assert read_classes(paths["train"]) == read_classes(paths["test"]) == 10
+    with pytest.raises(ValueError, match="add training images"):
+        read_training(paths["train"], CPU)

@@ -96,7 +96,8 @@ def test_the_curve_has_a_row_an_epoch_and_rates_that_learning_moves(first):
 
 def test_what_was_spent_is_time_and_parameters(first):
     spent = read_json(first.spent)
-    assert set(spent) == {"seconds", "parameters"}
+    assert set(spent) == {"trained", "seconds", "parameters"}
+    assert spent["trained"] is True
     assert 0 < spent["seconds"] < 600
     # 64 values to 32 units to 10 classes, with biases.
     assert spent["parameters"] == 65 * 32 + 33 * 10

@@ -87,8 +87,8 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
         ),
         pytest.param(
             "stages/dataset.py",
-            '"labels": images.labels}',
-            '"labels": images.labels[::-1].copy()}',
+            '"labels": found.labels}',
+            '"labels": found.labels[::-1].copy()}',
             {"above_chance"},
             id="shuffled labels",
         ),

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from epsigma.cell import FIXED_LEVEL, Level
+from epsigma.fraction import validate_fractions
 from epsigma.loading import load
 from epsigma.vocabulary import FAMILIES, THREATS, queries_model
 
@@ -35,8 +36,8 @@ class Strict(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _keep_as_written(cls, value: Any, handler: Callable[[Any], Any]) -> Any:
-        """Keep 1 where 1.0 means the same: it is spelled in paths and tables."""
-        made = handler(value)
+        """Keep 1 where 1.0 means the same: it is spelled in paths and tables; 8/255 is a number."""
+        value, made = validate_fractions(value, handler)
         if isinstance(value, bool) and not isinstance(made, bool):
             raise PydanticCustomError("literal_error", "a truth value is no number")
         return value if made == value else made

@@ -4,7 +4,7 @@ rule train:
         inputs.trials,
         unpack(inputs.own_weights),
         unpack(inputs.teacher),
-        images="results/data/{dataset}/train.safetensors",
+        images=inputs.learnt_images,
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
         curve="results/{dataset}/{model}/seed~{seed}/training.csv",

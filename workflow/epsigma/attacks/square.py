@@ -56,6 +56,8 @@ def square(
     right = attacked_logits(model, images, labels).argmax(1) == labels
     # Of the images still searched: their places in the batch, bounds and margins.
     at = right.nonzero().squeeze(1)
+    if not len(at):
+        return result
     origin = images[at]
     low, high = (origin - eps).clamp_(min=0), (origin + eps).clamp_(max=1)
     stripes = draw_signs((len(at), images.shape[1], 1, images.shape[3]), images, generator)

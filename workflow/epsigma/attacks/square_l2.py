@@ -55,6 +55,8 @@ def square_l2(
     # Of the images still searched: their places in the batch, where they are, and by how much they
     # are misclassified.
     at = right.nonzero().squeeze(1)
+    if not len(at):
+        return result
     origin = images[at]
     project = L2.projection(origin, eps)
     x = project(draw_tiles(origin, generator).mul_(eps).add_(origin))

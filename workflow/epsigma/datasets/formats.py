@@ -9,10 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-Array = NDArray[np.generic]
+from epsigma.datasets.arrays import Array
 
 # What readers raise for files that are damaged, or hold something else.
 UNREADABLE = (

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from epsigma.datasets.images import Dataset, Images
 
+# What values are, by the third byte of a file.
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _UNSIGNED_BYTES = 0x08
+_REMEDY = "replace it by the original"
 
 
 @dataclass(frozen=True)
@@ -89,32 +92,50 @@ def read_idx(path: Path, *, md5: str, gzipped: bool = False) -> NDArray[np.uint8
     Raises:
         ValueError: if the file is truncated, of another format or not the published one.
     """
-    remedy = "replace it by the original"
-    raw = packed = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(packed)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(f"{path} is truncated or damaged ({error}): {remedy}") from error
-    if len(raw) < 4 or raw[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
-        raise ValueError(f"{path} is not an IDX file of unsigned bytes: {remedy}")
-    header = 4 + 4 * raw[3]
-    if len(raw) < header:
-        raise ValueError(f"{path} is truncated within its header: {remedy}")
-    shape = tuple(int(n) for n in np.frombuffer(raw[4:header], dtype=">u4"))
-    if len(raw) != header + math.prod(shape):
-        raise ValueError(
-            f"{path} is truncated or padded: its header promises {math.prod(shape)} values "
-            f"({' x '.join(map(str, shape))}), it holds {len(raw) - header}: {remedy}"
-        )
+    packed = path.read_bytes()
+    raw = unpack(packed, path) if path.suffix == ".gz" else packed
+    if raw[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
+        raise ValueError(f"{path} is not an IDX file of unsigned bytes: {_REMEDY}")
+    array = decode(raw, path)
     found = hashlib.md5(packed if gzipped else raw, usedforsecurity=False).hexdigest()
     if found != md5:
         raise ValueError(
             f"{path} is not the published file: the MD5 sum of its "
             f"{'gzipped' if gzipped else 'raw'} bytes is {found}, not {md5} (altered, or another "
-            f"file under this name): {remedy}"
+            f"file under this name): {_REMEDY}"
         )
-    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
+    return array.astype(np.uint8, copy=False)
+
+
+def unpack(packed: bytes, path: Path) -> bytes:
+    """Unpack the gzipped bytes of a file; a ValueError if they are damaged."""
+    try:
+        return gzip.decompress(packed)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}): {_REMEDY}") from error
+
+
+def decode(raw: bytes, path: Path) -> NDArray[np.generic]:
+    """Read the array of an IDX file of any type, in the byte order of this machine.
+
+    Raises:
+        ValueError: if it is truncated, padded or of another format.
+    """
+    if len(raw) < 4 or raw[:2] != bytes(2) or raw[2] not in TYPES:
+        raise ValueError(f"{path} is not an IDX file: {_REMEDY}")
+    header = 4 + 4 * raw[3]
+    if len(raw) < header:
+        raise ValueError(f"{path} is truncated within its header: {_REMEDY}")
+    shape = tuple(int(n) for n in np.frombuffer(raw[4:header], dtype=">u4"))
+    dtype = np.dtype(TYPES[raw[2]])
+    held, over = divmod(len(raw) - header, dtype.itemsize)
+    if held != math.prod(shape) or over:
+        raise ValueError(
+            f"{path} is truncated or padded: its header promises {math.prod(shape)} values "
+            f"({' x '.join(map(str, shape))}), it holds {held}: {_REMEDY}"
+        )
+    array = np.frombuffer(raw, dtype, offset=header).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_all(

@@ -1,7 +1,7 @@
 """What a data set is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,31 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images of as many classes as the training labels name."""
+    """Training and test images of as many classes as the training labels name.
 
-    train: Images
+    Args:
+        train: for training; None if there are none, which is enough where nothing is trained.
+        test: for the test.
+        named: without training images, how many classes there are; None for as many as the test
+            labels name.
+        notes: what the log is to say of how they were read, a sentence each.
+    """
+
+    train: Images | None
     test: Images
+    named: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.train is None:
+            if self.test.labels.max() >= self.classes:
+                raise ValueError(
+                    f"there is a test label {self.test.labels.max()}, and with {self.classes} "
+                    f"classes labels go up to {self.classes - 1}"
+                )
+            return
+        if self.named is not None:
+            raise ValueError("training labels say how many classes there are: leave classes out")
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise ValueError(
                 f"training images are {self.train.images.shape[1:]}, "
@@ -59,7 +78,9 @@ class Dataset:
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return int(self.train.labels.max()) + 1
+        if self.named is not None:
+            return self.named
+        return int((self.train or self.test).labels.max()) + 1
 
 
 def is_ordered(labels: NDArray[np.int64]) -> bool:
@@ -126,23 +147,44 @@ def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
     return stratified_split(whole, test_size=test_size, seed=seed)
 
 
-def learnable(parts: Sequence[Images], *, fraction: float | None, seed: int) -> Dataset:
-    """Make a data set of somebody's own images, on which a classifier can be trained.
+def learnable(
+    parts: Sequence[Images],
+    *,
+    fraction: float | None,
+    seed: int,
+    classes: int | None = None,
+    first_label: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Dataset:
+    """Make a data set of somebody's own images, on which a classifier can be trained, or scored.
 
     Args:
-        parts: for training and for the test; or all, of which a fraction is split off.
+        parts: for training and for the test; or all, of which a fraction is split off; or, without
+            a fraction, for the test alone.
+        fraction: of the test images; None if there are some.
+        seed: of the split.
+        classes: of test images alone, how many classes there are; None for as many as they name.
+        first_label: what the user calls the label 0.
+        notes: of the data set.
 
     Raises:
-        ValueError: if it has fewer than two classes, or one without training images.
+        ValueError: if it has fewer than two classes, or one without training images although there
+            are some.
     """
-    data = Dataset(*parts) if fraction is None else _split_off(parts[0], fraction, seed)
-    numbers = np.unique(data.train.labels)
-    if len(numbers) < data.classes:
-        empty = int(np.flatnonzero(numbers != np.arange(len(numbers)))[0])
+    is_alone = fraction is None and len(parts) == 1
+    numbers = np.unique(parts[0].labels)
+    gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
+    if len(gaps) and not is_alone:
+        low, high, empty = (int(n) + first_label for n in (numbers[0], numbers[-1], gaps[0]))
+        hint = f"say first_label: {low}, if they count from there, or " if gaps[0] == 0 else ""
         raise ValueError(
-            f"labels go up to {data.classes - 1}, and no training image has the label {empty}: "
-            "number the classes 0, 1, 2 ... without a gap"
+            f"labels go up to {high}, and no training image has the label {empty}: {hint}number "
+            f"the classes {first_label}, {first_label + 1}, {first_label + 2} ... without a gap"
         )
+    if fraction is None:
+        data = Dataset(None if is_alone else parts[0], parts[-1], classes)
+    else:
+        data = _split_off(parts[0], fraction, seed)
     if data.classes < 2:
         raise ValueError("there is one class; a classifier needs two")
-    return data
+    return replace(data, notes=notes)

@@ -29,13 +29,16 @@ def condense_brackets(cells: pd.DataFrame, level: str) -> pd.DataFrame:
 
     Returns:
         By level (`budget` or `strength`), in its order: `certified` and `attacked`, means over the
-        seeds, and `is_exact`, whether they meet on every one. Empty without proofs.
+        seeds; `is_exact`, whether they meet on every one; and `proofs`, of how many images they
+        are, or NaN if attacks are on as many. Empty without proofs.
     """
-    columns = ["certified", "attacked", "exact"]
+    columns = ["certified", "attacked", "exact", "n", "n_proofs"]
     known = cells.reindex(columns=[level, *columns]).dropna(subset=["certified"])
     groups = known.groupby(level, sort=True)
     brackets = groups[["certified", "attacked"]].mean()
-    return brackets.assign(is_exact=groups["exact"].count() == groups.size())
+    few = known["n"] < known["n_proofs"]
+    more = known["n_proofs"].where(few).groupby(known[level]).max()
+    return brackets.assign(is_exact=groups["exact"].count() == groups.size(), proofs=more)
 
 
 def draw_bracket(axes: Axes, brackets: pd.DataFrame, color: Any) -> None:
@@ -62,11 +65,14 @@ def name_brackets(
 ) -> None:
     """Add to the labels of the axes what those of `draw_bracket` are; nothing without proofs.
 
-    `prefix` says in whose presence the bracket holds, where the figure shows another attacker.
+    `prefix` says in whose presence the bracket holds, where the figure shows another attacker. Of
+    how many images it is, is said where attacks are on fewer.
     """
     known = [one for one in brackets if len(one)]
     if known:
-        axes.fill_between([], [], [], label=f"{prefix}{BAND}", **_fill(color))
+        proofs = pd.concat(known)["proofs"].max()
+        of = f" ({proofs:.0f} images)" if proofs > 0 else ""
+        axes.fill_between([], [], [], label=f"{prefix}{BAND}{of}", **_fill(color))
     if any(one["is_exact"].any() for one in known):
         axes.plot([], [], markeredgecolor=color, label=EXACT, **_MARKER)
 

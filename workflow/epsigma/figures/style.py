@@ -131,10 +131,10 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
 
 
 def level_label(name: str | None, value: float | None) -> str:
-    """Say `ε = 0.1`, for a legend."""
+    """Say `ε = 0.1`, for a legend, in six significant digits."""
     if name in (None, FIXED) or value is None:
         return FIXED
-    return f"{SYMBOLS.get(name, name)} = {spell(value)}"
+    return f"{SYMBOLS.get(name, name)} = {spell(float(f'{value:.6g}'))}"
 
 
 def spelled_label(level: str) -> str:

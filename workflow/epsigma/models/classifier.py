@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.loading import load
+from epsigma.models.normalized import Normalize, Normalized
 from epsigma.storage.checkpoint import load_weights, read_checkpoint
 from epsigma.storage.files import damaged
 from epsigma.storage.images import batches
@@ -20,13 +21,30 @@ class ModelError(ValueError):
 
 
 def build_model(
-    implementation: str, shape: tuple[int, int, int], classes: int, parameters: dict[str, Any]
+    implementation: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    parameters: dict[str, Any],
+    normalize: dict[str, Any] | None = None,
 ) -> nn.Module:
-    """Make an untrained model by its implementation, `module:name`, and hyper-parameters."""
+    """Make an untrained model by its implementation, `module:name`, and hyper-parameters.
+
+    Args:
+        normalize: `mean` and `std`, for a network of normalised images, which is then part of a
+            `Normalized`; None for a network of images in [0, 1].
+
+    Raises:
+        ModelError: if the numbers are not as many as channels, or too small to divide by.
+    """
     model = load(implementation)(shape, classes, **parameters)
     if not isinstance(model, nn.Module):
         raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
-    return model
+    if normalize is None:
+        return model
+    try:
+        return Normalized(Normalize(**normalize, channels=shape[0]), model)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
 
 
 def adapt(model: nn.Module, needs: Collection[str]) -> None:
@@ -70,8 +88,8 @@ def load_classifier(
     """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
 
     The model is in eval mode, its parameters frozen; what it needs of those who ask it, it has
-    (`adapt`). Its `implementation` and `parameters` come from the caller, not from the file: a file
-    cannot name code to run.
+    (`adapt`). Its settings (`implementation`, `parameters`, perhaps `normalize`) come from the
+    caller, not from the file: a file cannot name code to run.
 
     Raises:
         ValueError: if the checkpoint is damaged, holds pickled objects, or is another model's.
@@ -81,7 +99,7 @@ def load_classifier(
         classes = int(about["classes"])
     except (LookupError, TypeError, ValueError) as error:
         raise damaged(checkpoint, error) from error
-    model = build_model(settings["implementation"], about["shape"], classes, settings["parameters"])
+    model = build_model(shape=about["shape"], classes=classes, **settings)
     load_weights(model, weights, checkpoint)
     needs = about.get("needs", ())
     adapt(model, needs)

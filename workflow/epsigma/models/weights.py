@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from epsigma.models.classifier import ModelError
+from epsigma.models.normalized import Normalized
 from epsigma.storage.checkpoint import UNREADABLE
 
 # Names that an error lists, of each sort.
@@ -132,10 +133,37 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
     if faults:
         raise ModelError(
             f"checkpoint {path} does not fit: {'; '.join(faults)}. Give the model the "
-            "hyper-parameters that it was trained with, and the data set its shape and classes, "
-            "or name another file"
+            "hyper-parameters that it was trained with, and the data set its shape and classes "
+            "(`classes`, of test images alone), or name another file"
         )
     model.load_state_dict(found)
+
+
+def fit_own_weights(model: nn.Module, path: str | Path) -> None:
+    """Put the weights of a file into a model as `epsigma.models.classifier.build_model` makes it.
+
+    Of a `Normalized` the file holds the network alone, or, as a checkpoint of epsigma does, its
+    normalisation, too.
+
+    Raises:
+        ModelError: as `read_weights` and `fit_weights` do, or if the file's normalisation is
+            another one.
+    """
+    weights = read_weights(path)
+    if not isinstance(model, Normalized):
+        fit_weights(model, weights, path)
+        return
+    if not any(f".{name}".endswith(".normalize.mean") for name in weights):
+        fit_weights(model.network, weights, path)
+        return
+    asked = {name: value.clone() for name, value in model.normalize.state_dict().items()}
+    fit_weights(model, weights, path)
+    for name, value in model.normalize.state_dict().items():
+        if not torch.allclose(value, asked[name]):
+            raise ModelError(
+                f"checkpoint {path} was made with another normalisation: set normalize.{name} to "
+                f"{[round(one, 6) for one in value.flatten().tolist()]}"
+            )
 
 
 def _prefix(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

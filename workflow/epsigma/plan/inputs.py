@@ -78,6 +78,11 @@ class Inputs:
         path = self.study.find("models", wildcards.model).checkpoint
         return {} if path is None else {"weights": local(path)}
 
+    def learnt_images(self, wildcards: Any) -> str:
+        """The training images; for weights of the user's own test images, to try the model on."""
+        path = self.study.find("models", wildcards.model).checkpoint
+        return (paths.TRAIN if path is None else paths.TEST).format(dataset=wildcards.dataset)
+
     def trials(self, wildcards: Any) -> list[str]:
         """The trials of the user's own attacks, for which attacks and all training wait.
 

@@ -27,6 +27,8 @@ UNFILTERED = {"filter": NO_FILTER, "strength": FIXED}
 
 RESULTS = "results/"
 DATA = "results/data/{dataset}"
+TRAIN = f"{DATA}/train.safetensors"
+TEST = f"{DATA}/test.safetensors"
 MODEL_FOLDER = "results/{dataset}/{model}/seed~{seed}"
 SWEEP = "{attack}/{budget}/{filter}/{strength}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from epsigma.cell import Level
 from epsigma.kinds import AttackKind, Configured, Part
+from epsigma.study.blocks import Model
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import FOOLING, TRANSFER
@@ -28,8 +29,9 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
 
     Returns:
         `implementation`, and `parameters` by keyword in the registry's order; `random` if the
-        kind draws; `swept`, name and type of a hyper-parameter that is left open; and of a filter
-        that others follow these as `then`, each with its `gradient`, as its own is.
+        kind draws; `swept`, name and type of a hyper-parameter that is left open; of a filter that
+        others follow these as `then`, each with its `gradient`, as its own is; and of a model of
+        normalised images `normalize`.
 
     Raises:
         ValueError: if there is no such block, or the level is not spelt as it should be.
@@ -39,6 +41,8 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
     if block.get("then"):
         made["gradient"] = block.entry.gradient
         made["then"] = [_make_part(study, part) for part in block["then"]]
+    if isinstance(block, Model) and block.normalize is not None:
+        made["normalize"] = block.normalize.model_dump()
     swept = block.entry.swept
     if swept is not None:
         made["swept"] = [swept, block.entry.parameters[swept].get("type", "number")]

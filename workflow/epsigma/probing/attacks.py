@@ -153,6 +153,8 @@ def run_auto_pgd(
     result = images.clone()
     left = torch.arange(len(labels), device=labels.device)
     for loss in ASCENDED:
+        if not len(left):  # models and filters need not take a batch of none
+            break
         given, true = images[left], labels[left]
         made = AUTO_PGD[norm](
             model, given, true, eps=eps, steps=AUTO_STEPS, loss=loss, generator=generator

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
+from epsigma.models.normalized import Normalize
 from epsigma.storage.images import BATCH
 
 # What is affine in eval mode.
 AFFINE = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d),
-    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d),
+    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, Normalize),
 )
 
 # Entries of the largest matrix: 1 GiB of float64.

@@ -58,16 +58,37 @@ class _Own(Hyperparameters):
     split_seed: int = _split_seed("training and test images")
 
 
+FirstLabel = Annotated[
+    int, Field(ge=0, description="label of the first class: 1, if labels count from 1")
+]
+
+
 class File(_Own):
     path: Annotated[str, Field(pattern=rf"\.({'|'.join(FORMATS)})\Z"), INNER_PATH] = Field(
         description=f"a file, .{' or .'.join(FORMATS)}, relative to data_dir"
     )
-
-
-class Folder(_Own):
-    path: Annotated[str, Field(min_length=1), INNER_PATH] = Field(
-        description="a folder of images by class, relative to data_dir"
+    classes: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="how many classes there are, for a file of test images alone; null for as many "
+        "as its labels name",
     )
+    first_label: FirstLabel = 0
+
+
+Inner = Annotated[str, Field(min_length=1), INNER_PATH]
+
+
+class Idx(Hyperparameters):
+    path: Inner = Field(description="the folder of the four files, relative to data_dir")
+    train_images: Inner = Field(description="IDX file of training images, relative to path")
+    train_labels: Inner = Field(description="IDX file of their labels")
+    test_images: Inner = Field(description="IDX file of test images")
+    test_labels: Inner = Field(description="IDX file of their labels")
+    transposed: bool = Field(False, description="height and width are swapped, as in EMNIST")
+    first_label: FirstLabel = 0
+
+
+class _Pictures(_Own):
     channels: Literal[1, 3] = Field(3, description="3: red, green and blue; 1: grey")
     size: Count | None = Field(
         None,
@@ -75,14 +96,30 @@ class Folder(_Own):
     )
 
 
+class Folder(_Pictures):
+    path: Inner = Field(description="a folder of images by class, relative to data_dir")
+
+
+class Parquet(_Pictures):
+    path: Inner = Field(
+        description="a Parquet file, or a folder of train*.parquet and test*.parquet, relative to "
+        "data_dir"
+    )
+    image: str = Field("image", description="column of encoded images")
+    label: str = Field("label", description="column of integer labels")
+    first_label: FirstLabel = 0
+
+
 DATASETS = {
     **{
         name: DatasetKind(f"epsigma.datasets.{name}:{name}", _Published)
-        for name in ("mnist", "fashion_mnist", "kmnist", "cifar10")
+        for name in ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "svhn")
     },
     "mnist5k": DatasetKind("epsigma.datasets.mnist5k:mnist5k", MNIST5k),
     "digits": DatasetKind("epsigma.datasets.digits:digits", Digits),
     "file": DatasetKind("epsigma.datasets.file:file", File, source="path"),
+    "idx": DatasetKind("epsigma.datasets.own_idx:own_idx", Idx, source="path"),
+    "parquet": DatasetKind("epsigma.datasets.parquet:parquet", Parquet, source="path"),
     "folder": DatasetKind("epsigma.datasets.folder:folder", Folder, source="path"),
 }
 

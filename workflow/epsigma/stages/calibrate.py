@@ -5,7 +5,7 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_clean
+from epsigma.storage.images import read_training
 from epsigma.training.validation import held_out
 
 
@@ -19,7 +19,7 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
     """
     with job.logged() as log:
         settings = job.settings
-        clean = read_clean(images, CPU).images
+        clean = read_training(images, CPU).images
         rows = held_out(len(clean), fraction=settings["validation"], seed=settings["seed"])
         model = load_classifier(checkpoint, settings["model"], CPU)
         detector = build_detector(settings["detector"], CPU)

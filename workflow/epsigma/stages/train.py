@@ -14,15 +14,12 @@ from epsigma.job import Job
 from epsigma.loading import load
 from epsigma.models.classifier import ModelError, build_model, load_classifier
 from epsigma.models.trial import TRIED, try_model
-from epsigma.models.weights import fit_weights, read_weights
+from epsigma.models.weights import fit_own_weights
 from epsigma.storage.files import atomic_write, write_json
-from epsigma.storage.images import read_classes, read_clean
+from epsigma.storage.images import read_classes, read_clean, read_training
 from epsigma.training.lightning import (
-    VALIDATION_BATCH,
-    Batches,
     Training,
     fit,
-    make_loader,
     make_trainer,
     silence_lightning,
 )
@@ -42,23 +39,24 @@ def train(
     weights: str | None = None,
     teacher: str | None = None,
 ) -> None:
-    """Train a classifier, or take its weights from a file and score them.
+    """Train a classifier, or take its weights from a file.
 
     The same seed and machine give the same checkpoint and curve. Sets global seeds and torch's
     deterministic algorithms: it wants a process of its own.
 
     Args:
-        job: its settings are the `model` (`implementation` and `parameters`), the `seed` and, to
-            train, `training` (`epochs`, `batch_size`, `learning_rate`, `validation`, perhaps
-            `schedule` and `objective`), and whether what is trained `teaches`.
-        images: of the training set; a random part is held out for validation.
+        job: its settings are the `model` (`implementation` and `parameters`, and perhaps
+            `normalize`), the `seed` and, to train, `training` (`epochs`, `batch_size`,
+            `learning_rate`, `validation`, perhaps `schedule` and `objective`), and whether what is
+            trained `teaches`.
+        images: of the training set; a random part is held out for validation. With `weights` some
+            of the data set, on which the model is tried.
         checkpoint: Lightning checkpoint to write; `hyper_parameters` say what it is.
         curve: CSV to write: `epoch`, `train_loss`, `train_accuracy` (means over the epoch, while
             the weights move, of the objective's images), `validation_loss` (the cross-entropy),
-            `validation_accuracy`. Of weights from a file, a row of epoch 0, over all training
-            images.
-        spent: JSON to write: `seconds`, the time that training took of the processor, and
-            `parameters`, how many the model has. Of weights from a file `seconds` is null.
+            `validation_accuracy`. Without a row if the weights come from a file.
+        spent: JSON to write: `trained`, whether it was trained here; `seconds`, the time that this
+            took of the processor, null if it was not; and `parameters`, how many the model has.
         weights: the user's own, as `epsigma.models.weights.read_weights` takes them; None to train.
         teacher: checkpoint of the same model, that an objective learns from; None if it has none.
 
@@ -68,7 +66,7 @@ def train(
     """
     with job.logged() as log, silence_lightning():
         device = _seed_everything(job)
-        data = read_clean(images, device)
+        data = (read_training if weights is None else read_clean)(images, device)
         classes = read_classes(images)
         how = job.settings["model"]
         try:
@@ -88,9 +86,8 @@ def train(
         else:
             module = _build_module(model, Standard(), about, {"learning_rate": 0.0}, log)
             trainer = make_trainer(0, device)
-            everything = make_loader(Batches(data.images, data.labels), VALIDATION_BATCH)
-            trainer.validate(module, everything, verbose=False)
-            module.keep_scores(weights)
+            trainer.strategy.connect(module)  # so it can be saved
+            log.info("not trained: the weights are those of %s", weights)
         _write(trainer, module, seconds, checkpoint=checkpoint, curve=curve, spent=spent)
 
 
@@ -109,7 +106,7 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
     """
     with job.logged() as log, silence_lightning():
         device = _seed_everything(job)
-        data = read_clean(images, device)
+        data = read_training(images, device)
         how, training = job.settings["model"], job.settings["training"]
         shape = tuple(data.images.shape[1:])
         model: nn.Module = load(how["implementation"])(shape, **how["parameters"])
@@ -167,7 +164,7 @@ def _build_classifier(
     model = build_model(shape=(channels, height, width), classes=classes, **settings)
     model.to(images.device)
     if weights is not None:
-        fit_weights(model, read_weights(weights), weights)
+        fit_own_weights(model, weights)
         return model, try_model(model, images, classes, trains=False)
     needs = try_model(model, images, classes, trains=True)
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -193,9 +190,10 @@ def _write(
     with atomic_write(checkpoint) as temporary:
         trainer.save_checkpoint(temporary, weights_only=True)
     table = pd.DataFrame(module.curve, columns=CURVE)
-    if table["train_accuracy"].isna().all():  # there are no classes
+    if len(table) and table["train_accuracy"].isna().all():  # there are no classes
         table = table.drop(columns=["train_accuracy", "validation_accuracy"])
     with atomic_write(curve) as temporary:
         table.to_csv(temporary, index=False)
     parameters = sum(one.numel() for one in module.model.parameters())
-    write_json(spent, {"seconds": seconds, "parameters": parameters})
+    trained = seconds is not None
+    write_json(spent, {"trained": trained, "seconds": seconds, "parameters": parameters})

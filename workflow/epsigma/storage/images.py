@@ -78,6 +78,17 @@ def read_clean(path: str | Path, device: torch.device) -> ImageSet:
     return ImageSet(images=tensors["images"].float().div_(255), labels=tensors["labels"])
 
 
+def read_training(path: str | Path, device: torch.device) -> ImageSet:
+    """Read a data set's training images as `read_clean` does; a ValueError if there are none."""
+    data = read_clean(path, device)
+    if not len(data.labels):
+        raise ValueError(
+            "the data set has test images alone, enough for models with a `checkpoint`: to train "
+            "models or autoencoders, or to set thresholds of detectors, add training images"
+        )
+    return data
+
+
 def read_classes(path: str | Path) -> int:
     """Read how many classes a data set's file was written with."""
     try:

@@ -28,6 +28,7 @@ from epsigma.registry.filters import FILTERS
 from epsigma.vocabulary import NO_FILTER, THREATS
 
 Positive = Annotated[float, Field(gt=0)]
+_Pixel = Annotated[float, Field(ge=0, le=1)]
 Threats = Annotated[list[Literal["blind", "aware"]], Field(min_length=1), DISTINCT]
 Names = Annotated[list[str], DISTINCT]
 Models = Annotated[Names, Field(min_length=1)] | None
@@ -70,6 +71,19 @@ class Training(Configured[TrainingKind]):
     )
 
 
+class Normalization(Strict):
+    """What a network subtracts from images, and divides them by, a channel at a time."""
+
+    mean: _Pixel | Annotated[list[_Pixel], Field(min_length=1)] = Field(
+        description="mean of the images, one number or a list of one a channel; 0 to 1, in units "
+        "of the pixel range: divide what is of pixels from 0 to 255 by 255"
+    )
+    std: Positive | Annotated[list[Positive], Field(min_length=1)] = Field(
+        description="standard deviation of the images, one number or a list of one a channel; "
+        "greater than 0, in units of the pixel range"
+    )
+
+
 class Model(Block[Kind]):
     """A model, trained on every data set."""
 
@@ -83,6 +97,12 @@ class Model(Block[Kind]):
         description="file of weights that are loaded instead of training the model: a state_dict "
         "or a Lightning checkpoint, written by torch.save, or a .safetensors file; relative to the "
         "working directory. Null to train",
+    )
+    normalize: Normalization | None = Field(
+        None,
+        description="`mean` and `std` of a network that takes normalised images, (x − mean) / std; "
+        "they become part of the model, so that attacks and filters work on images in [0, 1]. Null "
+        "for a network of images in [0, 1]",
     )
     defends: str | None = Field(
         None,

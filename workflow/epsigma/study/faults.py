@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from epsigma.cell import NAME, spell
+from epsigma.fraction import read_fraction
 
 # Of names and levels, which become names of files: those have 255 at most, temporary ones more.
 LONGEST = 100
@@ -230,6 +231,8 @@ def _as_name(value: str) -> str:
 
 def _as_number(value: Any) -> str:
     """Explain YAML's surprise: 1e-3 is a string, 0.001 and 1.0e-3 are numbers."""
+    if isinstance(value, str) and "/" in value and isinstance(read_fraction(value), str):
+        return "; a fraction is one number over another that is not 0, such as 8/255"
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:

@@ -32,9 +32,9 @@ class Study(Strict):
     attacks: Annotated[list[Attack], Field(min_length=1)] = Field(
         description="the attacks, each a block; the swept hyper-parameter is a list"
     )
-    filters: Annotated[list[Filter], Field(min_length=1)] = Field(
+    filters: list[Filter] = Field(
         description="the filters, each a block; the swept hyper-parameter is a list. Without a "
-        "filter (`none`) every adversarial set is scored anyway"
+        "filter (`none`) every adversarial set is scored anyway; `[]` for that alone"
     )
     autoencoders: list[Autoencoder] = Field(
         [],

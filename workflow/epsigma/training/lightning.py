@@ -111,15 +111,6 @@ class Training(pl.LightningModule):
             ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name != "epoch"),
         )
 
-    def keep_scores(self, weights: str) -> None:
-        """Add the only row of a model that is not trained, from what validating it has counted."""
-        loss, correct, n = self._sums["validation"].tolist()
-        self.curve.append({"epoch": 0, "train_loss": loss / n, "train_accuracy": correct / n})
-        self.log_file.info(
-            "weights of %s: loss %.4f, accuracy %.4f on the %d training images",
-            *(weights, loss / n, correct / n, n),
-        )
-
     def _count(self, part: str, loss: Tensor, logits: Tensor | None, labels: Tensor) -> None:
         n = len(labels)
         correct = math.nan if logits is None else (logits.argmax(1) == labels).sum().item()
