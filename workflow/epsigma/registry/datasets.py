@@ -142,6 +142,8 @@ class Size(NamedTuple):
 SIZES = {
     **{name: Size(60_000, 10_000, (1, 28, 28)) for name in ("mnist", "fashion_mnist", "kmnist")},
     "cifar10": Size(50_000, 10_000, (3, 32, 32)),
+    "cifar100": Size(50_000, 10_000, (3, 32, 32), classes=100),
+    "svhn": Size(73_257, 26_032, (3, 32, 32)),
     "mnist5k": Size(4_000, 1_000, (1, 28, 28)),
     "digits": Size(1_437, 360, (1, 8, 8)),
 }
