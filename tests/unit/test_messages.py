@@ -67,12 +67,30 @@ def test_an_error_is_its_message_and_is_said_once(texts, expected):
     assert (len(found) if isinstance(expected, int) else found) == expected
 
 
-@pytest.mark.parametrize("reason", [LONG, f"{LONG}\n{FRAME}", "short"])
-def test_no_error_of_a_job_is_longer_than_ten_lines(reason):
-    (found,) = printed(of_job("a", reason))
+@pytest.mark.parametrize("frames", ["", f"\n{FRAME}", f"\n{FRAME}\n{OWN}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        of_job("a", LONG),
+        # As Snakemake lists faults of a configuration, and files that are missing.
+        f'WorkflowError in file "/a/common.smk", line 1:\n{LONG}',
+        f"MissingInputException in rule a:\n{LONG}",
+    ],
+)
+def test_no_error_is_longer_than_ten_lines_and_its_remedy_at_the_end_stays(text, frames):
+    (found,) = printed(text + frames)
     lines = found.splitlines()
-    assert len(lines) <= LONGEST < 10
-    assert (lines[-1] == "…") is (reason != "short")
+    own = frames.endswith(OWN)
+    assert len(lines) == LONGEST + own <= 10
+    assert lines[:3] == [text.removeprefix("RuleException:\n").split("\n")[0], "line 0", "line 1"]
+    assert lines[-1 - own] == "line 29"
+    # What is shown, and what is said not to be, are all lines: the first one says in which rule.
+    assert lines[5] == f"  … {31 - (LONGEST - 1)} lines more …"
+
+
+def test_two_long_errors_that_differ_in_the_middle_are_two():
+    other = LONG.replace("line 15", "line 15b")
+    assert len(printed(of_job("a", LONG), of_job("a", other), of_job("a", LONG))) == 2
 
 
 def test_what_is_no_error_stays_but_for_removals():

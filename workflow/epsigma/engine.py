@@ -97,12 +97,14 @@ def announce(workflow: Any, study: Study, folder: str) -> None:
     if not cells:
         return
     wanted, unknown = Disk(study).estimate(made)
+    # What is there is replaced.
+    wanted -= sum(Path(path).stat().st_size for path, _ in made if Path(path).exists())
     free = shutil.disk_usage(".").free
-    said = f"{cells} cells to make: {folder} will take about {wanted / 1e9:.3g} GB more"
+    said = f"{cells} cells to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
     if unknown:
         said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
     tell = logger.warning if wanted > free else logger.info
-    tell(f"{said}; its disk has {free / 1e9:.3g} GB free")
+    tell(f"{said}; its disk has {free / 1e6:,.1f} MB free")
 
 
 class Apart:

@@ -75,7 +75,10 @@ class ForkServer:
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
             answer = connection.recv(_LONGEST)
         if not answer:
-            return f"the process of {function} was killed, perhaps for want of memory"
+            return (
+                f"the process of {function} was killed, perhaps for want of memory: run again with "
+                "fewer --cores, or where there is more memory"
+            )
         return "" if answer == _DONE else answer.decode(errors="replace")
 
     def close(self) -> None:
@@ -125,12 +128,18 @@ def _answer(connection: socket.socket) -> None:
         load(function)(Job(**job), **files)
     except BaseException as error:
         # The job's log has the traceback.
-        answer = f"{type(error).__name__}: {error}".encode()[:_LONGEST]
+        answer = _brief(f"{type(error).__name__}: {error}".encode())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         connection.sendall(answer)
         os._exit(answer != _DONE)
+
+
+def _brief(said: bytes) -> bytes:
+    """Leave out the middle of what is too long for an answer: its end is the remedy."""
+    part = _LONGEST // 2 - 4
+    return said if len(said) <= _LONGEST else said[:part] + b" ... " + said[-part:]
 
 
 def _end_with(parent: int) -> None:

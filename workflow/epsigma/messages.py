@@ -8,8 +8,8 @@ from typing import Any
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# Lines of what a job raised.
-LONGEST = 8
+# Lines of an error, beside the line of the user's own code; of a longer one the last so many stay.
+LONGEST, LAST = 9, 3
 _REMOVALS = ("Removing temporary output", "Would remove temporary output")
 _FRAME = re.compile(r'  File "(.*)", line \d+, in |Traceback:$')
 # Where frames say nothing to the user: rules, this package, installed ones.
@@ -59,14 +59,22 @@ class Messages(logging.Filter):
         lines = [line for line, frame in found if not frame]
         own = [line for line, frame in found if frame and frame[1] and not _OURS.search(frame[1])]
         if lines[:1] == ["RuleException:"]:
-            lines = [*lines[1:LONGEST], *(["…"] if len(lines) > LONGEST else [])]
+            del lines[0]
             # The first one says in which rule.
             said = "\n".join(lines[1:] or lines)
             if said in self._printed:
                 return False
             self._printed.add(said)
-        record.msg, record.args = "\n".join([*lines, *own[-1:]]), None
+        record.msg, record.args = "\n".join([*_cut(lines), *own[-1:]]), None
         return True
+
+
+def _cut(lines: list[str]) -> list[str]:
+    """Leave out the middle of a long message: its end is the remedy."""
+    more = len(lines) - LONGEST + 1
+    if more <= 1:
+        return lines
+    return [*lines[: LONGEST - LAST - 1], f"  … {more} lines more …", *lines[-LAST:]]
 
 
 def _hide_log(record: logging.LogRecord) -> bool:
