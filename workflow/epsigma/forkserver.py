@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -31,8 +32,10 @@ _PROGRAM = (
     "from epsigma.forkserver import serve; serve(sys.argv[2:])"
 )
 
-# What the process of a stage answers if it ended without an error, and bytes of an answer.
-_DONE, _LONGEST = b"\0", 4096
+# What the process of a stage answers if it ended without an error.
+_DONE = b"\0"
+# Characters that an error's message keeps at its start, and at its end, which is its remedy.
+_KEPT = 1000
 
 
 class ForkServer:
@@ -61,7 +64,7 @@ class ForkServer:
             function: `module:name` of a function of a `Job` and, by keyword, files.
 
         Returns:
-            What it raised, in words: nothing if it ended without an error.
+            What it raised, in words, and the frames: nothing if it ended without an error.
 
         Raises:
             OSError: if the server is gone.
@@ -73,7 +76,8 @@ class ForkServer:
             with theirs:
                 socket.send_fds(self._control, [bytes([needed])], [theirs.fileno()])
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
-            answer = connection.recv(_LONGEST)
+            with connection.makefile("rb") as stream:
+                answer = stream.read()
         if not answer:
             return (
                 f"the process of {function} was killed, perhaps for want of memory: run again with "
@@ -128,18 +132,27 @@ def _answer(connection: socket.socket) -> None:
         load(function)(Job(**job), **files)
     except BaseException as error:
         # The job's log has the traceback.
-        answer = _brief(f"{type(error).__name__}: {error}".encode())
+        answer = _describe(error).encode(errors="replace")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
         os._exit(answer != _DONE)
 
 
-def _brief(said: bytes) -> bytes:
-    """Leave out the middle of what is too long for an answer: its end is the remedy."""
-    part = _LONGEST // 2 - 4
-    return said if len(said) <= _LONGEST else said[:part] + b" ... " + said[-part:]
+def _describe(error: BaseException) -> str:
+    """Say what was raised, and where: a line for each frame, as Snakemake writes them."""
+    frames: list[traceback.FrameSummary] = []
+    cause: BaseException | None = error
+    while cause:
+        frames += traceback.extract_tb(cause.__traceback__)
+        cause = cause.__cause__
+    where = "".join(f'\n  File "{at.filename}", line {at.lineno}, in {at.name}' for at in frames)
+    said = f"{type(error).__name__}: {error}"
+    if len(said) > 2 * _KEPT:
+        said = f"{said[:_KEPT]} … {said[-_KEPT:]}"
+    return said + where
 
 
 def _end_with(parent: int) -> None:

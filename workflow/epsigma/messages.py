@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 LONGEST, LAST = 9, 3
 _REMOVALS = ("Removing temporary output", "Would remove temporary output")
 _FRAME = re.compile(r'  File "(.*)", line \d+, in |Traceback:$')
-# Where frames say nothing to the user: rules, this package, installed ones.
-_OURS = re.compile(rf"\.smk$|/site-packages/|^{re.escape(str(Path(__file__).parent))}/|^<")
+# Where frames say nothing to the user: rules, this package, Python's own and installed ones.
+_FOLDERS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"))
+_OURS = re.compile(rf"\.smk$|/site-packages/|^({'|'.join(map(re.escape, _FOLDERS))})/|^<")
 
 
 def keep_short(workflow: Any) -> None:

@@ -21,12 +21,12 @@ class Images:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
             raise ValueError(
                 f"images are {self.images.dtype} of shape {self.images.shape}, "
-                "not uint8 of shape (N, C, H, W)"
+                "not uint8 of shape (N, C, H, W): give values of 0 to 255, channels first"
             )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
             raise ValueError(
                 f"labels are {self.labels.dtype} of shape {self.labels.shape}, "
-                f"not int64 of shape ({len(self.images)},)"
+                f"not int64 of shape ({len(self.images)},): give a class for each image"
             )
         if not len(self.labels):
             raise ValueError("there are no images")
@@ -36,7 +36,10 @@ class Images:
     def first(self, n: int | None) -> "Images":
         """Return the first `n` of them (all, if None); a ValueError if there are fewer."""
         if n is not None and n > len(self.labels):
-            raise ValueError(f"{n} images were asked for, there are {len(self.labels)}")
+            raise ValueError(
+                f"{n} images were asked for, there are {len(self.labels)}: lower train_size or "
+                "test_size, or leave it out"
+            )
         return Images(self.images[:n], self.labels[:n])
 
 
