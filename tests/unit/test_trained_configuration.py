@@ -579,7 +579,7 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
         ),
         pytest.param(
             lambda study: study["autoencoders"][0].update(pool="median"),
-            "autoencoders[0] (ae).pool: 'median' is not allowed; allowed: average, max, None",
+            "autoencoders[0] (ae).pool: 'median' is not allowed; allowed: average, max, null",
             id="pool",
         ),
         pytest.param(

@@ -102,6 +102,11 @@ def _find_entry(
     except Exception as error:  # A module of the user's own may raise anything.
         known = isinstance(error, ImportError | TypeError | ValueError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            reason += (
+                f"; modules are sought in the working directory ({Path.cwd()}), then on Python's "
+                "path: put it there, or install it"
+            )
         faults.append(f"{at}.kind: {name!r} is no entry of a registry: {reason}")
         return None
     if entry is None or name == reserved:
