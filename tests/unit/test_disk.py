@@ -1,8 +1,11 @@
 """The estimate of a run's disk is that of files as stages write them."""
 
 import os
+from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
+import epsigma.engine
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from epsigma.plan.disk import LEDGER, LEDGER_ROW, ROW, VALUE, Disk
 from epsigma.registry.datasets import DATASETS, SIZES
 from epsigma.storage.images import ImageSet, measure, write_image_set, write_tensors
 from epsigma.study import validate
+from snakemake.io import temp
 
 STUDY = {
     "datasets": [{"kind": "digits"}, {"kind": "file", "name": "own", "path": "own.npz"}],
@@ -91,3 +95,39 @@ def test_sizes_are_those_of_the_data():
     assert len(np.unique(made.train.labels)) == size.classes
     # Each kind that is no source of the user's own has one.
     assert SIZES.keys() == {name for name, kind in DATASETS.items() if kind.source is None}
+
+
+Usage = namedtuple("Usage", "free")
+
+
+@pytest.mark.parametrize("free", [10**6, 10**3])
+def test_a_run_says_what_it_makes_and_warns_where_that_is_more_than_there_is(
+    disk, tmp_path, monkeypatch, free
+):
+    made, replaced, scored = (
+        file_of(pattern) for pattern in (paths.BLIND_SET, paths.AWARE_SET, paths.METRICS)
+    )
+    removed = file_of(paths.FILTERED_BLIND_SET)
+    outputs = [(path, names) for path, names in (made, replaced, scored)]
+    outputs.append((temp(removed[0]), removed[1]))
+    there = tmp_path / replaced[0]
+    there.parent.mkdir(parents=True)
+    there.write_bytes(bytes(40_000))
+    size = disk.estimate([made, replaced, scored])[0] - 40_000
+    said, warned = [], []
+    logger = SimpleNamespace(info=said.append, warning=warned.append)
+    monkeypatch.setattr(epsigma.engine, "logger", logger)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Usage(free))
+
+    def announce(outputs):
+        jobs = [SimpleNamespace(output=[path], wildcards=names) for path, names in outputs]
+        workflow = SimpleNamespace(dag=SimpleNamespace(needrun_jobs=lambda: jobs))
+        epsigma.engine.announce(workflow, validate(STUDY), "results")
+        return said, warned
+
+    # Without a cell there is little to say.
+    assert announce([made]) == ([], [])
+    text = f"1 cell to make: results will take about {size / 1e6:,.1f} MB more; its disk has"
+    (line,), none = announce(outputs) if free > size else announce(outputs)[::-1]
+    assert line == f"{text} {free / 1e6:,.1f} MB free"
+    assert none == []

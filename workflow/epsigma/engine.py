@@ -100,7 +100,8 @@ def announce(workflow: Any, study: Study, folder: str) -> None:
     # What is there is replaced.
     wanted -= sum(Path(path).stat().st_size for path, _ in made if Path(path).exists())
     free = shutil.disk_usage(".").free
-    said = f"{cells} cells to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
+    some = "1 cell" if cells == 1 else f"{cells} cells"
+    said = f"{some} to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
     if unknown:
         said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
     tell = logger.warning if wanted > free else logger.info
