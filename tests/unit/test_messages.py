@@ -1,11 +1,15 @@
 """Of a fault Snakemake prints one message of a few lines, once."""
 
+import inspect
 import logging
 from pathlib import Path
 
 import epsigma.messages
 import pytest
 from epsigma.messages import LONGEST, Messages, _hide_log
+from snakemake.exceptions import RuleException, WorkflowError, print_exception
+from snakemake.jobs import Job
+from snakemake.logging import LoggerManager, logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 OWN = '  File "/a/own.py", line 1, in attack'
@@ -113,3 +117,42 @@ def test_a_logger_that_prints_logs_of_failed_jobs_knows_none():
     started = record("rule a", LogEvent.JOB_INFO, log=["logs/a.log"])
     assert _hide_log(started)
     assert started.log == []
+
+
+class Seen(logging.Handler):
+    """Keeps what Snakemake logs."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        # As a job's rule raises it: `run_wrapper` formats what the job raised.
+        (RuleException(of_job("a", "no").removeprefix("RuleException:\n")), of_job("a", "no")),
+        (WorkflowError("no"), "WorkflowError:\nno"),
+    ],
+)
+def test_snakemake_logs_errors_as_they_are_read_here(error, expected):
+    handler = Seen()
+    logger.addHandler(handler)
+    try:
+        print_exception(error)
+    finally:
+        logger.removeHandler(handler)
+    (made,) = [one for one in handler.records if one.levelno == logging.ERROR]
+    assert made.event == LogEvent.ERROR
+    assert made.getMessage() == expected
+
+
+def test_snakemake_still_says_what_is_read_of_a_job_that_fails():
+    """If this fails, an upgrade of Snakemake wants another `epsigma.messages`."""
+    told = inspect.getsource(Job.get_log_error_info)
+    for part in ("rule_name=", "log=", "event=LogEvent.JOB_ERROR"):
+        assert part in told
+    assert callable(LoggerManager.get_log_handlers)
