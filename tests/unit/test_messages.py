@@ -7,9 +7,11 @@ from pathlib import Path
 import epsigma.messages
 import pytest
 from epsigma.messages import LONGEST, Messages, _hide_log
+from snakemake.api import Workflow
 from snakemake.exceptions import RuleException, WorkflowError, print_exception
 from snakemake.jobs import Job
 from snakemake.logging import LoggerManager, logger
+from snakemake.scheduling.job_scheduler import _ERROR_MSG_FINAL
 from snakemake_interface_logger_plugins.common import LogEvent
 
 OWN = '  File "/a/own.py", line 1, in attack'
@@ -102,6 +104,21 @@ def test_what_is_no_error_stays_but_for_removals():
     assert printed(*texts, event=None) == ["3 of 4 steps"]
 
 
+@pytest.mark.parametrize("tells_end", [True, False])
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        (_ERROR_MSG_FINAL, None),
+        # As `Workflow.execute` raises it.
+        ("WorkflowError:\nAt least one job did not complete successfully.", LogEvent.ERROR),
+    ],
+)
+def test_that_a_job_failed_is_said_by_the_process_that_runs_all(text, event, tells_end):
+    messages = Messages(tells_logs=True, tells_end=tells_end)
+    assert messages.filter(record(text, event)) is tells_end
+    assert messages.filter(record(of_job("a", "no"), LogEvent.ERROR))
+
+
 @pytest.mark.parametrize("tells_logs", [True, False])
 def test_where_the_log_of_a_failed_job_is_is_told_once(tells_logs, caplog):
     logging.getLogger("snakemake.logging").propagate = True
@@ -156,3 +173,4 @@ def test_snakemake_still_says_what_is_read_of_a_job_that_fails():
     for part in ("rule_name=", "log=", "event=LogEvent.JOB_ERROR"):
         assert part in told
     assert callable(LoggerManager.get_log_handlers)
+    assert isinstance(Workflow.is_main_process, property)

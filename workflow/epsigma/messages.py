@@ -12,6 +12,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 # Lines of an error, beside the line of the user's own code; of a longer one the last so many stay.
 LONGEST, LAST = 9, 3
 _REMOVALS = ("Removing temporary output", "Would remove temporary output")
+# What the process of a job says after the reason; the one that started it says it, too.
+_ENDS = ("Exiting because a job execution failed", "At least one job did not complete")
 _FRAME = re.compile(r'  File "(.*)", line \d+, in |Traceback:$')
 # Where frames say nothing to the user: rules, this package, Python's own and installed ones.
 _FOLDERS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"))
@@ -28,7 +30,7 @@ def keep_short(workflow: Any) -> None:
     if any(isinstance(one, Messages) for one in logger.filters):
         return
     loggers = workflow.logger_manager.get_log_handlers()
-    logger.addFilter(Messages(tells_logs=not loggers))
+    logger.addFilter(Messages(tells_logs=not loggers, tells_end=workflow.is_main_process))
     for handler in loggers:
         handler.addFilter(_hide_log)
 
@@ -38,11 +40,13 @@ class Messages(logging.Filter):
 
     Args:
         tells_logs: whether what prints the records says where the log of a failed job is.
+        tells_end: whether it is news that a job failed, beside why it did.
     """
 
-    def __init__(self, *, tells_logs: bool) -> None:
+    def __init__(self, *, tells_logs: bool, tells_end: bool = True) -> None:
         super().__init__()
         self._tells_logs = tells_logs
+        self._hidden = _REMOVALS if tells_end else (*_REMOVALS, *_ENDS)
         self._printed: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -51,9 +55,11 @@ class Messages(logging.Filter):
         text = record.getMessage()
         if event == LogEvent.JOB_ERROR and not self._tells_logs:
             logger.error("the log of %s: %s", record.rule_name, ", ".join(record.log))  # type: ignore[attr-defined]
+        if any(said in text for said in self._hidden):
+            return False
         if event == LogEvent.ERROR and "Traceback (most recent call last)" not in text:
             return self._shorten(record, text)
-        return not text.startswith(_REMOVALS)
+        return True
 
     def _shorten(self, record: logging.LogRecord, text: str) -> bool:
         """Leave out frames but the last of the user's own, and what another job has said."""
