@@ -6,7 +6,7 @@ from pathlib import Path
 
 import epsigma.messages
 import pytest
-from epsigma.messages import LONGEST, Messages, _hide_log
+from epsigma.messages import LAST, LONGEST, Messages, _hide_log
 from snakemake.api import Workflow
 from snakemake.exceptions import RuleException, WorkflowError, print_exception
 from snakemake.jobs import Job
@@ -91,7 +91,7 @@ def test_no_error_is_longer_than_ten_lines_and_its_remedy_at_the_end_stays(text,
     assert lines[:3] == [text.removeprefix("RuleException:\n").split("\n")[0], "line 0", "line 1"]
     assert lines[-1 - own] == "line 29"
     # What is shown, and what is said not to be, are all lines: the first one says in which rule.
-    assert lines[5] == f"  … {31 - (LONGEST - 1)} lines more …"
+    assert lines[LONGEST - LAST - 1] == f"  … {31 - (LONGEST - 1)} lines more …"
 
 
 def test_two_long_errors_that_differ_in_the_middle_are_two():

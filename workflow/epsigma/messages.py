@@ -10,7 +10,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 # Lines of an error, beside the line of the user's own code; of a longer one the last so many stay.
-LONGEST, LAST = 9, 3
+LONGEST, LAST = 8, 3
 _REMOVALS = ("Removing temporary output", "Would remove temporary output")
 # What the process of a job says after the reason; the one that started it says it, too.
 _ENDS = ("Exiting because a job execution failed", "At least one job did not complete")
