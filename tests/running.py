@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,25 +40,90 @@ SMALL: dict[str, Any] = {
 # Processes that have imported already what a run imports: half of the time of a short one is that.
 SNAKEMAKES = multiprocessing.get_context("forkserver")
 SNAKEMAKES.set_forkserver_preload(
-    ["snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas", "torch"]
+    [
+        *("snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pandas", "torch"),
+        *("pytorch_lightning", "torchvision", "seaborn", "statsmodels.stats.proportion"),
+    ]
 )
 
 
-def call_snakemake(arguments: list[str], printed: tuple[str, str]) -> None:
-    """Call Snakemake, as on the command line, in a process of its own.
+class Forked:
+    """A program of `python -c` in a fork of this process, with what that has imported.
+
+    Args:
+        command: `python -c PROGRAM ARGUMENT…`
+        stdin: the descriptor that its standard input is.
+    """
+
+    def __init__(self, command: list[str], stdin: int) -> None:
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.dup2(stdin, 0)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                sys.argv = ["-c", *command[3:]]
+                exec(command[2], {})
+            finally:
+                os._exit(0)
+
+    def terminate(self) -> None:
+        os.kill(self._pid, signal.SIGTERM)
+
+    def wait(self) -> None:
+        os.waitpid(self._pid, 0)
+
+
+class Popen(subprocess.Popen):  # type: ignore[type-arg]
+    """Forks epsigma's fork server, which imports Lightning anew otherwise: most of a short run.
+
+    How it starts by itself is seen by tests/unit/test_forkserver.py, and wherever Snakemake is run
+    as a command.
+    """
+
+    def __new__(cls, command: Any, *_: Any, **options: Any) -> Any:
+        if command[1:2] == ["-c"] and "epsigma.forkserver" in command[2]:
+            return Forked(command, **options)
+        return super().__new__(cls)
+
+
+def call_snakemake(
+    arguments: list[str], printed: tuple[str, str], directory: Path, environment: dict[str, str]
+) -> None:
+    """Call Snakemake, as on the command line, in a process of its own: this one.
 
     Args:
         printed: the files that standard output and standard error go to.
+        environment: variables to set, beside those that are.
     """
     # That the modules are those of the folder, not those that the tests import.
     sys.path[:] = [entry for entry in sys.path if not Path(entry).is_relative_to(ROOT / "workflow")]
     for descriptor, name in enumerate(printed, start=1):
         with open(name, "wb") as file:
             os.dup2(file.fileno(), descriptor)
+    os.chdir(directory)
+    os.environ.update(environment)
     from snakemake.cli import main
 
+    subprocess.Popen = Popen  # type: ignore[misc]
     sys.argv = ["snakemake", *arguments]
     main()
+
+
+def run_snakemake(
+    *arguments: str, directory: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in a process of its own, with variables beside those of this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        printed = f"{folder}/out", f"{folder}/err"
+        process = SNAKEMAKES.Process(
+            target=call_snakemake, args=(arguments, printed, directory, environment)
+        )
+        process.start()
+        process.join(600)
+        process.kill()
+        out, err = (Path(name).read_text() for name in printed)
+        process.join()
+    return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, out, err)
 
 
 # As in profiles/default, which itself prints progress bars.
@@ -104,15 +170,7 @@ class Workdir:
         command = self.command(*arguments)
         if options:
             return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
-        with tempfile.TemporaryDirectory() as folder:
-            printed = f"{folder}/out", f"{folder}/err"
-            process = SNAKEMAKES.Process(target=call_snakemake, args=(command[3:], printed))
-            process.start()
-            process.join(600)
-            process.kill()
-            out, err = (Path(name).read_text() for name in printed)
-            process.join()
-        return subprocess.CompletedProcess(command, process.exitcode, out, err)
+        return run_snakemake(*command[3:])
 
     def run(self, *arguments: str) -> None:
         done = self.snakemake(*arguments)

@@ -853,6 +853,24 @@ def test_the_median_removes_single_pixels_and_keeps_an_edge():
     assert torch.equal(Median(size=3)(specks), edge)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_the_median_of_many_images_is_that_of_each(size, at_once, monkeypatch):
+    monkeypatch.setattr("epsigma.filters.median._PIECE", at_once * 63)
+    given, module = images(5, 2, 9, 7), Median(size=size)
+    expected = module.formula(given)
+    assert torch.equal(module(given), expected)
+    assert torch.equal(module(given.to(memory_format=torch.channels_last)), expected)
+    assert torch.equal(module(given[:, :, ::2].clone()), module(given[:, :, ::2]))
+    # With a gradient, and in other precisions, by other code.
+    followed = given.clone().requires_grad_()
+    assert torch.equal(module(followed), expected)
+    assert module(followed).requires_grad
+    assert torch.equal(module(given.double()), expected.double())
+    with torch.no_grad():
+        assert torch.equal(module(followed), expected)
+
+
 @pytest.mark.parametrize("border", BORDERS)
 def test_the_median_knows_the_order_of_values_and_nothing_else(border):
     given, module = images(2, 1, 9, 14), Median(size=3, border=border)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from running import ROOT, SMALL
+from running import ROOT, SMALL, run_snakemake
 from test_trained_defences import STUDY as DEFENDED
 
 # A cell of each kind.
@@ -54,14 +54,8 @@ rule mine:
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *FAST, *arguments],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+    asked = ("--cores", "2", *FAST, *arguments)
+    done = run_snakemake(*asked, directory=folder, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -170,6 +170,12 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
             id="draws of a random filter are none of the others' business, but are on the card",
         ),
         pytest.param(
+            lambda study: study.update(checks="cheap"),
+            # Figures mark what a check doubts, and cards have the verdicts.
+            {**JUDGED, **DRAWINGS},
+            id="fewer checks judge again what there is, and measure nothing",
+        ),
+        pytest.param(
             lambda study: study.update(strict=False),
             {"gate": 1},
             id="not being strict asks the gate again",

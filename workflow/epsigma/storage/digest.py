@@ -11,7 +11,7 @@ from typing import Any
 
 # What jobs import, of envs/run.txt; what reads a single data set is left to that.
 _IMPORTED = (
-    *("torch", "kornia", "pytorch_lightning", "numpy", "pandas", "pyarrow", "safetensors"),
+    *("torch", "kornia", "cv2", "pytorch_lightning", "numpy", "pandas", "pyarrow", "safetensors"),
     *("statsmodels", "sklearn", "matplotlib", "seaborn", "jinja2"),
 )
 

@@ -9,7 +9,10 @@ from typing import Any
 
 from epsigma import __version__
 
-_RECORDED = ("torch", "kornia", "pytorch-lightning", "numpy", "safetensors", "pyarrow")
+_RECORDED = (
+    *("torch", "kornia", "opencv-python-headless", "pytorch-lightning", "numpy"),
+    *("safetensors", "pyarrow"),
+)
 
 
 def record(cell: dict[str, str], settings: dict[str, Any], code: str) -> dict[str, str]:
