@@ -624,6 +624,7 @@ def test_a_training_of_the_user_s_own_is_found_and_its_sweep_expands(monkeypatch
         "    alpha: float\n"
         "MIXED = TrainingKind('own_code:Mixed', Mixed, swept='alpha')\n"
     )
+    (tmp_path / "own_code.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     kind = "own_training:MIXED"
     found = expand(validate(configured(trained(kind=kind, alpha=[0.2, 0.4]))))
