@@ -555,6 +555,22 @@ DETECTOR = "detectors[0] (squeezing)"
             "attacks[0] (fgsm).filters",
             ["no filter 'soft'", "allowed: gaussian, band"],
         ),
+        # Where nothing is allowed, that is said.
+        (
+            "{attacks: [{kind: fgsm, eps: [0], filters: [soft]}], filters: []}",
+            "attacks[0] (fgsm).filters",
+            ["no filter 'soft'", "allowed: none, for the study has no `filters`"],
+        ),
+        (
+            "attacks: [{kind: transfer, attack: pgd, eps: [0], source_seed: 1}]",
+            "attacks[0] (transfer).attack",
+            ["'pgd' is not allowed", "allowed: none, for no other is untargeted and by eps"],
+        ),
+        (
+            "models: [{kind: mlp, defends: cnn}]",
+            "models[0] (mlp).defends",
+            ["no model 'cnn' beside it; allowed: null"],
+        ),
         ("attacks: [{kind: fgsm, eps: [0], models: []}]", "attacks[0].models", ["empty"]),
         (
             "filters: [{kind: gaussian, name: none, sigma: [1]}]",
@@ -1473,6 +1489,8 @@ AIM = AttackKind("mine.push:aim", Aim, targeted=True)
 _HIDDEN = PUSH
 SOFT = FilterKind("mine.soft:soft", gradient="exact")
 SHELF = DatasetKind("mine.shelf:shelf", Shelf, source="path")
+LOST = AttackKind("gone:push", Push, swept="eps", norm="l2")
+ASTRAY = FilterKind("gone:soft", gradient="exact")
 NUMBER = 5
 """
 
@@ -1486,6 +1504,9 @@ def kinds(tmp_path, monkeypatch):
     (tmp_path / f"{name}_wrong.py").write_text("def", encoding="utf-8")
     old = "import epsigma.kinds\nOLD = epsigma.kinds.DatasetKind('mine:old', parameters={})"
     (tmp_path / f"{name}_old.py").write_text(old, encoding="utf-8")
+    for module in ("push", "soft", "shelf"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / f"{module}.py").write_text("", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
 
@@ -1526,7 +1547,7 @@ def test_a_kind_of_one_s_own_is_run_like_any_other(kinds):
     ("section", "entry", "key", "said"),
     [
         ("attacks", ":NOTHING", "kind", "has no 'NOTHING'"),
-        ("attacks", "_gone:PUSH", "kind", "No module named"),
+        ("attacks", "_gone:PUSH", "kind", "in the working directory"),
         ("attacks", "_broken:PUSH", "kind", "ZeroDivisionError: division by zero"),
         ("attacks", "_wrong:PUSH", "kind", "SyntaxError"),
         (
@@ -1547,6 +1568,24 @@ def test_what_is_no_kind_is_reported_with_the_reason(kinds, section, entry, key,
     found = faults(f"{section}: [{{kind: '{kinds}{entry}', eps: [0]}}]")
     (fault,) = [line for line in found if key in line.partition(": ")[0]]
     assert said in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("attacks: [{kind: '%s:LOST', eps: [0]}]", "attacks[0] (lost).kind"),
+        ("filters: [{kind: '%s:ASTRAY'}]", "filters[0] (astray).kind"),
+        (
+            "filters: [{kind: gaussian, sigma: [1], then: [{kind: '%s:ASTRAY'}]}]",
+            "filters[0] (gaussian).then[0].kind",
+        ),
+        ("models: [{kind: factory, factory: 'gone:net'}]", "models[0] (factory).factory"),
+    ],
+)
+def test_code_of_one_s_own_that_is_not_there_is_a_fault_of_the_configuration(kinds, text, at):
+    (fault,) = faults(text % kinds if "%" in text else text)
+    assert fault.partition(": ")[0] == at
+    assert f"there is no source of gone, neither in the working directory ({Path.cwd()})" in fault
 
 
 # --- Smoothing

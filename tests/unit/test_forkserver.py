@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def write(job, *, path, after=None):
 
 def fail(job):
     raise ValueError("no such thing")
+
+def fail_at_length(job):
+    raise ValueError("no such thing " * 1000 + "the remedy")
+
+def fail_for_cause(job):
+    try:
+        fail(job)
+    except ValueError as error:
+        raise KeyError("missing") from error
 
 def die(job):
     os.kill(os.getpid(), 9)
@@ -75,7 +85,7 @@ def until(condition, seconds=20):
 
 
 def ask(server, path):
-    assert server.run("own_stages:write", JOB, {"path": str(path)})
+    assert not server.run("own_stages:write", JOB, {"path": str(path)})
     return json.loads(Path(path).read_text())
 
 
@@ -101,7 +111,7 @@ def test_a_request_waits_for_the_module_of_its_stage_which_the_server_imports(st
     Path("slow.py").write_text("import time; time.sleep(2)")
     Path("counted.py").write_text(STAGES + COUNTED)
     server = start("counted", "slow")
-    assert server.run("counted:tell", JOB, {"path": "told"})
+    assert not server.run("counted:tell", JOB, {"path": "told"})
     assert int(Path("told by").read_text()) == server._process.pid
     assert "slow" not in json.loads(Path("told").read_text())[2]
 
@@ -121,16 +131,35 @@ def test_requests_of_several_threads_are_served_at_once_and_none_is_mistaken_for
         thread.start()
     for thread in threads:
         thread.join()
-    assert ended == [True] * 84
+    assert ended == [""] * 84
 
 
-@pytest.mark.parametrize("fault", ["fail", "die", "leave"])
-def test_a_stage_that_fails_is_told_from_one_that_ends_and_leaves_the_server(start, fault, capfd):
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("fail", r'ValueError: no such thing\n  File .*own_stages\.py", line \d+, in fail'),
+        (
+            "fail_at_length",
+            r"ValueError: (no such thing )+.*( no such thing)+ the remedy\n  File .*",
+        ),
+        # Where the cause is, which is nearer to the fault, comes last.
+        ("fail_for_cause", r'KeyError: \'missing\'\n.*in fail_for_cause\n.*", line \d+, in fail'),
+        (
+            "die",
+            "the process of own_stages:die was killed, perhaps for want of memory: run again with "
+            "fewer --cores, or where there is more memory",
+        ),
+        ("leave", r"SystemExit: 3\n  File .*"),
+        ("nowhere", r"ImportError: own_stages has no 'nowhere'\n  File .*"),
+    ],
+)
+def test_a_stage_that_fails_says_why_once_and_leaves_the_server(start, fault, said, capfd):
     server = start()
-    assert not server.run(f"own_stages:{fault}", JOB, {})
+    answer = server.run(f"own_stages:{fault}", JOB, {})
+    assert re.fullmatch(said, answer, re.DOTALL)
+    assert len(answer) < 5000
     ask(server, "after")
-    if fault == "fail":
-        assert "ValueError: no such thing" in capfd.readouterr().err
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_server_ends_with_the_process_that_started_it_and_so_do_its_stages():

@@ -32,7 +32,7 @@ found = {{}}
 thread = threading.Thread(target=lambda: found.update(thread=threads()))
 thread.start()
 thread.join()
-assert ForkServer([]).run("launched:tell", Job({{}}, {{}}, "", "cpu", ""), {{"path": "forked"}})
+assert not ForkServer([]).run("launched:tell", Job({{}}, {{}}, "", "cpu", ""), {{"path": "forked"}})
 found["forked"] = json.load(open("forked"))
 program = "import json, launched; print(json.dumps(launched.threads()))"
 found["subprocess"] = json.loads(subprocess.check_output([sys.executable, "-c", program]))

@@ -579,7 +579,7 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
         ),
         pytest.param(
             lambda study: study["autoencoders"][0].update(pool="median"),
-            "autoencoders[0] (ae).pool: 'median' is not allowed; allowed: average, max, None",
+            "autoencoders[0] (ae).pool: 'median' is not allowed; allowed: average, max, null",
             id="pool",
         ),
         pytest.param(
@@ -624,6 +624,7 @@ def test_a_training_of_the_user_s_own_is_found_and_its_sweep_expands(monkeypatch
         "    alpha: float\n"
         "MIXED = TrainingKind('own_code:Mixed', Mixed, swept='alpha')\n"
     )
+    (tmp_path / "own_code.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     kind = "own_training:MIXED"
     found = expand(validate(configured(trained(kind=kind, alpha=[0.2, 0.4]))))

@@ -5,19 +5,22 @@ All that it takes from Snakemake beside rules is here. Nothing else of the packa
 
 import gc
 import importlib
-import logging
 import platform
+import shutil
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import is_flagged
 from snakemake.logging import logger
 
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
+from epsigma.messages import keep_short
 from epsigma.plan.columns import Twin
+from epsigma.plan.disk import Disk
 from epsigma.storage.digest import missing_packages
 from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
 from epsigma.surroundings import settle
@@ -42,13 +45,6 @@ def prepare_process() -> None:
     # The DAG's objects live to the end: to look for garbage among them less often takes a sixth
     # off a no-op of 10,000 cells.
     gc.set_threshold(100_000, 50, 100)
-    logger.addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of Snakemake's log is worth printing: not one for every set removed."""
-    removals = ("Removing temporary output", "Would remove temporary output")
-    return not record.getMessage().startswith(removals)
 
 
 def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
@@ -62,6 +58,7 @@ def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
     Raises:
         WorkflowError: says what is wrong and what to do.
     """
+    keep_short(workflow)
     # Asked on every machine that runs jobs, and before any.
     if missing := missing_packages():
         raise WorkflowError(
@@ -86,6 +83,29 @@ def clear_up(folder: str) -> None:
 
     for done in tidy(folder):
         logger.warning(done)
+
+
+def announce(workflow: Any, study: Study, folder: str) -> None:
+    """Say how many cells a run makes, and how much disk it will want in a folder."""
+    made = [
+        (str(path), job.wildcards)
+        for job in workflow.dag.needrun_jobs()
+        for path in job.output
+        if not is_flagged(path, "temp")
+    ]
+    cells = sum("/metrics/" in path for path, _ in made)
+    if not cells:
+        return
+    wanted, unknown = Disk(study).estimate(made)
+    # What is there is replaced.
+    wanted -= sum(Path(path).stat().st_size for path, _ in made if Path(path).exists())
+    free = shutil.disk_usage(".").free
+    some = "1 cell" if cells == 1 else f"{cells} cells"
+    said = f"{some} to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
+    if unknown:
+        said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
+    tell = logger.warning if wanted > free else logger.info
+    tell(f"{said}; its disk has {free / 1e6:,.1f} MB free")
 
 
 class Apart:
@@ -116,12 +136,12 @@ class Apart:
         """Run a stage, `module:function`, to its end.
 
         Raises:
-            WorkflowError: if it failed; its log says why.
+            WorkflowError: if it failed; says what it raised.
         """
         if self._server is None:  # in a job on another machine, or of a workflow that imports this
             self._server = ForkServer([])
-        if not self._server.run(function, job, files):
-            raise WorkflowError(f"{function} failed, see {job.log}")
+        if error := self._server.run(function, job, files):
+            raise WorkflowError(error)
 
 
 def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], logs: list[str]) -> None:

@@ -32,6 +32,11 @@ _PROGRAM = (
     "from epsigma.forkserver import serve; serve(sys.argv[2:])"
 )
 
+# What the process of a stage answers if it ended without an error.
+_DONE = b"\0"
+# Characters that an error's message keeps at its start, and at its end, which is its remedy.
+_KEPT = 1000
+
 
 class ForkServer:
     """A running server, as the process that started it sees it.
@@ -52,14 +57,14 @@ class ForkServer:
             self._process = subprocess.Popen(command, stdin=control.fileno())
         atexit.register(self.close)
 
-    def run(self, function: str, job: Job, files: Mapping[str, Any]) -> bool:
+    def run(self, function: str, job: Job, files: Mapping[str, Any]) -> str:
         """Run a stage in a process of its own, to its end. Threads may call it at once.
 
         Args:
             function: `module:name` of a function of a `Job` and, by keyword, files.
 
         Returns:
-            Whether it ended without an error; what it raised is on standard error.
+            What it raised, in words, and the frames: nothing if it ended without an error.
 
         Raises:
             OSError: if the server is gone.
@@ -71,8 +76,14 @@ class ForkServer:
             with theirs:
                 socket.send_fds(self._control, [bytes([needed])], [theirs.fileno()])
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
-            # Nothing comes from a process that was killed.
-            return connection.recv(1) == b"\0"
+            with connection.makefile("rb") as stream:
+                answer = stream.read()
+        if not answer:
+            return (
+                f"the process of {function} was killed, perhaps for want of memory: run again with "
+                "fewer --cores, or where there is more memory"
+            )
+        return "" if answer == _DONE else answer.decode(errors="replace")
 
     def close(self) -> None:
         """End the server, whatever it is importing; stages that it runs end soon after."""
@@ -111,7 +122,7 @@ def _reap(*_: object) -> None:
 
 def _answer(connection: socket.socket) -> None:
     """Serve a request in the forked process, which ends here."""
-    answer = b"\1"
+    answer = _DONE
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -119,14 +130,29 @@ def _answer(connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
             function, job, files = json.loads(stream.readline())
         load(function)(Job(**job), **files)
-        answer = b"\0"
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        # The job's log has the traceback.
+        answer = _describe(error).encode(errors="replace")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         connection.sendall(answer)
-        os._exit(answer[0])
+        connection.shutdown(socket.SHUT_WR)
+        os._exit(answer != _DONE)
+
+
+def _describe(error: BaseException) -> str:
+    """Say what was raised, and where: a line for each frame, as Snakemake writes them."""
+    frames: list[traceback.FrameSummary] = []
+    cause: BaseException | None = error
+    while cause:
+        frames += traceback.extract_tb(cause.__traceback__)
+        cause = cause.__cause__
+    where = "".join(f'\n  File "{at.filename}", line {at.lineno}, in {at.name}' for at in frames)
+    said = f"{type(error).__name__}: {error}"
+    if len(said) > 2 * _KEPT:
+        said = f"{said[:_KEPT]} … {said[-_KEPT:]}"
+    return said + where
 
 
 def _end_with(parent: int) -> None:

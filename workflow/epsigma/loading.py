@@ -11,9 +11,9 @@ def load(implementation: str) -> Callable[..., Any]:
     Raises:
         ImportError: if there is no such module, or no such name in it.
     """
-    module, _, name = implementation.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except AttributeError as error:
-        raise ImportError(f"{module} has no {name!r}") from error
+    where, _, name = implementation.partition(":")
+    module = importlib.import_module(where)
+    if not hasattr(module, name):
+        raise ImportError(f"{where} has no {name!r}")
+    found: Callable[..., Any] = getattr(module, name)
     return found

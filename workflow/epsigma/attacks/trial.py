@@ -1,7 +1,5 @@
 """Trying an attack on a few images before anything is spent on it, as stages will run it."""
 
-import sys
-import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -55,8 +53,8 @@ def try_attack(
     except Exception as error:
         raise AttackError(
             f"called for {len(rows.index)} images {tuple(clean.shape[1:])}, with "
-            f"{settings['parameters']}, it raised {type(error).__name__}: {error}"
-            f"{_locate(error, settings['implementation'])}; correct the function, or its entry"
+            f"{settings['parameters']}, it raised {type(error).__name__}: {error}; "
+            "correct the function, or its entry"
         ) from error
     if not images.isfinite().all():
         raise AttackError(
@@ -73,14 +71,3 @@ def _check_losses(losses: Any) -> None:
             f"it called on_step with {what}, not with a tensor (M,); call it with the losses of "
             "the images that are still worked on"
         )
-
-
-def _locate(error: Exception, implementation: str) -> str:
-    """Say at which line of the attack's module an error arose; nothing if at none."""
-    path = getattr(sys.modules.get(implementation.partition(":")[0]), "__file__", None)
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == path
-    ]
-    return f" ({path}, line {lines[-1]})" if lines else ""

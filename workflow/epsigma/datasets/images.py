@@ -24,13 +24,13 @@ class Images:
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype not in (np.uint8, np.float32, np.float64):
             raise ValueError(
-                f"images are {self.images.dtype} of shape {self.images.shape}, not uint8, float32 "
-                "or float64 of shape (N, C, H, W)"
+                f"images are {self.images.dtype} of shape {self.images.shape}, "
+                "not uint8 from 0 to 255 or floats from 0 to 1 of shape (N, C, H, W), channels first"
             )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
             raise ValueError(
                 f"labels are {self.labels.dtype} of shape {self.labels.shape}, "
-                f"not int64 of shape ({len(self.images)},)"
+                f"not int64 of shape ({len(self.images)},): give a class for each image"
             )
         if not len(self.labels):
             raise ValueError("there are no images")
@@ -40,7 +40,10 @@ class Images:
     def first(self, n: int | None) -> "Images":
         """Return the first `n` of them (all, if None); a ValueError if there are fewer."""
         if n is not None and n > len(self.labels):
-            raise ValueError(f"{n} images were asked for, there are {len(self.labels)}")
+            raise ValueError(
+                f"{n} images were asked for, there are {len(self.labels)}: lower train_size or "
+                "test_size, or leave it out"
+            )
         return Images(self.images[:n], self.labels[:n])
 
 

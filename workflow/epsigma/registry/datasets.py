@@ -4,7 +4,8 @@ An implementation takes `data_dir` and its parameters by keyword, and returns a
 `epsigma.datasets.images.Dataset`.
 """
 
-from typing import Annotated, Any, Literal
+from math import prod
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -120,4 +121,29 @@ DATASETS = {
     "idx": DatasetKind("epsigma.datasets.own_idx:own_idx", Idx, source="path"),
     "parquet": DatasetKind("epsigma.datasets.parquet:parquet", Parquet, source="path"),
     "folder": DatasetKind("epsigma.datasets.folder:folder", Folder, source="path"),
+}
+
+
+class Size(NamedTuple):
+    """How many images a data set has for training and for the test, their (C, H, W), classes."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]
+    classes: int = 10
+
+    @property
+    def values(self) -> int:
+        """Values of an image."""
+        return prod(self.shape)
+
+
+# What is known before a data set is read; of the user's own nothing is.
+SIZES = {
+    **{name: Size(60_000, 10_000, (1, 28, 28)) for name in ("mnist", "fashion_mnist", "kmnist")},
+    "cifar10": Size(50_000, 10_000, (3, 32, 32)),
+    "cifar100": Size(50_000, 10_000, (3, 32, 32), classes=100),
+    "svhn": Size(73_257, 26_032, (3, 32, 32)),
+    "mnist5k": Size(4_000, 1_000, (1, 28, 28)),
+    "digits": Size(1_437, 360, (1, 8, 8)),
 }

@@ -162,7 +162,9 @@ def _say(
     if type_ == "literal_error":
         options = [_resolve(one, root) for one in schema.get("anyOf", [schema])]
         allowed = [name for one in options for name in one.get("enum", [one.get("const")])]
-        return f"{value!r} is not allowed; allowed: {list_names(allowed)}"
+        # As YAML writes it.
+        shown = ["null" if name is None else name for name in allowed]
+        return f"{value!r} is not allowed; allowed: {list_names(shown)}"
     if type_ in _LIMITS:
         return f"{value!r} is {_LIMITS[type_].format(**context)}"
     if type_ == "too_short":

@@ -104,6 +104,11 @@ def _find_entry(
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         if "argument 'parameters'" in reason:
             reason += "; hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
+        if isinstance(error, ModuleNotFoundError):
+            reason += (
+                f"; modules are sought in the working directory ({Path.cwd()}), then on Python's "
+                "path: put it there, or install it"
+            )
         faults.append(f"{at}.kind: {name!r} is no entry of a registry: {reason}")
         return None
     if entry is None or name == reserved:

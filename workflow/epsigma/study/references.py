@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from epsigma.cell import spell
-from epsigma.kinds import AttackKind, Part
+from epsigma.kinds import AttackKind, Configured, Part
 from epsigma.registry.checks import ALL, CHEAP, CHECKS
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
@@ -22,6 +23,7 @@ def check_references(study: Study) -> list[str]:
         _check_examples,
         _check_gradients,
         _check_transfers,
+        _check_sources,
         _check_weights,
         _check_fixed_sources,
         _check_defended,
@@ -100,6 +102,20 @@ def _squeezers(detector: Detector) -> list[Part]:
     return list(detector[inner]) if inner else []
 
 
+def _parts(study: Study) -> Iterator[tuple[str, Filter | Detector | Part]]:
+    """List filters and detectors, and the filters within them, each with where it stands."""
+    for index, block in enumerate(study.filters):
+        at = f"filters[{index}] ({block.name})"
+        yield at, block
+        yield from ((f"{at}.then[{number}]", part) for number, part in enumerate(block.then))
+    for index, detector in enumerate(study.detectors):
+        at, inner = f"detectors[{index}] ({detector.name})", detector.entry.filters
+        yield at, detector
+        yield from (
+            (f"{at}.{inner}[{number}]", part) for number, part in enumerate(_squeezers(detector))
+        )
+
+
 def _check_transfers(study: Study) -> Iterator[str]:
     """A transfer takes over another attack of the study, from another model or seed."""
     models = expand(study).names("models")
@@ -115,7 +131,7 @@ def _check_transfers(study: Study) -> Iterator[str]:
             continue
         at = f"attacks[{index}] ({transfer.name})"
         if transfer["attack"] not in sources:
-            allowed = list_names(sources)
+            allowed = list_names(sources) or "none, for no other is untargeted and by eps"
             yield f"{at}.attack: {transfer['attack']!r} is not allowed; allowed: {allowed}"
         if transfer["source_model"] not in (None, *models):
             yield (
@@ -133,13 +149,26 @@ def _check_transfers(study: Study) -> Iterator[str]:
             )
 
 
+def _check_sources(study: Study) -> Iterator[str]:
+    """Look for the code of the user's own kinds and factories."""
+    blocks: list[tuple[str, Configured[Any]]] = [*_parts(study)]
+    for section in ("datasets", "models", "autoencoders", "attacks"):
+        blocks += ((f"{section}[{at}] ({one.name})", one) for at, one in enumerate(study[section]))
+    for index, model in enumerate(study.models):
+        at = f"models[{index}] ({model.name})"
+        blocks.append((f"{at}.training", model.training))
+        if factory := model.get("factory"):
+            yield from _check_source(factory, f"{at}.factory")
+    for at, block in blocks:
+        if ":" in block.kind:
+            yield from _check_source(block.entry.implementation, f"{at}.kind")
+
+
 def _check_weights(study: Study) -> Iterator[str]:
-    """Look for the user's own code and weights, and refuse weights that no seed can change."""
+    """Look for the user's own weights, and refuse those that no seed can change."""
     seeds = study.seeds
     for index, model in enumerate(study.models):
         at = f"models[{index}] ({model.name})"
-        if factory := model.get("factory"):
-            yield from _check_factory(factory, f"{at}.factory")
         if model.checkpoint is None:
             continue
         path = Path(model.checkpoint)
@@ -157,10 +186,10 @@ def _check_weights(study: Study) -> Iterator[str]:
             )
 
 
-def _check_factory(factory: str, at: str) -> Iterator[str]:
-    """Look for the source of the user's function, without importing it."""
+def _check_source(implementation: str, at: str) -> Iterator[str]:
+    """Look for the source of the user's function or class, without importing it."""
     try:
-        code_digest(factory.partition(":")[0])
+        code_digest(implementation.partition(":")[0])
     except ModuleNotFoundError as error:
         yield (
             f"{at}: {error}, neither in the working directory ({Path.cwd()}) nor on Python's path; "
@@ -191,9 +220,10 @@ def _check_defended(study: Study) -> Iterator[str]:
         # Of a sweep one has to be named.
         others = [name for name in trained if name.partition("/")[0] != model.name]
         if model.defends not in (None, *others):
+            allowed = f"{list_names(others)}, or null" if others else "null"
             yield (
                 f"models[{index}] ({model.name}).defends: there is no model "
-                f"{model.defends!r} beside it; allowed: {list_names(others)}, or null"
+                f"{model.defends!r} beside it; allowed: {allowed}"
             )
 
 
@@ -217,7 +247,7 @@ def _check_named(study: Study) -> Iterator[str]:
             )
         for name in (block.filters if isinstance(block, Attack) else None) or ():
             if name not in filters:
-                allowed = list_names(filters)
+                allowed = list_names(filters) or "none, for the study has no `filters`"
                 yield f"{at}.filters: there is no filter {name!r}; allowed: {allowed}"
         for name in block.get("detectors", ()):
             if name not in detectors:
@@ -229,16 +259,7 @@ def _check_autoencoders(study: Study) -> Iterator[str]:
     """Autoencoders that filters and detectors name are there."""
     names = study.names("autoencoders")
     allowed = list_names(names) or "none, for the study has no `autoencoders`"
-    placed: list[tuple[str, Filter | Detector | Part]] = []
-    for index, block in enumerate(study.filters):
-        at = f"filters[{index}] ({block.name})"
-        placed.append((at, block))
-        placed += [(f"{at}.then[{number}]", part) for number, part in enumerate(block.then)]
-    for index, detector in enumerate(study.detectors):
-        at, inner = f"detectors[{index}] ({detector.name})", detector.entry.filters
-        placed.append((at, detector))
-        placed += [(f"{at}.{inner}[{at_}]", part) for at_, part in enumerate(_squeezers(detector))]
-    for at, found in placed:
+    for at, found in _parts(study):
         needed = found.entry.autoencoder
         if needed and found[needed] not in names:
             yield f"{at}.{needed}: there is no autoencoder {found[needed]!r}; allowed: {allowed}"
