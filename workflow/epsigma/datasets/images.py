@@ -25,7 +25,7 @@ class Images:
         if self.images.ndim != 4 or self.images.dtype not in (np.uint8, np.float32, np.float64):
             raise ValueError(
                 f"images are {self.images.dtype} of shape {self.images.shape}, "
-                "not uint8 from 0 to 255 or floats from 0 to 1 of shape (N, C, H, W), channels first"
+                "not uint8 from 0 to 255 or floats from 0 to 1, of shape (N, C, H, W)"
             )
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype != np.int64:
             raise ValueError(
