@@ -26,7 +26,7 @@ from epsigma.filters.filter import Filter
 from torch import nn
 
 def data(data_dir):
-    return Dataset(*[Images(np.zeros((9, 1, 8, 8)), np.zeros(9))] * 2)
+    return Dataset(*[Images(np.zeros((9, 1, 8, 8), int), np.zeros(9))] * 2)
 
 class Model(nn.Module):
     def __init__(self, shape, classes):
@@ -54,7 +54,7 @@ PROBES = "results/data/digits/probes"
 FAILING = {
     "logs/data/data.log": (
         "results/data/data/test.safetensors",
-        "images are float64 of shape (9, 1, 8, 8), not uint8",
+        "images are int64 of shape (9, 1, 8, 8), not uint8",
     ),
     "logs/data/mine.log": (
         "results/data/mine/test.safetensors",
