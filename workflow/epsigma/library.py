@@ -1,10 +1,6 @@
 """The results of a study, in Python: its cells, images, ledgers, classifiers and defences.
 
->>> import epsigma
->>> study = epsigma.open_study("results")              # doctest: +SKIP
->>> cell = study.cell(attack="fgsm", eps=0.1, filter="gaussian", sigma=1, threat="aware")
-...                                                    # doctest: +SKIP
->>> study.ledger(cell)["correct"].mean()               # doctest: +SKIP
+docs/library.md has examples.
 """
 
 from collections.abc import Iterable, Mapping
