@@ -50,7 +50,7 @@ def attacked_rows(
     """List the rows of an attack on images of labels (N,).
 
     Args:
-        examples: how many of the first images are attacked; None for all.
+        examples: how many of the first images are attacked, if there are as many; None for all.
         targets: `untargeted`; `all`, every class but the true one; or the classes to choose from.
 
     Returns:
@@ -58,10 +58,8 @@ def attacked_rows(
         that has no other class to aim at has no row.
 
     Raises:
-        ValueError: if there are fewer images, no such class, or nothing is left to aim at.
+        ValueError: if there is no such class, or nothing is left to aim at.
     """
-    if examples is not None and examples > len(labels):
-        raise ValueError(f"examples = {examples}: there are {len(labels)} test images")
     labels = labels[:examples]
     index = torch.arange(len(labels), device=labels.device)
     if targets == "untargeted":

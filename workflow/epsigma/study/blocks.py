@@ -152,8 +152,8 @@ class Attack(_Attacked[AttackKind]):
     )
     examples: Count | None = Field(
         None,
-        description="attack only the first so many test images; null for all. Fooling attacks have "
-        "`images`",
+        description="attack only the first so many test images, if there are as many; null for "
+        "all. Fooling attacks have `images`",
     )
     models: Models = Field(None, description="names of the models that it is for; null for all")
     filters: Names | None = Field(
