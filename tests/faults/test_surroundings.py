@@ -51,6 +51,8 @@ def test_a_full_disk_is_named_and_what_was_written_before_is_kept(
         assert code != 0
         assert "cannot be written" in said
         assert "MB free; make room there" in said
+        # Two jobs may be at work. The others, which would fail, too, are not tried.
+        assert said.count("cannot be written") <= 2
         assert not half_written(finished)
         made = files(finished)
         assert bool(made) == (room > 300)

@@ -3,8 +3,11 @@
 All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
 """
 
+import errno
 import gc
 import importlib
+import logging
+import os
 import platform
 import shutil
 import sys
@@ -120,6 +123,7 @@ class Apart:
         if not workflow.local_exec:
             return
         lift_rate_limit(workflow)
+        stop_when_full(workflow)
         rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
         needed = {part for rule in rules for part in rule.split("_")}
         modules = [module for stage, module in _IMPORTED.items() if stage in needed]
@@ -165,3 +169,15 @@ def lift_rate_limit(workflow: Any) -> None:
     without (Snakemake 9.27.1). No public setting turns it off.
     """
     workflow.scheduler.job_rate_limiter = None
+
+
+def stop_when_full(workflow: Any) -> None:
+    """Let a run end where a disk is full: with `keep-going` each job that is left would fail, too."""
+    full = os.strerror(errno.ENOSPC)
+
+    def look(record: logging.LogRecord) -> bool:
+        if full in record.getMessage():
+            workflow.scheduler.keepgoing = False
+        return True
+
+    logger.addFilter(look)
