@@ -43,6 +43,9 @@ def fail_for_cause(job):
 def die(job):
     os.kill(os.getpid(), 9)
 
+def be_interrupted(job):
+    raise KeyboardInterrupt
+
 def leave(job):
     sys.exit(3)
 """
@@ -146,9 +149,10 @@ def test_requests_of_several_threads_are_served_at_once_and_none_is_mistaken_for
         ("fail_for_cause", r'KeyError: \'missing\'\n.*in fail_for_cause\n.*", line \d+, in fail'),
         (
             "die",
-            "the process of own_stages:die was killed, perhaps for want of memory: run again with "
-            "fewer --cores, or where there is more memory",
+            "the process of own_stages:die was interrupted or killed; if nobody did that, perhaps "
+            "for want of memory: run again with fewer --cores, or where there is more memory",
         ),
+        ("be_interrupted", "interrupted: run again to go on"),
         ("leave", r"SystemExit: 3\n  File .*"),
         ("nowhere", r"ImportError: own_stages has no 'nowhere'\n  File .*"),
     ],
@@ -189,6 +193,22 @@ def _is_gone(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def test_a_request_that_an_interrupted_server_has_not_taken_says_so(start, capfd):
+    Path("slow.py").write_text("import time\nopen('begun', 'w').close()\ntime.sleep(60)\n")
+    server = start("slow")
+    until(Path("begun").exists)
+    answers = []
+    asking = [server, "slow:nothing", JOB, {}]
+    thread = threading.Thread(target=lambda: answers.append(ForkServer.run(*asking)))
+    thread.start()
+    time.sleep(0.2)
+    server._process.send_signal(signal.SIGINT)
+    thread.join(20)
+    assert answers[0].startswith("the process of slow:nothing was interrupted or killed")
+    # The server has no more to say of it.
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_server_that_is_gone_is_an_error(start):

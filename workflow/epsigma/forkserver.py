@@ -76,12 +76,14 @@ class ForkServer:
             with theirs:
                 socket.send_fds(self._control, [bytes([needed])], [theirs.fileno()])
             connection.sendall(json.dumps([function, asdict(job), files]).encode() + b"\n")
-            with connection.makefile("rb") as stream:
+            answer = b""
+            # The server may end, as by Ctrl-C, before it has taken the request.
+            with suppress(ConnectionResetError), connection.makefile("rb") as stream:
                 answer = stream.read()
         if not answer:
             return (
-                f"the process of {function} was killed, perhaps for want of memory: run again with "
-                "fewer --cores, or where there is more memory"
+                f"the process of {function} was interrupted or killed; if nobody did that, perhaps "
+                "for want of memory: run again with fewer --cores, or where there is more memory"
             )
         return "" if answer == _DONE else answer.decode(errors="replace")
 
@@ -143,6 +145,8 @@ def _answer(connection: socket.socket) -> None:
 
 def _describe(error: BaseException) -> str:
     """Say what was raised, and where: a line for each frame, as Snakemake writes them."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted: run again to go on"
     frames: list[traceback.FrameSummary] = []
     cause: BaseException | None = error
     while cause:
