@@ -1345,7 +1345,7 @@ def test_the_spectrum_of_images_one_pixel_high_is_over_their_other_side(size):
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     images = torch.rand(7, 3, 9, 12, generator=torch.Generator().manual_seed(0))
     _, together = radial_spectrum(images)
-    monkeypatch.setattr("epsigma.storage.images.BATCH", 2)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 2)
     torch.testing.assert_close(radial_spectrum(images)[1], together)
 
 

@@ -265,7 +265,7 @@ def test_the_batch_size_changes_nothing(monkeypatch, kind, parameters):
     module, given = make(kind, **parameters), images(7, 3, 9, 14)
     together = apply_filter(module, given)
     for batch in (1, 3):
-        monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
+        monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
         torch.testing.assert_close(apply_filter(module, given), together, atol=1e-6, rtol=0)
 
 

@@ -504,7 +504,7 @@ def test_a_loss_is_followed_in_one_run_that_no_row_leaves(ask_attack, kind, plai
 
 def test_the_rows_of_a_probe_are_one_batch_with_one_loss_curve(ask_attack, monkeypatch):
     monkeypatch.setattr("epsigma.stages.probe.IMAGES", 20)
-    monkeypatch.setattr("epsigma.attacks.craft.BATCH", 20)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 20)
     how = about("carlini_wagner", 0, **{**SEARCH, "search_steps": 1}, targets="all")
     found = ask_attack(how)
     assert found["n"] == 20

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
+from epsigma.attacks.gradient import input_gradient
 from epsigma.cell import Level
 from epsigma.defence import build_target
 from epsigma.device import CPU
@@ -10,8 +13,10 @@ from epsigma.job import Job
 from epsigma.models.classifier import load_classifier, most_probable, predict
 from epsigma.probing.attacks import Successes, count_successes, try_longer
 from epsigma.randomness import seeded_generator
+from epsigma.sizing import fit_batches
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_classes, read_clean
+from epsigma.storage.images import read_classes
+from epsigma.storage.stored import count_kept, open_clean
 
 
 def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
@@ -22,7 +27,8 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     the stage `attack` at a budget in the middle of the grid, and `swept`, `spends` and `traced`.
     """
     with job.logged():
-        clean, classes = read_clean(test, CPU).images, read_classes(test)
+        stored, classes = open_clean(test, CPU).images, read_classes(test)
+        clean = stored[: count_kept(stored.shape)]
         settings, how = job.settings, job.settings["attack"]
         rows = fooling_rows(classes, how["images"], CPU)
         generator = seeded_generator(job, CPU, "attack")
@@ -36,7 +42,11 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             accepted = (prediction == rows.targets) & (probability >= parameters[swept])
             return count_successes(accepted, measures["l2"])
 
-        _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
+        def attack_one(image: Tensor) -> None:
+            input_gradient(model, image, rows.labels[:1], "cross_entropy")
+
+        with fit_batches(job, clean, attack_one, CPU, generator):
+            _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
         found = {
             "cell": job.cell,
             "n": len(rows.index),
