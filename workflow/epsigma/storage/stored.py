@@ -113,10 +113,11 @@ def _open(path: str | Path, device: torch.device, measures: tuple[str, ...]) -> 
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
+            names = list(file.keys())
             if missing := [one for one in ("images", "labels", *measures) if one not in names]:
                 raise damaged(path, f"it has no tensor {', '.join(missing)}")
-            tensors = {name: file.get_tensor(name).clone() for name in names - {"images"}}
+            others = [name for name in names if name != "images"]
+            tensors = {name: file.get_tensor(name).clone() for name in others}
             metadata = file.metadata()
         images = _find_images(path, device)
         sums = {"images": images.verify()} | {name: Checksum() for name in tensors}
