@@ -11,11 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from epsigma.vocabulary import MEMORY_MB, PROCESS_MB
+
 MB = 1_000_000
-# Of a job's tensors, if the study does not say. A batch of less takes no less time.
-MEMORY_MB = 750
-# What a process takes beside them: torch, Snakemake, and what else is imported.
-PROCESS_MB = 1250
 # Images as large as a batch that attacks keep, beside what a pass through the model takes.
 COPIES = 12
 # By how much more memory is taken than there are tensors: what is freed is not all given back.

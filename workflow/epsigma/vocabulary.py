@@ -32,3 +32,9 @@ def queries_model(family: str, spends: str | None) -> bool:
             none. Of fooling images those that cost nothing are noise.
     """
     return family not in (NOISE, TRANSFER) and (family != FOOLING or spends is not None)
+
+
+# MB that a job's batch of images may take, with what is computed of it, if the study does not say;
+# less takes no less time. And what a process takes beside it: torch, Snakemake, all that is
+# imported.
+MEMORY_MB, PROCESS_MB = 750, 1250
