@@ -150,6 +150,8 @@ def test_defaults_are_filled_in_at_every_depth():
         "detectors": [],
         "data_dir": "data",
         "device": "auto",
+        "memory_mb": None,
+        "batch_size": None,
         "columns": "none",
         "keep_filtered": True,
         "keep_aware": True,

@@ -1,24 +1,25 @@
 """The batch of a job: as many images as its memory has room for."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from epsigma.job import Job
-from epsigma.memory import fitting_batch
+from epsigma.memory import fitting_batch, give_back
 from epsigma.storage import batches
 from epsigma.storage.batches import Images, batches_of
 
 
+@contextmanager
 def fit_batches(
     job: Job,
     images: Images,
     run: Callable[[Tensor], object],
     device: torch.device,
     *generators: torch.Generator,
-) -> AbstractContextManager[None]:
+) -> Iterator[None]:
     """Let batches in the body hold as many images as fit: see `fitting_batch`.
 
     Args:
@@ -36,4 +37,8 @@ def fit_batches(
         device=device,
         generators=generators,
     )
-    return batches_of(size)
+    with batches_of(size):
+        yield
+    if size < batches.BATCH:
+        # Each thread's would grow by what it has freed.
+        give_back()

@@ -1,4 +1,4 @@
-"""Words that everything shares: threat models, the filter `none`, families of attacks.
+"""What everything shares: threat models, the filter `none`, families of attacks, memory.
 
 Imports nothing of the package.
 """
@@ -17,6 +17,11 @@ TRANSFER = "transfer"
 FOOLING = "fooling"
 FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 
+# MB that a job's batch of images may take, with what is computed of it, if the study does not say;
+# less takes no less time. And what a process takes beside it: torch, Snakemake, all that is
+# imported.
+MEMORY_MB, PROCESS_MB = 500, 1500
+
 
 def is_white_box(threat: str, filter_name: str) -> bool:
     """Whether the attacker knows everything there is: the defence, or that there is none."""
@@ -32,9 +37,3 @@ def queries_model(family: str, spends: str | None) -> bool:
             none. Of fooling images those that cost nothing are noise.
     """
     return family not in (NOISE, TRANSFER) and (family != FOOLING or spends is not None)
-
-
-# MB that a job's batch of images may take, with what is computed of it, if the study does not say;
-# less takes no less time. And what a process takes beside it: torch, Snakemake, all that is
-# imported.
-MEMORY_MB, PROCESS_MB = 750, 1250

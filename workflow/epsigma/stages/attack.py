@@ -2,10 +2,10 @@
 
 import logging
 
-from torch import Tensor, nn
+from torch import nn
 
 from epsigma.attacks.craft import make_parts, rows_of
-from epsigma.attacks.gradient import input_gradient
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
@@ -13,7 +13,6 @@ from epsigma.filters.build import build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
-from epsigma.sizing import fit_batches
 from epsigma.storage.batches import batch_size
 from epsigma.storage.files import progress_path
 from epsigma.storage.images import read_classes
@@ -53,10 +52,7 @@ def attack(
             # The attacker does not control what the filter draws.
             module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
 
-        def attack_one(image: Tensor) -> None:
-            input_gradient(target, image, rows.labels[:1], "cross_entropy")
-
-        with fit_batches(job, clean.images, attack_one, device, generator):
+        with fit_attacked_batches(job, target, clean.images, rows.labels, generator):
             log.info("batches of %d images", batch_size())
             parts = make_parts(
                 settings["attack"],

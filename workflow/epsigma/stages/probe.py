@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.craft import make_set, rows_of
-from epsigma.attacks.gradient import input_gradient
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.rows import Rows
 from epsigma.cell import Level
 from epsigma.defence import build_target
@@ -33,7 +33,7 @@ from epsigma.storage.batches import batches
 from epsigma.storage.files import write_json
 from epsigma.storage.images import read_classes
 from epsigma.storage.ledgers import read_ledger
-from epsigma.storage.stored import count_kept, open_clean
+from epsigma.storage.stored import StoredSet, count_kept, open_clean
 
 # Images that probes look at, at most, from the start of the test set, and rows of an attack.
 IMAGES = 500
@@ -81,10 +81,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
     with job.logged() as log:
         clean, classes = open_clean(test, CPU), read_classes(test)
         settings, how = job.settings, dict(job.settings["attack"])
-        most = _count_probed(clean.images.shape)
-        how["examples"] = min(how.get("examples") or most, most, len(clean.labels))
-        # Of one that aims at several classes, too.
-        rows = rows_of(how, clean.labels, classes)[:most]
+        rows = _choose_rows(how, clean, classes)
         generator = seeded_generator(job, CPU, "attack")
         classifier = load_classifier(checkpoint, settings["model"], CPU)
         model = build_target(settings, classifier, generator)
@@ -119,17 +116,21 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             "budget": str(Level(swept, parameters[swept])),
         }
         once = find_successes(read_ledger(ledger), rows) if ledger else None
-
-        def attack_one(image: Tensor) -> None:
-            input_gradient(model, image, rows.labels[:1], "cross_entropy")
-
-        with fit_batches(job, given, attack_one, CPU, generator):
+        with fit_attacked_batches(job, model, given, rows.labels, generator):
             for part in settings["parts"]:
                 started = perf_counter()
                 once, more = measure(part, once)
                 found |= more
                 log.info("%s: %.2f s", part, perf_counter() - started)
         write_json(facts, found)
+
+
+def _choose_rows(how: dict[str, Any], clean: StoredSet, classes: int) -> Rows:
+    """Choose the rows of an attack on few of the images; its settings then say of how many."""
+    most = _count_probed(clean.images.shape)
+    how["examples"] = min(how.get("examples") or most, most, len(clean.labels))
+    # Of one that aims at several classes, too.
+    return rows_of(how, clean.labels, classes)[:most]
 
 
 def _count_probed(shape: torch.Size) -> int:

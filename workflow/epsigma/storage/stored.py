@@ -13,10 +13,10 @@ from epsigma.storage.checksums import Checksum, verify_sums
 from epsigma.storage.files import damaged
 from epsigma.storage.images import ImageSet, is_measure, to_float
 
-# Bytes of images that are read at once, and kept: they are no more than a batch may be.
+# Bytes of images, as float32, that are read at once and kept.
 KEPT = 64_000_000
 # Bytes that are read at a time to be verified.
-_BLOCK = 8_000_000
+BLOCK = 4_000_000
 _DTYPES = {"U8": torch.uint8, "F32": torch.float32}
 
 
@@ -63,8 +63,8 @@ class StoredImages:
 
     def verify(self) -> Checksum:
         """Sum up what is in the file; if it is little, keep it."""
-        found, rows = Checksum(), max(1, _BLOCK // max(self._size, 1))
-        if len(self) * self._size <= KEPT:
+        found, rows = Checksum(), max(1, BLOCK // max(self._size, 1))
+        if len(self) <= count_kept(self.shape):
             whole = self._read(0, len(self))
             found.add(whole.numpy())
             self._kept = to_float(whole).to(self._device)

@@ -1,9 +1,7 @@
 """Stage fool: make fooling images."""
 
-from torch import Tensor
-
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_parts
-from epsigma.attacks.gradient import input_gradient
 from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
@@ -11,7 +9,6 @@ from epsigma.filters.build import build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
-from epsigma.sizing import fit_batches
 from epsigma.storage.images import read_classes
 from epsigma.storage.stored import count_kept, open_clean
 
@@ -42,10 +39,7 @@ def fool(
             # The attacker does not control what the filter draws.
             module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
 
-        def attack_one(image: Tensor) -> None:
-            input_gradient(target, image, rows.labels[:1], "cross_entropy")
-
-        with fit_batches(job, clean, attack_one, device, generator):
+        with fit_attacked_batches(job, target, clean, rows.labels, generator):
             parts = make_fooling_parts(
                 settings["attack"], generator, target, clean, rows, say=log.warning
             )

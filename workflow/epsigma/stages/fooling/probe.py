@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from torch import Tensor
-
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
-from epsigma.attacks.gradient import input_gradient
 from epsigma.cell import Level
 from epsigma.defence import build_target
 from epsigma.device import CPU
@@ -13,7 +11,6 @@ from epsigma.job import Job
 from epsigma.models.classifier import load_classifier, most_probable, predict
 from epsigma.probing.attacks import Successes, count_successes, try_longer
 from epsigma.randomness import seeded_generator
-from epsigma.sizing import fit_batches
 from epsigma.storage.files import write_json
 from epsigma.storage.images import read_classes
 from epsigma.storage.stored import count_kept, open_clean
@@ -42,10 +39,7 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             accepted = (prediction == rows.targets) & (probability >= parameters[swept])
             return count_successes(accepted, measures["l2"])
 
-        def attack_one(image: Tensor) -> None:
-            input_gradient(model, image, rows.labels[:1], "cross_entropy")
-
-        with fit_batches(job, clean, attack_one, CPU, generator):
+        with fit_attacked_batches(job, model, clean, rows.labels, generator):
             _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
         found = {
             "cell": job.cell,
