@@ -6,6 +6,7 @@ import pytest
 import torch
 from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
+from epsigma.plan.resources import Resources
 from epsigma.stages.attack import attack
 from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
@@ -22,12 +23,20 @@ from epsigma.storage.images import (
 )
 from epsigma.storage.stored import open_clean, open_image_set
 from epsigma.storage.writing import writing_set
+from epsigma.study import validate
 from epsigma.vocabulary import MEMORY_MB
 from safetensors import safe_open
 
 CPU = torch.device("cpu")
 MB = 1_000_000
 LARGE, SMALL = (3, 64, 64), (1, 28, 28)
+
+STUDY = {
+    "datasets": [{"kind": "digits"}],
+    "models": [{"kind": "mlp"}],
+    "attacks": [{"kind": "fgsm", "eps": [0.1]}],
+    "filters": [],
+}
 
 # --- What a batch may hold
 
@@ -54,9 +63,11 @@ def fit(shape=LARGE, **how):
 def test_a_batch_takes_what_the_pass_and_the_attack_take():
     image = 4 * 3 * 64 * 64
     # What is made of the image, and the copies that an attack keeps.
-    assert fit() == int(10 * MB / (SLACK * (1 + COPIES) * image))
-    assert fit(memory_mb=20) == pytest.approx(2 * fit(), abs=1)
-    assert fit((3, 128, 128)) == pytest.approx(fit() / 4, abs=1)
+    assert fit() == int(10 * MB / (SLACK * (1 + COPIES) * image)) == 12
+    # In steps of 16, which are rounded alike.
+    assert fit(memory_mb=200) == 240
+    assert fit(memory_mb=214) == 240 + 16
+    assert fit((3, 128, 128)) == 12 // 4
     assert fit(memory_mb=1) == 1
     assert fit(memory_mb=10**6) == BATCH
 
@@ -76,7 +87,7 @@ def test_a_machine_of_little_memory_has_smaller_batches_but_not_of_fewer_values_
     by_default = fit(memory_mb=None)
     assert by_default == fit(memory_mb=MEMORY_MB)
     monkeypatch.setattr("os.sysconf", lambda name: 1)
-    assert fit(memory_mb=None) == 784_000 // (3 * 64 * 64) < by_default
+    assert fit(memory_mb=None) == 784_000 // (3 * 64 * 64) // 16 * 16 < by_default
 
 
 def test_what_is_measured_draws_nothing():
@@ -95,6 +106,12 @@ def test_the_size_of_batches_holds_in_the_body_only():
     with batches_of(4):
         assert [len(part) for (part,) in batches(rows)] == [4, 4, 2]
     assert batch_size() == BATCH
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, 2000), ({"memory_mb": 3000}, 4500)])
+def test_jobs_request_what_their_batch_takes_and_more_when_tried_again(given, wanted):
+    resources = Resources(validate({**STUDY, **given}))
+    assert [resources.mem_mb({}, attempt) for attempt in (1, 2)] == [wanted, 2 * wanted]
 
 
 # --- A GPU that is out of memory
