@@ -108,7 +108,7 @@ def test_the_size_of_batches_holds_in_the_body_only():
     assert batch_size() == BATCH
 
 
-@pytest.mark.parametrize(("given", "wanted"), [({}, 2000), ({"memory_mb": 3000}, 4500)])
+@pytest.mark.parametrize(("given", "wanted"), [({}, 2000), ({"memory_mb": 3000}, 4400)])
 def test_jobs_request_what_their_batch_takes_and_more_when_tried_again(given, wanted):
     resources = Resources(validate({**STUDY, **given}))
     assert [resources.mem_mb({}, attempt) for attempt in (1, 2)] == [wanted, 2 * wanted]

@@ -19,7 +19,7 @@ MB = 1_000_000
 # Images as large as a batch that attacks keep, beside what a pass through the model takes.
 COPIES = 12
 # By how much more memory is taken than there are tensors: what is freed is not all given back.
-SLACK = 1.3
+SLACK = 1.25
 # Products of so many rows, or a multiple, are rounded alike: batches of other memory have the same
 # results to the bit, more often than not.
 ALIKE = 16
@@ -106,7 +106,7 @@ def _share(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free // 2
-    pages, cores = os.sysconf("SC_PHYS_PAGES"), len(os.sched_getaffinity(0))
+    pages, cores = os.sysconf("SC_PHYS_PAGES"), os.cpu_count() or 1
     left = pages * os.sysconf("SC_PAGE_SIZE") - PROCESS_MB * MB
     return min(MEMORY_MB * MB, max(left, 0) // cores)
 

@@ -20,7 +20,7 @@ FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 # MB that a job's batch of images may take, with what is computed of it, if the study does not say;
 # less takes no less time. And what a process takes beside it: torch, Snakemake, all that is
 # imported.
-MEMORY_MB, PROCESS_MB = 500, 1500
+MEMORY_MB, PROCESS_MB = 600, 1400
 
 
 def is_white_box(threat: str, filter_name: str) -> bool:

@@ -62,7 +62,7 @@ class Study(Strict):
     memory_mb: Annotated[int, Field(ge=100)] | None = Field(
         None,
         description="MB (of 10⁶ bytes) that a job's batch of images may take with what is computed "
-        "of it. Null: 500, or less where the machine has less for each of its cores; of a GPU half "
+        "of it. Null: 600, or less where the machine has less for each of its cores; of a GPU half "
         "of what is free. A batch is 1,000 images at most, of 28 × 28 pixels always",
     )
     batch_size: Count | None = Field(
