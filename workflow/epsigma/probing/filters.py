@@ -68,25 +68,33 @@ def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
 
     Returns:
         Of the one that is farthest, `formula_error`, how far the mean over its draws (one, if it
-        does not draw) is from its `formula`, and the `standard_error` of that mean; of one that
-        draws, `deviation` and `measured_deviation` of its draws.
+        adds no noise) is from its `formula`, the `standard_error` of that mean and the filter's
+        `tolerance`; of one that adds noise, `deviation` and `measured_deviation` of its draws.
     """
     every = []
     for part in module.parts:
+        source = part.generator or torch.default_generator
+        before = source.get_state()
         draws = torch.stack([part(probes) for _ in range(DRAWS if part.deviation else 1)])
+        if part.is_replayed:
+            source.set_state(before)
         mean, expected = draws.double().mean(0), part.formula(probes.double())
         every.append(
             {
                 "formula_error": largest_difference(mean, expected),
                 "standard_error": part.deviation / len(draws) ** 0.5,
+                "tolerance": part.tolerance,
                 "deviation": part.deviation,
                 "measured_deviation": float(draws.std(0).mean()) if part.deviation else 0.0,
             }
         )
         probes = draws[0]
-    # One that draws is off by its standard errors.
+    # One that draws is off by its standard errors, a solver by its tolerance.
     farthest = max(
-        every, key=lambda one: one["formula_error"] - STANDARD_ERRORS * one["standard_error"]
+        every,
+        key=lambda one: (
+            one["formula_error"] - STANDARD_ERRORS * one["standard_error"] - one["tolerance"]
+        ),
     )
     drawn = max(every, key=lambda one: one["deviation"])
     deviations = {name: drawn[name] for name in ("deviation", "measured_deviation")}
