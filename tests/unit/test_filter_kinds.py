@@ -23,7 +23,10 @@ from untrained import autoencoder
 
 FIRST = {
     "gaussian": {"sigma": 1},
-    **{kind: {"cutoff": 0.2, "dc": "keep", "post": "clip"} for kind in ("lowpass", "highpass", "bandpass")},
+    **{
+        kind: {"cutoff": 0.2, "dc": "keep", "post": "clip"}
+        for kind in ("lowpass", "highpass", "bandpass")
+    },
     "bitdepth": {"bits": 2},
     "jpeg": {"quality": 50},
     "median": {"size": 3},
@@ -159,15 +162,17 @@ def test_the_box_is_scipy_s_uniform_filter(radius, border):
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5])
-def test_the_bilateral_filter_is_scikit_image_s(sigma):
-    def reference(plane):
-        # In as many bins as there are levels, and without a border that matters.
-        wide = np.pad(plane, 4, mode="reflect")
-        how = {"win_size": 5, "sigma_color": sigma, "sigma_spatial": 1.5, "bins": 100_000}
-        return skimage.restoration.denoise_bilateral(wide, **how)[4:-4, 4:-4]
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_bilateral_filter_is_opencv_s(sigma, channels):
+    # OpenCV's window is round. Here the corners of a square one weigh 1e-7.
+    parameters = {"sigma_color": sigma, "sigma_space": 0.7, "radius": 4}
 
-    shapes = [shape for shape in PLANES if shape[1] == 1 and min(shape[2:]) > 4]
-    agree("bilateral", {"sigma_color": sigma}, by_plane(reference), shapes, atol=1e-3)
+    def reference(given):
+        planes = given.movedim(1, -1).float().numpy()
+        made = [cv2.bilateralFilter(one, 9, sigma, 0.7).reshape(one.shape) for one in planes]
+        return torch.from_numpy(np.stack(made)).movedim(-1, 1).double()
+
+    agree("bilateral", parameters, reference, [(2, channels, 28, 28)], atol=1e-4)
 
 
 def test_colours_are_as_far_apart_for_the_bilateral_filter_as_all_their_channels_are():
@@ -184,18 +189,25 @@ def test_colours_are_as_far_apart_for_the_bilateral_filter_as_all_their_channels
     )
 
 
-@pytest.mark.parametrize(("search", "patch"), [(11, 3), (5, 1), (7, 5)])
-def test_nonlocal_means_are_about_those_of_scikit_image(search, patch):
-    def reference(plane):
-        around = search // 2 + patch // 2
-        wide = np.pad(plane, around, mode="reflect")
-        how = {"patch_size": patch, "patch_distance": search // 2, "h": 0.2, "fast_mode": True}
-        made = skimage.restoration.denoise_nl_means(wide, **how)
-        return made[around:-around, around:-around]
+@pytest.mark.parametrize(("search", "patch", "channels"), [(7, 3, 1), (5, 1, 3), (3, 5, 1)])
+def test_nonlocal_means_are_weighted_by_how_alike_their_patches_are(search, patch, channels):
+    given, around = images(1, channels, 9, 8), search // 2 + patch // 2
+    wide = np.pad(given[0].numpy(), [(0, 0), (around, around), (around, around)], mode="reflect")
 
-    # Its distance is not weighted in fast mode, and its mean is not rounded.
-    parameters = {"strength": 0.2 * 255, "search": search, "patch": patch}
-    agree("nonlocal_means", parameters, by_plane(reference), PLANES[:1], atol=0.02)
+    def patch_at(y, x):
+        reach = patch // 2
+        return wide[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
+
+    expected = np.empty((channels, 9, 8))
+    for y, x in np.ndindex(9, 8):
+        at = [(y + down, x + across) for down, across in np.ndindex(search, search)]
+        at = [(row + patch // 2, column + patch // 2) for row, column in at]
+        own = patch_at(y + around, x + around)
+        weights = [np.exp(-((patch_at(*one) - own) ** 2).mean() / 0.2**2) for one in at]
+        expected[:, y, x] = np.average([wide[:, *one] for one in at], axis=0, weights=weights)
+    found = build("nonlocal_means", strength=0.2 * 255, search=search, patch=patch)(given)
+    # OpenCV rounds means, and leaves out weights of less than a thousandth.
+    np.testing.assert_allclose(found[0], expected, atol=0.015)
 
 
 @pytest.mark.parametrize("weight", [0.02, 0.1, 0.3])
@@ -226,7 +238,7 @@ def test_wavelet_shrinkage_is_scikit_image_s(method, wavelet):
 
     def reference(plane):
         how = {"sigma": 0.2, "wavelet": wavelet, "method": names[method], "rescale_sigma": False}
-        return skimage.restoration.denoise_wavelet(plane, mode="soft", **how)
+        return skimage.restoration.denoise_wavelet(plane, mode="soft", **how).clip(0, 1)
 
     shapes = [(1, 1, 64, 57), *PLANES[:2]]
     agree("wavelet", {"method": method, "wavelet": wavelet}, by_plane(reference), shapes)
@@ -236,11 +248,11 @@ def test_wavelet_shrinkage_is_scikit_image_s(method, wavelet):
 def test_the_wiener_filter_is_scipy_s(radius):
     @by_plane
     def reference(plane):
-        # A noise of exactly 0 would be 0 / 0 there.
         return signal.wiener(plane, 2 * radius + 1)
 
     parameters = {"radius": radius, "border": "constant"}
-    agree("wiener", parameters, reference, PLANES[:2])
+    with np.errstate(all="ignore"):
+        agree("wiener", parameters, reference, PLANES[:2])
 
 
 @pytest.mark.parametrize("levels", [2, 5, 16])
@@ -251,7 +263,7 @@ def test_a_thermometer_has_as_many_bits_as_thresholds_and_its_levels_are_evenly_
     torch.testing.assert_close(found, torch.from_numpy(code / (levels - 1)))
 
 
-@pytest.mark.parametrize("levels", [2, 3, 5])
+@pytest.mark.parametrize("levels", [2, 3, 4])
 def test_k_means_are_scikit_learn_s(levels):
     def reference(plane):
         values = plane.reshape(-1, 1)
@@ -260,7 +272,10 @@ def test_k_means_are_scikit_learn_s(levels):
         made = KMeans(levels, init=start, n_init=1, max_iter=300, tol=0).fit(values)
         return made.cluster_centers_[made.labels_].reshape(plane.shape)
 
-    agree("kmeans", {"levels": levels}, by_plane(reference), PLANES[:2])
+    for shape in PLANES[:2]:
+        given = images(*shape)
+        found = build("kmeans", levels=levels)(given)
+        torch.testing.assert_close(found, by_plane(reference)(given))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +317,8 @@ def test_equalisation_is_scikit_image_s_with_its_lowest_level_moved_to_0():
         made = skimage.exposure.equalize_hist(levels, nbins=256)
         return np.round((made - made.min()) / (1 - made.min()) * 255) / 255
 
-    agree("equalize", {}, reference)
+    # What is halfway between two levels goes to either.
+    agree("equalize", {}, reference, atol=1.01 / 255)
 
 
 def test_an_image_is_resized_and_padded_as_pillow_does():

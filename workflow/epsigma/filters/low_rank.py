@@ -47,7 +47,8 @@ class LowRank(Filter):
         """Estimate images (N, C, H, W) in [0, 1]; in float64."""
         observed = self._observe(images)
         estimate = observed @ self._find_projection(observed)
-        return ((estimate + 1) / 2).clamp(0, 1).to(images.dtype)
+        filtered: Tensor = ((estimate + 1) / 2).clamp(0, 1).to(images.dtype)
+        return filtered
 
     def formula(self, images: Tensor) -> Tensor:
         """Take the decomposition, and what stays of it."""
@@ -75,4 +76,5 @@ class LowRank(Filter):
         They are eigenvectors of a product, which are found in half the time.
         """
         vectors = torch.linalg.eigh(observed.mT @ observed).eigenvectors[..., -self.rank :]
-        return vectors @ vectors.mT
+        projection: Tensor = vectors @ vectors.mT
+        return projection

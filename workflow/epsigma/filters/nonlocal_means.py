@@ -72,7 +72,7 @@ class NonlocalMeans(Filter):
         padded = np.pad(given, [(0, 0), (around, around), (around, around), (0, 0)], "reflect")
         pixels = self.patch**2
         shift = (pixels - 1).bit_length()
-        one = min(LARGEST_SUM // (self.search**2 * 255), 255)
+        one = LARGEST_SUM // (self.search**2 * 255)
         total, weights = np.zeros_like(given), np.zeros_like(given[..., :1])
         middle = padded[:, far : far + height + 2 * near, far : far + width + 2 * near]
         for y in range(self.search):

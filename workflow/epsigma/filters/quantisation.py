@@ -8,8 +8,8 @@ from epsigma.filters.filter import Filter
 
 # Values this near to the middle of two levels get the lower one, in any precision.
 _TIE = 1e-6
-# Rounds of k-means, at most; a value's level seldom changes after 30.
-ROUNDS = 100
+# Rounds of k-means, at most; a value's level seldom changes after 100.
+ROUNDS = 300
 
 
 class Thermometer(Filter):

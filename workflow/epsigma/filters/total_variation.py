@@ -8,7 +8,7 @@ from torch import Tensor
 from epsigma.filters.filter import Filter
 
 # Steps of the solver, and of the formula's, which is another.
-STEPS, FORMULA_STEPS = 300, 1000
+STEPS, FORMULA_STEPS = 200, 1000
 # How far apart the backward pass evaluates the solution.
 APART = 1e-5
 
@@ -19,8 +19,8 @@ class TotalVariation(Filter):
     TV(x) is Σ √((x right − x)² + (x below − x)²) over the pixels, each channel alone; beyond the
     border there is no difference.
 
-    Solved by 300 steps of a fast projected gradient in the dual, to within `tolerance` in each
-    value (seen on MNIST's images: 5e-4 at a weight of 0.1).
+    Solved by 200 steps of a fast projected gradient in the dual, to within `tolerance` in each
+    value (seen on MNIST: 2e-3 at a weight of 0.1).
 
     The gradient is implicit. x is the gradient of a convex function of z (Moreau's envelope), so
     its Jacobian is symmetric, and the product with a gradient g is the derivative of x in the
@@ -35,7 +35,7 @@ class TotalVariation(Filter):
     """
 
     is_linear = False
-    tolerance = 2e-3
+    tolerance = 1 / 255
 
     def __init__(self, *, weight: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class TotalVariation(Filter):
             below = torch.cat([ahead[..., 1:, :], ahead[..., -1:, :]], -2)
             right = torch.cat([ahead[..., 1:], ahead[..., -1:]], -1)
             dual = dual + dual_step * torch.stack([below - ahead, right - ahead])
-            dual = dual / (dual.norm(dim=0) / self.weight).clamp(min=1)
+            dual = dual / (torch.hypot(*dual) / self.weight).clamp(min=1)
             # Where there is nothing below or to the right, the dual is 0.
             flow = dual[0] - dual[0].roll(1, -2) + dual[1] - dual[1].roll(1, -1)
             moved = (x + step * (flow + images)) / (1 + step)
@@ -96,11 +96,12 @@ def _minimise(images: Tensor, weight: float) -> Tensor:
         moved = ahead.clone()
         moved[0, ..., :-1, :].add_(x.diff(dim=-2), alpha=1 / (8 * weight))
         moved[1, ..., :-1].add_(x.diff(dim=-1), alpha=1 / (8 * weight))
-        moved /= moved.norm(dim=0).clamp_(min=1)
+        moved /= moved.square().sum(0).sqrt_().clamp_(min=1)
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead = torch.lerp(dual, moved, 1 + (momentum - 1) / following)
         dual, momentum = moved, following
-    return images + weight * _diverge(dual)
+    minimised: Tensor = images + weight * _diverge(dual)
+    return minimised
 
 
 def _diverge(dual: Tensor) -> Tensor:

@@ -39,4 +39,5 @@ class UnsharpMask(Filter):
 
     def surrogate(self, images: Tensor) -> Tensor:
         """Leave out the clipping."""
-        return images + self.amount * (images - self.smooth(images))
+        sharp: Tensor = images + self.amount * (images - self.smooth(images))
+        return sharp

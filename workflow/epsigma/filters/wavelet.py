@@ -81,7 +81,8 @@ class Wavelet(Filter):
         return given.clamp(0, 1).to(images.dtype)
 
     def _count_levels(self, images: Tensor) -> int:
-        return max(pywt.dwt_max_level(min(images.shape[-2:]), self.wavelet) - 3, 1)
+        levels: int = max(pywt.dwt_max_level(min(images.shape[-2:]), self.wavelet) - 3, 1)
+        return levels
 
     def _shrink(self, bands: Tensor, pixels: int) -> Tensor:
         """Shrink bands (…, h, w) of an image of so many pixels, each by its threshold."""
@@ -101,9 +102,14 @@ class Wavelet(Filter):
         height, width = images.shape[-2:]
         for at in np.ndindex(*images.shape[:2]):
             plane = images[at].double().numpy()
-            first, *levels = pywt.wavedec2(plane, self.wavelet, level=self._count_levels(images))
-            shrunk = [tuple(self._shrink_band(band, plane.size) for band in one) for one in levels]
-            found[at] = pywt.waverec2([first, *shrunk], self.wavelet)[:height, :width]
+            bands = []
+            for _ in range(self._count_levels(images)):
+                plane, details = pywt.dwt2(plane, self.wavelet)
+                bands.append([self._shrink_band(band, height * width) for band in details])
+            for details in reversed(bands):
+                rows, columns = details[0].shape
+                plane = pywt.idwt2((plane[:rows, :columns], details), self.wavelet)
+            found[at] = plane[:height, :width]
         return torch.from_numpy(found).to(images).clamp(0, 1)
 
     def _shrink_band(self, band: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
