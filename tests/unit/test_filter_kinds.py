@@ -403,7 +403,7 @@ def test_what_is_dropped_is_made_good_on_average():
 
 def test_the_operators_of_a_wavelet_are_its_transform():
     plane = images(1, 1, 15, 10)[0, 0].numpy()
-    module = build("wavelet", wavelet="db2", sigma=1e-9, method="visu")
+    module = build("wavelet", wavelet="db2", noise=1e-9, method="visu")
     found = module(torch.from_numpy(plane)[None, None])
     np.testing.assert_allclose(found[0, 0], plane, atol=1e-6)
     assert pywt.dwt_max_level(10, "db2") == 1
@@ -421,7 +421,7 @@ def test_the_operators_of_a_wavelet_are_its_transform():
         ("nonlocal_means", {"search": 4}, "search = 4 is no odd number"),
         ("nonlocal_means", {"patch": 2}, "patch = 2 is no odd number"),
         ("total_variation", {"weight": 0}, "weight = 0 is not positive"),
-        ("wavelet", {"sigma": 0}, "sigma = 0 is not positive"),
+        ("wavelet", {"noise": 0}, "noise = 0 is not positive"),
         ("wavelet", {"method": "sure"}, "method = 'sure' is none of bayes, visu"),
         ("pixel_deflection", {"share": 2}, "share = 2 is not within 0 and 1"),
         ("thermometer", {"levels": 1}, "levels = 1 is less than 2"),

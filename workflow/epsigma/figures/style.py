@@ -30,6 +30,17 @@ AXES = {
     "kappa": "κ, logit margin asked for",
     "confidence": "softmax probability asked for",
     "passes": "passes through the autoencoder",
+    "radius": "radius of the window (pixels)",
+    "sigma_color": "σ of colours (pixel range is 0 to 1)",
+    "strength": "h, how far alike patches differ (grey levels)",
+    "weight": "weight of the total variation",
+    "noise": "σ of the noise that goes (pixel range is 0 to 1)",
+    "share": "share of the pixels deflected, or of the side cropped",
+    "levels": "levels that are left",
+    "amount": "amount of sharpening",
+    "smallest": "smallest size, as a share of the image's",
+    "lowest": "lowest quality of a block (1 to 40)",
+    "rank": "singular values that stay",
     FIXED: "(the filter has no strength)",
 }
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
@@ -37,7 +48,7 @@ NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
 COLUMNS = 2
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
-COUNTS = ("bits", "quality", "size")
+COUNTS = ("bits", "quality", "size", "radius", "levels", "lowest", "rank")
 SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
 # Characters of a class's name that have room below an image.
 LONGEST = 12

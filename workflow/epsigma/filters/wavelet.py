@@ -37,7 +37,7 @@ class Wavelet(Filter):
     clipped to [0, 1]. The transform has three levels fewer than the image allows, but one at least.
 
     Args:
-        sigma: σ, standard deviation of the noise, in units of the pixel range; positive.
+        noise: σ, standard deviation of the noise, in units of the pixel range; positive.
         method: `bayes` or `visu`.
         wavelet: one of PyWavelets' orthogonal ones.
 
@@ -48,13 +48,13 @@ class Wavelet(Filter):
 
     is_linear = False
 
-    def __init__(self, *, sigma: float, method: str = "bayes", wavelet: str = "db1") -> None:
+    def __init__(self, *, noise: float, method: str = "bayes", wavelet: str = "db1") -> None:
         super().__init__()
-        if sigma <= 0:
-            raise ValueError(f"sigma = {sigma} is not positive")
+        if noise <= 0:
+            raise ValueError(f"noise = {noise} is not positive")
         if method not in METHODS:
             raise ValueError(f"method = {method!r} is none of {', '.join(METHODS)}")
-        self.sigma = float(sigma)
+        self.noise = float(noise)
         self.method = method
         self.wavelet = wavelet
 
@@ -87,12 +87,12 @@ class Wavelet(Filter):
     def _shrink(self, bands: Tensor, pixels: int) -> Tensor:
         """Shrink bands (…, h, w) of an image of so many pixels, each by its threshold."""
         if self.method == "visu":
-            threshold = bands.new_tensor(self.sigma * math.sqrt(2 * math.log(pixels)))
+            threshold = bands.new_tensor(self.noise * math.sqrt(2 * math.log(pixels)))
         else:
-            signal = bands.square().mean((-2, -1), keepdim=True) - self.sigma**2
+            signal = bands.square().mean((-2, -1), keepdim=True) - self.noise**2
             is_there = signal > 0
             root = torch.where(is_there, signal, 1).sqrt()
-            threshold = torch.where(is_there, self.sigma**2 / root, torch.inf)
+            threshold = torch.where(is_there, self.noise**2 / root, torch.inf)
         kept = (bands.abs() - threshold).clamp(min=0)
         return bands.sign() * kept
 
@@ -113,11 +113,11 @@ class Wavelet(Filter):
         return torch.from_numpy(found).to(images).clamp(0, 1)
 
     def _shrink_band(self, band: NDArray[np.float64], pixels: int) -> NDArray[np.float64]:
-        threshold = self.sigma * math.sqrt(2 * math.log(pixels))
+        threshold = self.noise * math.sqrt(2 * math.log(pixels))
         if self.method == "bayes":
-            beyond = (band**2).mean() - self.sigma**2
+            beyond = (band**2).mean() - self.noise**2
             if beyond <= 0:
                 return np.zeros_like(band)
-            threshold = self.sigma**2 / math.sqrt(beyond)
+            threshold = self.noise**2 / math.sqrt(beyond)
         shrunk: NDArray[np.float64] = pywt.threshold(band, threshold, "soft")
         return shrunk

@@ -140,7 +140,7 @@ class TotalVariation(Hyperparameters):
 
 
 class Wavelet(Hyperparameters):
-    sigma: Positive = Field(
+    noise: Positive = Field(
         description="standard deviation of the noise that goes, in units of the pixel range"
     )
     method: Literal["bayes", "visu"] = Field(

@@ -123,11 +123,11 @@ FILTERS = {
         identity_parameters={"weight": 0.000001},
     ),
     "wavelet": FilterKind(
-        "epsigma.filters.wavelet:Wavelet",
+        "epnoise.filters.wavelet:Wavelet",
         Wavelet,
-        swept="sigma",
+        swept="noise",
         gradient="exact",
-        identity_parameters={"sigma": 0.000001, "method": "visu"},
+        identity_parameters={"noise": 0.000001, "method": "visu"},
     ),
     "pixel_deflection": FilterKind(
         "epsigma.filters.pixel_deflection:PixelDeflection",
