@@ -10,7 +10,10 @@ import pywt
 import skimage.exposure
 import skimage.restoration
 import torch
+from epsigma.attacks.pgd import pgd
+from epsigma.defence import defend
 from epsigma.filters.build import build_filter
+from epsigma.filters.filter import Filter
 from epsigma.probing.filters import conformance
 from epsigma.registry.filters import FILTERS
 from filter_cases import CASES
@@ -123,6 +126,43 @@ def test_a_random_filter_draws_for_each_image_anew_and_from_its_generator(kind):
         torch.manual_seed(7)
         assert torch.equal(build(kind)(given)[0], one)
     assert not torch.equal(build(kind, seed=1)(given)[0], one)
+
+
+# --- Attacked
+
+
+# Of a random one, and one of a direction that rounding hides, a few images are chance.
+@pytest.mark.parametrize("kind", CASES)
+def test_who_knows_the_filter_succeeds_as_often_as_who_does_not_or_takes_it_for_nothing(
+    trained, kind
+):
+    samples = 10 if FILTERS[kind].random else None
+    right = trained.model(trained.images).argmax(1) == trained.labels
+    given, labels = trained.images[right][:150], trained.labels[right][:150]
+
+    def success(model):
+        drawn = torch.Generator().manual_seed(0)
+        how = {"eps": 0.1, "steps": 10, "loss": "margin", "generator": drawn}
+        attacked = pgd(model, given, labels, **how)
+        return int((trained.model(build(kind, seed=1)(attacked)).argmax(1) != labels).sum())
+
+    class Straight(Filter):
+        """The same filter, with the identity for its surrogate."""
+
+        def forward(self, images):
+            return module(images)
+
+        def formula(self, images):
+            return module.formula(images)
+
+    module = build(kind)
+    aware, straight = (
+        success(defend(one, trained.model, gradient=gradient, eot_samples=samples))
+        for one, gradient in ((module, FILTERS[kind].gradient), (Straight(), "bpda"))
+    )
+    slack = 8 if samples else 3
+    assert aware >= success(trained.model) - slack
+    assert aware >= straight - slack
 
 
 # --- Each against an implementation of others

@@ -54,7 +54,8 @@ class KMeans(Filter):
     Lloyd's algorithm starts from levels that are evenly spaced over the channel's range. An empty
     cluster keeps its level.
 
-    The gradient is exact: a cluster's mean moves with its values, and no value changes its cluster.
+    Its own gradient moves a cluster's mean with its values, and no value to another cluster. An
+    aware attacker adds the identity's to it (BPDA).
 
     Args:
         levels: how many clusters; at least 1.
@@ -78,6 +79,10 @@ class KMeans(Filter):
         size = torch.zeros_like(centres).scatter_add(2, cluster, torch.ones_like(values))
         means = total / size.clamp(min=1)
         return means.gather(2, cluster).view_as(images).to(images.dtype)
+
+    def surrogate(self, images: Tensor) -> Tensor:
+        """Take the mean of the images and of their clusters' means."""
+        return (images + self(images)) / 2
 
     @torch.no_grad()
     def _cluster(self, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ FILTERS = {
         identity_parameters={"weight": 0.000001},
     ),
     "wavelet": FilterKind(
-        "epnoise.filters.wavelet:Wavelet",
+        "epsigma.filters.wavelet:Wavelet",
         Wavelet,
         swept="noise",
         gradient="exact",
@@ -152,7 +152,7 @@ FILTERS = {
         identity_parameters={"levels": 2**18},
     ),
     "kmeans": FilterKind(
-        "epsigma.filters.quantisation:KMeans", KMeans, swept="levels", gradient="exact"
+        "epsigma.filters.quantisation:KMeans", KMeans, swept="levels", gradient="bpda"
     ),
     **{
         name: FilterKind(
