@@ -55,13 +55,15 @@ class LowRank(Filter):
         left, values, right = torch.linalg.svd(self._observe(images), full_matrices=False)
         values[..., self.rank :] = 0
         estimate = left @ torch.diag_embed(values) @ right
-        return ((estimate + 1) / 2).clamp(0, 1).to(images)
+        filtered: Tensor = ((estimate + 1) / 2).clamp(0, 1).to(images)
+        return filtered
 
     def surrogate(self, images: Tensor) -> Tensor:
         """Project on fixed vectors, without clipping."""
         observed = self._observe(images)
         estimate = observed @ self._find_projection(observed)
-        return ((estimate + 1) / 2).to(images.dtype)
+        projected: Tensor = ((estimate + 1) / 2).to(images.dtype)
+        return projected
 
     def _observe(self, images: Tensor) -> Tensor:
         """Drop pixels of images, moved to [−1, 1]."""

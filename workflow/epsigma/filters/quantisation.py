@@ -78,11 +78,13 @@ class KMeans(Filter):
         total = torch.zeros_like(centres).scatter_add(2, cluster, values)
         size = torch.zeros_like(centres).scatter_add(2, cluster, torch.ones_like(values))
         means = total / size.clamp(min=1)
-        return means.gather(2, cluster).view_as(images).to(images.dtype)
+        filtered: Tensor = means.gather(2, cluster).view_as(images).to(images.dtype)
+        return filtered
 
     def surrogate(self, images: Tensor) -> Tensor:
         """Take the mean of the images and of their clusters' means."""
-        return (images + self(images)) / 2
+        mixed: Tensor = (images + self(images)) / 2
+        return mixed
 
     @torch.no_grad()
     def _cluster(self, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -107,7 +107,7 @@ def _minimise(images: Tensor, weight: float) -> Tensor:
 def _diverge(dual: Tensor) -> Tensor:
     """Take the divergence of (2, N, C, H, W), the adjoint of the negative differences."""
     down, across = dual
-    flow = down + across
+    flow: Tensor = down + across
     flow[..., 1:, :] -= down[..., :-1, :]
     flow[..., 1:] -= across[..., :-1]
     return flow
