@@ -3,11 +3,11 @@
 #
 # Behaviour: the weights of an odd window's places are computed for `arange(-win_size // 2, …)`, and -5 // 2
 #   is -3: a table of 6 × 6, that is then read as if it were 5 × 5. An impulse comes out askew, brightest
-#   three pixels away from where it was. The default window and any other odd one have it.
+#   two rows up and a column to the right. The default window and any other odd one have it.
 # Guess: with a σ of colours that is large the filter is a Gaussian blur of a square window, symmetric, its
 #   middle the brightest, as OpenCV's and Kornia's are.
-# Seen: of an impulse 0.0066 stays in the middle and 0.118 is above it, at 2 pixels' distance; SciPy's
-#   Gaussian of the same window has 0.0967 in the middle.
+# Seen: of an impulse 0.013 stays in the middle, and 0.118 is two rows up and a column to the right. SciPy's
+#   Gaussian of the same window has 0.085 in the middle.
 # Remedy: do not hold another bilateral filter against it; OpenCV's with a window so large that its round
 #   corners weigh nothing is one.
 set -euo pipefail
@@ -34,7 +34,7 @@ print("scikit-image:", found[3:8, 3:8].round(3), "a Gaussian:", blurred[3:8, 3:8
 brightest = np.unravel_index(found.argmax(), found.shape)
 askew = np.abs(found - found[::-1]).max()
 print(f"middle {found[5, 5]:.4f} (a Gaussian {blurred[5, 5]:.4f}), brightest at {brightest}")
-if found[5, 5] > 0.01 or askew < 0.1 or abs(found.max() - 0.118) > 0.001:
+if found[5, 5] > 0.02 or askew < 0.1 or abs(found.max() - 0.118) > 0.001:
     sys.exit("CHANGED: the weights are where they belong")
 END
 
