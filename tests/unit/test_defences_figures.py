@@ -320,8 +320,8 @@ def detected(attacks=("fgsm", "pgd"), filters=("magnet",), detectors=("rec", "js
 
 def lines_of(axes):
     """The curves of a panel, and its dots."""
-    curves = [line for line in axes.lines if line.get_marker() != "o"]
-    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    curves = [line for line in axes.lines if line.get_marker() == "None"]
+    dots = [line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata())]
     return curves, dots
 
 

@@ -8,6 +8,7 @@ from epsigma.plan import paths
 from epsigma.plan.cell_recipes import Recipe, make_recipe, of
 from epsigma.plan.figures import draw_modules, draw_settings, figures_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
+from epsigma.plan.names import names_of
 from epsigma.plan.probes import ProbeRecipes
 from epsigma.plan.settings import (
     Settings,
@@ -204,7 +205,8 @@ class Recipes(ProbeRecipes):
         return {"norms": {attack: entry.norm}, "family": entry.family}
 
     def _draw(self, figures: Mapping[str, FigureKind], **about: Any) -> Recipe:
-        return make_recipe(draw_settings(figures, **about), *draw_modules(figures))
+        told = draw_settings(figures, names=names_of(self._study), **about)
+        return make_recipe(told, *draw_modules(figures))
 
     @of("dataset")
     def cost(self, dataset: str) -> Recipe:

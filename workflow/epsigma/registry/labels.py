@@ -1,0 +1,70 @@
+"""What people call the kinds of the registries, in figures, on cards and in the report.
+
+By section and kind. A kind that is missing, such as one of a user's own, is called by its name.
+"""
+
+from collections.abc import Mapping
+
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "datasets": {
+        "mnist": "MNIST",
+        "mnist5k": "MNIST (5,000 images)",
+        "fashion_mnist": "Fashion-MNIST",
+        "kmnist": "KMNIST",
+        "cifar10": "CIFAR-10",
+        "cifar100": "CIFAR-100",
+        "svhn": "SVHN",
+        "digits": "digits (8 × 8)",
+    },
+    "models": {
+        "mlp": "MLP",
+        "softmax": "softmax regression",
+        "maxout": "maxout network",
+        "cnn": "CNN",
+        "resnet": "ResNet",
+        "factory": "own network",
+    },
+    "attacks": {
+        "fgsm": "FGSM",
+        "pgd": "PGD",
+        "pgd_l2": "PGD-ℓ2",
+        "apgd": "APGD",
+        "apgd_l2": "APGD-ℓ2",
+        "autoattack": "AutoAttack",
+        "autoattack_l2": "AutoAttack-ℓ2",
+        "square": "Square",
+        "square_l2": "Square-ℓ2",
+        "hopskipjump": "HopSkipJump",
+        "hopskipjump_l2": "HopSkipJump-ℓ2",
+        "fab": "FAB",
+        "fab_l2": "FAB-ℓ2",
+        "jsma": "JSMA",
+        "carlini_wagner": "Carlini & Wagner",
+        "ddn": "DDN",
+        "fmn": "FMN-ℓ∞",
+        "fmn_l2": "FMN-ℓ2",
+        "fmn_l1": "FMN-ℓ1",
+        "fmn_l0": "FMN-ℓ0",
+        "fooling": "fooling images (ascent)",
+        "fooling_evolution": "fooling images (evolution)",
+        "fooling_noise": "fooling images (noise)",
+        "sign_noise": "sign noise",
+        "uniform_noise": "uniform noise",
+        "l2_noise": "ℓ2 noise",
+        "feature_noise": "feature noise",
+        "transfer": "transfer",
+    },
+    "filters": {
+        "none": "no filter",
+        "identity": "identity",
+        "gaussian": "Gaussian",
+        "lowpass": "low-pass",
+        "highpass": "high-pass",
+        "bandpass": "band-pass",
+        "bitdepth": "bit depth",
+        "jpeg": "JPEG",
+        "median": "median",
+        "noise": "noise",
+        "reformer": "reformer",
+    },
+}
