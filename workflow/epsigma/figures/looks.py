@@ -1,7 +1,7 @@
 """How lines look, the same in every figure of a study.
 
-The colour says which filter (black: none), its shade how strong the filter or the attack is, and the
-line what the attacker knows: solid if nothing of the filter, dashed if all of it.
+The colour says which filter (black: none), its shade how strong the filter or the attack is, and
+the line what the attacker knows: solid if nothing of the filter, dashed if all of it.
 """
 
 from collections.abc import Mapping

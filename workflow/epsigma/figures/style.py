@@ -65,6 +65,8 @@ def theme(font_size: float = FONT_SIZE) -> Iterator[None]:
         "legend.frameon": False,
         "figure.constrained_layout.w_pad": 0.08,
         "svg.fonttype": "none",
+        # Letters of a PDF are letters: type 3 fonts are refused by some publishers.
+        "pdf.fonttype": 42,
         "svg.hashsalt": "epsigma",
         "lines.markersize": 4,
         "lines.linewidth": 1.3,

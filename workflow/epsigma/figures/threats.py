@@ -27,10 +27,10 @@ def blind_and_aware(data: FigureData) -> Figure:
     """Draw accuracy over each filter's strength under both threats, and name the gap.
 
     At one budget: the smallest that fools the unfiltered model on half of what it gets right (the
-    largest, if none does). The gap, an arrow and a figure in the title, is at the strength that `headline.csv` has for a blind
-    attacker, which validation images have chosen, and is measured on the others. Fooling images
-    have no headline, and no gap is named. With proofs, what they leave open against the
-    aware attacker.
+    largest, if none does). The gap, an arrow and a figure in the title, is at the strength
+    that `headline.csv` has for a blind attacker, which validation images have chosen, and is
+    measured on the others. Fooling images have no headline, and no gap is named. With proofs, what
+    they leave open against the aware attacker.
     """
     cells = data.rates("cells")
     budget = halving_budget(cells)

@@ -25,6 +25,7 @@ class _Look:
     color: Any
     threat: str
 
+
 def worst_case_by_strength(data: FigureData) -> Figure:
     """Draw the worst-case accuracy over each filter's strength, in the norm of most attacks.
 
@@ -48,8 +49,7 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     grid = figure.subplots(len(names), 2, squeeze=False)
     budgets = sorted(worst["budget"].unique())
     labels = {
-        budget: _name_line(worst[worst["budget"] == budget], cells["n"].max())
-        for budget in budgets
+        budget: _name_line(worst[worst["budget"] == budget], cells["n"].max()) for budget in budgets
     }
     for row, name in zip(grid, names, strict=True):
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):

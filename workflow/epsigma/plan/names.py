@@ -1,5 +1,6 @@
 """What figures, cards and the report call what a study names."""
 
+from collections.abc import Callable
 from typing import Any
 
 from epsigma.registry.datasets import SIZES
@@ -8,7 +9,7 @@ from epsigma.study.blocks import NONE, Model
 from epsigma.study.schema import Study
 
 # Hidden widths of the networks whose layers are a name for readers.
-_LAYERS = {
+_LAYERS: dict[str, Callable[[Model], tuple[int, ...]]] = {
     "mlp": lambda model: (model["hidden"],),
     "softmax": lambda _: (),
     "maxout": lambda model: (model["units"], model["units"]),

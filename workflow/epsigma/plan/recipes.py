@@ -18,7 +18,17 @@ from epsigma.plan.settings import (
     settings,
 )
 from epsigma.registry.checks import CHECKS
-from epsigma.registry.figures import FigureKind
+from epsigma.registry.figures import (
+    BLIND_FILTERS,
+    BOUNDED,
+    BOUNDED_FILTERS,
+    DETECTORS,
+    DISTANCES,
+    FILTERS,
+    SMOOTHING,
+    TRACED,
+    FigureKind,
+)
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
@@ -175,7 +185,13 @@ class Recipes(ProbeRecipes):
     @of("attack")
     def draw_attack(self, attack: str) -> Recipe:
         """Of the figures of an attack on a model."""
-        return self._draw(figures_of("attack"), **self._about_attack(attack))
+        figures = figures_of("attack", FILTERS, BLIND_FILTERS, DISTANCES)
+        return self._draw({**figures_of("attack"), **figures}, **self._about_attack(attack))
+
+    @of("attack")
+    def draw_convergence(self, attack: str) -> Recipe:
+        """Of the figure of how an attack converges."""
+        return self._draw(figures_of("attack", TRACED), **self._about_attack(attack))
 
     @of("attack")
     def draw_filters(self, attack: str) -> Recipe:
@@ -186,15 +202,15 @@ class Recipes(ProbeRecipes):
         """Of the figures of a model."""
         study = self._study
         norms = {one.name: find_attack_kind(study, one).norm for one in study.attacks}
-        return self._draw(figures_of("model"), norms=norms)
+        return self._draw(figures_of("model", BOUNDED, BOUNDED_FILTERS), norms=norms)
 
     def draw_detectors(self) -> Recipe:
         """Of the figures of a model with detectors."""
-        return self._draw(figures_of("model", detectors=True), seed=self._study.seeds[0])
+        return self._draw(figures_of("model", DETECTORS), seed=self._study.seeds[0])
 
     def draw_smoothed(self) -> Recipe:
         """Of the figures of a model of which the vote over noise is certified."""
-        return self._draw(figures_of("model", smoothing=True), norms={})
+        return self._draw(figures_of("model", SMOOTHING), norms={})
 
     def draw_dataset(self) -> Recipe:
         """Of the figures of a data set."""
@@ -204,8 +220,14 @@ class Recipes(ProbeRecipes):
         entry = find_attack_kind(self._study, self._study.find("attacks", attack))
         return {"norms": {attack: entry.norm}, "family": entry.family}
 
+    def _look(self) -> Settings:
+        """Say how figures look; which of them are made is the rules' business."""
+        look = self._study.figures.model_dump()
+        del look["kinds"]
+        return look
+
     def _draw(self, figures: Mapping[str, FigureKind], **about: Any) -> Recipe:
-        told = draw_settings(figures, names=names_of(self._study), **about)
+        told = draw_settings(figures, names=names_of(self._study), look=self._look(), **about)
         return make_recipe(told, *draw_modules(figures))
 
     @of("dataset")

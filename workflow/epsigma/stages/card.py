@@ -38,19 +38,18 @@ def make_card(
     optimality: str,
     fooling: str,
     checks: str,
-    convergence: str,
+    convergence: str | Sequence[str],
     probes: Sequence[str],
     card: str,
 ) -> None:
     """Write an attack's card: hyper-parameters, results, convergence, verdicts and versions.
 
-    It reads five tables, the SVG of the loss (`convergence`) and JSON of `epsigma.stages.probe`,
-    and writes HTML that needs no other file. The job's cell names `dataset`, `model` and `attack`;
+    It reads five tables, the SVG of the loss (`convergence`, an empty list if none is followed) and
+    JSON of `epsigma.stages.probe`, and writes HTML that needs no other file. The job's cell names `dataset`, `model` and `attack`;
     its settings are the attack's `block` of the configuration, the `implementation`, and the
     `descriptions` of its hyper-parameters by name.
     """
     with job.logged():
-        svg = Path(convergence).read_text(encoding="utf-8")
         page = render(
             "card.html.j2",
             cell=job.cell,
@@ -60,13 +59,21 @@ def make_card(
             optimality=_select_rows(optimality, job, OPTIMALITY),
             fooling=_select_rows(fooling, job, FOOLING),
             probes=[dict.fromkeys(PROBED) | read_json(path) for path in probes],
-            # The prologue of a file of its own has no place within a page.
-            figure=svg[svg.index("<svg") :],
+            figure=_read_figure(convergence),
             **_list_verdicts(checks, job),
             versions=versions(),
             code=job.code,
         )
         write_text(card, page)
+
+
+def _read_figure(convergence: str | Sequence[str]) -> str:
+    """Read an SVG as part of a page; nothing if there is none."""
+    if not isinstance(convergence, str):
+        return ""
+    svg = Path(convergence).read_text(encoding="utf-8")
+    # The prologue of a file of its own has no place within a page.
+    return svg[svg.index("<svg") :]
 
 
 def _describe_attack(job: Job) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from epsigma.study.blocks import (
     Block,
     Dataset,
     Detector,
+    Figures,
     Filter,
     Model,
     Proofs,
@@ -95,6 +96,10 @@ class Study(Strict):
         ALL,
         description="which checks judge the results: `all`; `cheap`, those that run no attack; or "
         "a list of their names, each once. What only others need is not measured",
+    )
+    figures: Figures = Field(
+        default_factory=lambda: Figures(),
+        description="which figures are made, in which formats, how wide, in which size of letters",
     )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"
