@@ -21,5 +21,6 @@ wildcard_constraints:
 # Attacks on test images, and those that make fooling images, as regular expressions.
 ON_IMAGES = targets.attack_pattern(is_fooling=False)
 FOOLING = targets.attack_pattern(is_fooling=True)
-# Figures of a filter.
+# Tables that the report shows, and figures of a filter.
+SHOWN = [name for name, table in TABLES.items() if table.label]
 OF_FILTERS = drawings.wanted("filter")

@@ -24,12 +24,7 @@ rule defences:
         costs=targets.costs(),
     output:
         defences="results/tables/defences.csv",
-        page=report(
-            "results/tables/defences.html",
-            caption="../report/defences.rst",
-            category="Tables",
-            labels={"table": "defences and their cost"},
-        ),
+        page=shown.table("results/tables/defences.html", "defences and their cost"),
     log:
         "logs/tables/defences.log",
     localrule: True

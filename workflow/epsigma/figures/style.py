@@ -15,7 +15,9 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 
-from epsigma.cell import Level, spell
+from epsigma.figures.levels import NORMS as NORMS
+from epsigma.figures.levels import level_label as level_label
+from epsigma.figures.levels import spelled_label as spelled_label
 from epsigma.storage.class_names import name_class
 from epsigma.vocabulary import FIXED
 
@@ -33,7 +35,6 @@ AXES = {
     "passes": "passes through the autoencoder",
     FIXED: "(the filter has no strength)",
 }
-NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
 # Panels a row, at most, and how wide they are beside others, in inches.
 COLUMNS = 3
 WIDTHS = {1: 5.2, 2: 5.2, 3: 4.1}
@@ -44,7 +45,6 @@ FONT_SIZE = 10
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
 COUNTS = ("bits", "quality", "size")
-SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
 # Characters of a class's name that have room below an image.
 LONGEST = 12
 
@@ -150,19 +150,6 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
     if len(x):
         axes.plot(x, y, "x", color=DOUBT, markersize=9, markeredgewidth=1.6, zorder=5)
         axes.figure.supxlabel("× in doubt: a check failed, see checks.csv", color=DOUBT)
-
-
-def level_label(name: str | None, value: float | None) -> str:
-    """Say `ε = 0.1`, for a legend, in six significant digits."""
-    if name in (None, FIXED) or value is None:
-        return FIXED
-    return f"{SYMBOLS.get(name, name)} = {spell(float(f'{value:.6g}'))}"
-
-
-def spelled_label(level: str) -> str:
-    """Say `ε = 0.1`, for a legend, of a level as paths spell it."""
-    parsed = Level.parse(level)
-    return level_label(parsed.name, parsed.value)
 
 
 def class_label(number: int, names: Sequence[str]) -> str:

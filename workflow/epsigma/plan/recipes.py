@@ -97,6 +97,7 @@ class Recipes(ProbeRecipes):
             "block": next(one for one in given if one["name"] == wildcards.attack),
             "implementation": block.entry.implementation,
             "descriptions": described,
+            "names": names_of(self._study),
         }
         modules = attack_modules(self._study, wildcards.attack)
         return make_recipe(told, "epsigma.stages.card", *modules)
@@ -132,6 +133,12 @@ class Recipes(ProbeRecipes):
             "requantise": study.requantise,
             "rates": {one.name: one.false_positive_rate for one in study.detectors},
         }
+
+    def pages(self) -> Recipe:
+        """Of the pages of tables."""
+        titles = {name: table.label for name, table in TABLES.items() if table.label}
+        told = {"titles": titles, "names": names_of(self._study)}
+        return make_recipe(told, "epsigma.stages.pages")
 
     def collect(self) -> Recipe:
         """Of the table of all cells."""
@@ -170,6 +177,7 @@ class Recipes(ProbeRecipes):
             **self.facts(),
             "checks": {name: check.implementation for name, check in wanted.items()},
             "left_out": [name for name in CHECKS if name not in wanted],
+            "names": names_of(self._study),
         }
         modules = dict.fromkeys(check.module for check in wanted.values())
         return make_recipe(told, "epsigma.stages.check", *modules)
@@ -180,7 +188,7 @@ class Recipes(ProbeRecipes):
 
     def defences(self) -> Recipe:
         """Of the table of defences."""
-        return make_recipe({}, "epsigma.stages.defences")
+        return make_recipe({"names": names_of(self._study)}, "epsigma.stages.defences")
 
     @of("attack")
     def draw_attack(self, attack: str) -> Recipe:
