@@ -1823,16 +1823,25 @@ READ = {
     "filter": ("cells", "galleries"),
     "model": ("cells", "attacks", "worst_case"),
 }
+# All but those of detectors and votes.
+DRAWN = {
+    scope: {
+        name: kind
+        for name, kind in FIGURES[scope].items()
+        if kind.needs not in ("detectors", "smoothing")
+    }
+    for scope in READ
+}
 FOLDERS = {"attack": "", "filter": "gaussian/", "model": ""}
 
 
 def draw_all(files, out, make_job, checks, norms=NORMS, scopes=tuple(READ)):
     """Run the stage for each scope."""
     for scope in scopes:
-        cell = MODEL if scope == "model" else FGSM
+        cell, kinds = MODEL if scope == "model" else FGSM, DRAWN[scope]
         draw(
-            make_job(draw_settings(figures_of(scope), norms=norms, family="single_step"), **cell),
-            figures=[str(out / f"{FOLDERS[scope]}{name}.svg") for name in figures_of(scope)],
+            make_job(draw_settings(kinds, norms=norms, family="single_step"), **cell),
+            figures=[str(out / f"{FOLDERS[scope]}{name}.svg") for name in kinds],
             checks=checks,
             **{name: files[name] for name in READ[scope]},
         )
@@ -1884,7 +1893,7 @@ def test_the_figures_that_a_failed_check_concerns_say_so(
 ):
     said = {}
 
-    def save(figure, svg):
+    def save(figure, svg, formats):
         name = str(svg.relative_to(tmp_path).with_suffix(""))
         said[name] = "in doubt" in note(figure)
 
@@ -1902,5 +1911,5 @@ def test_a_model_that_nothing_bounded_attacks_has_figures_that_say_so(tmp_path, 
     files = {name: str(tmp_path / f"{name}.csv") for name in names}
     norms = {"fgsm": None}
     draw_all(files, tmp_path, make_job, checks_file(tmp_path), norms=norms, scopes=["model"])
-    for name in figures_of("model"):
+    for name in DRAWN["model"]:
         assert "no cells" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
