@@ -157,6 +157,12 @@ def test_defaults_are_filled_in_at_every_depth():
         "measure_cost": False,
         "proofs": None,
         "checks": "all",
+        "figures": {
+            "kinds": "all",
+            "formats": ["png"],
+            "panel_width": 5.2,
+            "font_size": 10,
+        },
         "strict": True,
     }
 
@@ -285,6 +291,12 @@ DETECTOR = "detectors[0] (squeezing)"
         ("checks: [all]", "checks", ["no 'all' here; allowed: all, cheap, or a list of"]),
         ("checks: 3", "checks", ["3 is not allowed", "cheap"]),
         ("checks: [logits, logits]", "checks", ["each once"]),
+        ("figures: {kinds: some}", "figures.kinds", ["no 'some' here; allowed: all, or a list of"]),
+        ("figures: {kinds: [threats]}", "figures.kinds", ["no 'threats' here", "attack_threats"]),
+        ("figures: {formats: [eps]}", "figures.formats[0]", ["'eps' is not allowed", "pdf"]),
+        ("figures: {panel_width: 0}", "figures.panel_width", ["0"]),
+        ("figures: {font_size: 99}", "figures.font_size", ["99"]),
+        ("figures: {width: 3}", "figures", ["width"]),
         ("datasets: [digits]", "datasets[0]", ["'digits' is not of type object"]),
         ("datasets: digits", "datasets", ["'digits' is not of type array"]),
         ("filters:", "filters", ["None is not of type array"]),

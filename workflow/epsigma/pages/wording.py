@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.figures.levels import NORMS, level_label
+from epsigma.figures.levels import NORMS, level_label, spelled_label
 from epsigma.tables.cells import PARTS
 from epsigma.vocabulary import FIXED, NO_FILTER
 
@@ -151,6 +151,8 @@ def _is_part(table: pd.DataFrame, name: str) -> bool:
 def _word(row: Mapping[Any, Any], name: str, names: Mapping[str, Any]) -> str:
     """Say a field of a row."""
     value = row[name]
+    if name in LEVELS and isinstance(value, str):
+        return NOTHING if value == FIXED else spelled_label(value)
     if name in LEVELS and f"{name}_name" in row:
         return _word_level(row[f"{name}_name"], value)
     if value is None or pd.isna(value):
