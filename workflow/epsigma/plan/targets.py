@@ -175,10 +175,10 @@ class Targets:
         """All figures of the study."""
         return self.drawings.paths()
 
-    def convergence(self, wildcards: Any) -> list[str]:
+    def convergence(self, wildcards: Any) -> str | list[str]:
         """The figure of an attack's convergence, for its card, if there is one."""
         is_there = self.drawings.convergence(wildcards.model, wildcards.attack)
-        return [paths.CONVERGENCE.format(**wildcards)] if is_there else []
+        return paths.CONVERGENCE.format(**wildcards) if is_there else []
 
     def attack_pattern(self, *, is_fooling: bool) -> str:
         """A regular expression of the attacks that make fooling images, or of all others."""
