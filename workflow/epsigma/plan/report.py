@@ -12,6 +12,7 @@ from epsigma.plan.figures import FOLDERS
 from epsigma.plan.names import names_of
 from epsigma.registry.figures import FIGURES, FigureKind
 from epsigma.study.schema import Study
+from epsigma.vocabulary import FOOLING
 
 SUMMARY, DRAWINGS, CARDS, TABLES = "1 Summary", "2 Figures", "3 Attack cards", "4 Tables"
 # Models whose figures the summary has room for, of all data sets together.
@@ -29,6 +30,7 @@ class Report:
         self._names = names_of(study)
         self._formats = study.figures.formats
         self._is_small = len(study.datasets) * len(study.models) <= FEW
+        self._empty = {name for name, has_rows in _list_optional(study).items() if not has_rows}
 
     def figures(self, scope: str, names: Iterable[str]) -> list[Any]:
         """List the SVG files of a scope's figures, each with its place in the report.
@@ -43,8 +45,10 @@ class Report:
         return [f"{folder}/{name}.{suffix}" for name in names for suffix in self._formats]
 
     def table(self, path: str, label: str) -> Any:
-        """Flag the page of a table."""
+        """Flag the page of a table, unless the study has nothing for it."""
         name = path.rpartition("/")[2].partition(".")[0]
+        if name in self._empty:
+            return path
         category = SUMMARY if name in MAIN else TABLES
         return report(
             path, caption=f"../report/{name}.rst", category=category, labels={"what": label}
@@ -56,8 +60,7 @@ class Report:
             path,
             caption="../report/card.rst",
             category=CARDS,
-            subcategory=self._name_subject,
-            labels=self._label("card"),
+            labels=self._label(),
         )
 
     def _show_figure(self, scope: str, name: str) -> Any:
@@ -79,14 +82,14 @@ class Report:
         shown = self._names["filters"].get(filter_name, figure.filter)
         return self._label(figure.label, filter=shown)
 
-    def _label(self, label: str, **more: str) -> Callable[[Any], dict[str, str]]:
+    def _label(self, label: str = "", **more: str) -> Callable[[Any], dict[str, str]]:
         """Make the function of wildcards that labels an entry; a summary's have one column."""
 
         def describe(wildcards: Any) -> dict[str, str]:
             if more:
                 return {"figure": label, **more}
             about = self._name_subject(wildcards)
-            return {"what": f"{label}: {about}" if label != "card" else about}
+            return {"what": f"{label}: {about}" if label else about}
 
         return describe
 
@@ -100,6 +103,22 @@ class Report:
         if "attack" in of:
             found.append(self._names["attacks"].get(of["attack"], of["attack"]))
         return ", ".join(found)
+
+
+def _list_optional(study: Study) -> dict[str, bool]:
+    """Say of the tables that are of something special whether the study has it."""
+    attacks = study.attacks
+    return {
+        "detection": bool(study.detectors),
+        "detectors": bool(study.detectors),
+        "smoothed": bool(study.smoothed_filters),
+        "seeds": len(study.seeds) > 1,
+        "fooling": any(one.entry.family == FOOLING for one in attacks),
+        "distortion": any(
+            one.entry.minimises or one.get("targets", "untargeted") != "untargeted"
+            for one in attacks
+        ),
+    }
 
 
 def of_filters(filters: Sequence[str], names: Iterable[str]) -> list[str]:
