@@ -18,10 +18,11 @@ STUDY: dict[str, Any] = {
     ],
     "filters": [*SMALL["filters"], {"kind": "noise", "std": [0.1, 0.2]}],
     "strict": False,
+    # All but the pictures, which are drawn from what is compared.
+    "figures": {"kinds": []},
 }
 
-# All but the pictures, which are drawn from what is compared.
-UNDRAWN = ("--omit-from", "draw_attack", "draw_filters", "draw_model", "card")
+UNDRAWN = ("--omit-from", "card")
 
 
 def study(**keys: Any) -> dict[str, Any]:
