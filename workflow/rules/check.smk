@@ -34,6 +34,7 @@ rule gate:
         rules.reference.output,
         targets.figures(),
         targets.cards(),
+        rules.explore.output,
         rules.defences.output if study.measure_cost else [],
         checks="results/tables/checks.csv",
     output:

@@ -156,6 +156,19 @@ class Targets:
             for dataset, model, attack in self.attacks
         ]
 
+    def shown_sets(self) -> list[str]:
+        """The adversarial sets whose images the explorer shows: the first seed's that are kept."""
+        study = self._study
+        fooling = {one.name for one in study.attacks if one.entry.family == FOOLING}
+        shown = (
+            (paths.BLIND_SET if cell.threat == BLIND else paths.AWARE_SET).format(**cell.wildcards)
+            for cell in self._cells
+            if cell.seed == study.seeds[0]
+            and cell.attack not in fooling
+            and (cell.threat == BLIND or study.keep_aware)
+        )
+        return list(dict.fromkeys(shown))
+
     def costs(self) -> list[str]:
         """What the defences of each data set cost."""
         return [paths.COST.format(dataset=name) for name in self._study.names("datasets")]
