@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -36,7 +37,7 @@ class File:
         found: dict[str, str] = json.loads(self.metadata["cell"])
         return found
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """The set of images that it is, or is of."""
         cell = self.cell
@@ -168,8 +169,19 @@ class Pictures:
         built = {
             (one["filter"], one["strength"]): build_filter(dict(one), generator) for one in filters
         }
-        for file in ledgers:
-            level = (file.cell["filter"], file.cell["strength"])
-            if level in built and self.attacked.get(file.place) is not None:
-                images = read_rows(paths[file.place], self._following.rows[file.place])
-                self.filtered[file.path] = self.sprites.add(apply_filter(built[level], images))
+        # The cells of a set together: it is read once.
+        for place, cells in groupby(sorted(ledgers, key=_place_of), _place_of):
+            known = [file for file in cells if _level_of(file) in built]
+            if known and self.attacked.get(place) is not None:
+                images = read_rows(paths[place], self._following.rows[place])
+                for file in known:
+                    filtered = apply_filter(built[_level_of(file)], images)
+                    self.filtered[file.path] = self.sprites.add(filtered)
+
+
+def _place_of(file: File) -> Place:
+    return file.place
+
+
+def _level_of(file: File) -> tuple[str, str]:
+    return file.cell["filter"], file.cell["strength"]

@@ -42,15 +42,14 @@ def gather(
     by_key = {key_of(file.cell): file for file in ledgers}
     made_sets = {file.place: file.made for file in sets}
     makers = _Makers()
-    files = [by_key.get(tuple(row[: len(IDENTITY)])) for row in cells["rows"]]
+    identities = [tuple(row[: len(IDENTITY)]) for row in cells["rows"]]
+    files = [by_key.get(identity) for identity in identities]
     return {
         "identity": list(IDENTITY),
         "cells": cells,
         "clean": list_clean(tables["clean"]),
         "checks": list_checks(tables["checks"]),
-        "by_class": count_by_class(
-            tables["classes"], [row[: len(IDENTITY)] for row in cells["rows"]]
-        ),
+        "by_class": count_by_class(tables["classes"], identities),
         "followed": [file and following.followed.get(file.path) for file in files],
         "made": [file and makers.number_both(file, made_sets) for file in files],
         "makers": makers.known,

@@ -69,7 +69,7 @@ def list_checks(checks: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def count_by_class(
-    classes: pd.DataFrame, cells: Sequence[Sequence[Any]]
+    classes: pd.DataFrame, cells: Sequence[tuple[Any, ...]]
 ) -> list[list[list[int]]] | None:
     """Count, class by class, how many examples of each cell there are, and how many are right.
 
@@ -87,7 +87,7 @@ def count_by_class(
     names = [*IDENTITY, "label", "n", "n_correct"]
     for row in zip(*(table[name].tolist() for name in names), strict=True):
         counted.setdefault(row[: len(IDENTITY)], []).append([int(value) for value in row[-3:]])
-    return [counted.get(tuple(cell), []) for cell in cells]
+    return [counted.get(cell, []) for cell in cells]
 
 
 def key_of(wildcards: Mapping[str, str]) -> tuple[Any, ...]:

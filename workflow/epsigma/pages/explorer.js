@@ -194,9 +194,16 @@
     rove(host);
   }
 
+  // How much room there is, asked before anything is drawn: then it costs no layout.
+  const widths = {};
+  function measure() {
+    at("over-strength").hidden = state.filter === NONE;
+    for (const id of ["over-budget", "over-strength", "map"]) widths[id] = Math.max(at(id).clientWidth, 240);
+  }
+
   // Lines of rates over levels: each of `series` has a look, and cells, one a level or one for all.
   function drawLines(host, title, note, levels, series, file) {
-    const width = Math.max(host.clientWidth, 240), height = 270;
+    const width = widths[host.id], height = 270;
     const left = 44, right = 14, top = 34, bottom = 40;
     const values = levels.map(valueOf), low = Math.min(...values), high = Math.max(...values);
     const xOf = (level) => (high === low ? (left + width - right) / 2
@@ -289,7 +296,6 @@
     drawLines(at("over-budget"),
       `${capital(rateName())} over the budget, ${filterLabel(state.filter, state.strength)}`,
       `Bars are 95 % intervals (Wilson)${ball}.`, budgets, series("budget", budgets), "over-budget");
-    at("over-strength").hidden = state.filter === NONE;
     if (state.filter !== NONE) {
       drawLines(at("over-strength"),
         `${capital(rateName())} over the strength of ${state.filter}, ${levelLabel(state.budget)}`,
@@ -323,7 +329,7 @@
       .map((row) => cellOf(row, budget)).filter(Boolean)
       .reduce((top, cell) => (top && top.accuracy >= cell.accuracy ? top : cell), null));
     const longest = Math.max(...rows.map((row) => filterLabel(...row).length));
-    const room = Math.max(host.clientWidth, 240), left = Math.min(longest * 6.6 + 8, room * 0.42);
+    const room = widths.map, left = Math.min(longest * 6.6 + 8, room * 0.42);
     const side = Math.max(Math.min((room - left - 4) / budgets.length, 72), 24), line = 23, top = 22;
     const title = `What is left: ${rateName()} in percent, ${THREATS[state.threat]}`;
     const svg = canvasOf(left + side * budgets.length + 4, top + rows.length * line + 24, title);
@@ -674,6 +680,7 @@
   }
   function render() {
     const restore = focused();
+    measure();
     renderChoices();
     renderCurves();
     renderMap();
@@ -701,6 +708,7 @@
   window.addEventListener("resize", () => {
     if (window.innerWidth !== width) {
       width = window.innerWidth;
+      measure();
       renderCurves();
       renderMap();
     }
