@@ -16,7 +16,7 @@ from running import SMALL, ScheduledJob, Workdir
 BUDGETS, STRENGTHS = 2, 3
 FILTERED = BUDGETS * STRENGTHS
 CELLS = FILTERED + BUDGETS + FILTERED
-JUDGED = {"check": 1, "gate": 1}
+JUDGED = {"check": 1, "explore": 1, "gate": 1}
 DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
 TABLES = {"collect": 1, "tabulate": 1, "reference": 1, **JUDGED, **DRAWINGS}
 PROBES = {"probe_attack": 1 + STRENGTHS}
@@ -272,6 +272,8 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "figsize=(10,",
             {"draw_model": 1, "gate": 1},
         ),
+        ("explorer/sprites.py", "SIDE = 64", "SIDE = 32", {"explore": 1, "gate": 1}),
+        ("pages/explorer.css", "1.3rem", "1.4rem", {"explore": 1, "gate": 1}),
         # A label in the registry is in the report only.
         ("registry/figures.py", "smallest budgets", "minimum budgets", {}),
         ("stages/gate.py", "{n} checks", "{n} verdicts", {"gate": 1}),

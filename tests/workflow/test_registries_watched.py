@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from running import Workdir
 
-JUDGED = {"check": 1, "gate": 1}
+JUDGED = {"check": 1, "explore": 1, "gate": 1}
 DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
 AFTER_ATTACK = {
     **{"attack": 2, "attack_aware": 6, "filter": 6, "evaluate": 14, "probe_attack": 4},

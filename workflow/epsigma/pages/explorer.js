@@ -330,11 +330,17 @@
       .reduce((top, cell) => (top && top.accuracy >= cell.accuracy ? top : cell), null));
     const longest = Math.max(...rows.map((row) => filterLabel(...row).length));
     const room = widths.map, left = Math.min(longest * 6.6 + 8, room * 0.42);
-    const side = Math.max(Math.min((room - left - 4) / budgets.length, 72), 24), line = 23, top = 22;
+    const side = Math.max(Math.min((room - left - 4) / budgets.length, 72), 24), line = 23;
+    const isSlanted = budgets.some((budget) => shorten(valueOf(budget)).length * 7 > side), top = isSlanted ? 44 : 22;
     const title = `What is left: ${rateName()} in percent, ${THREATS[state.threat]}`;
     const svg = canvasOf(left + side * budgets.length + 4, top + rows.length * line + 24, title);
-    budgets.forEach((budget, column) => svg.append(write_(left + side * (column + 0.5), 15,
-      budget === FIXED ? "" : shorten(valueOf(budget)), { "text-anchor": "middle", "font-size": 11, fill: GREY })));
+    budgets.forEach((budget, column) => {
+      const x = left + side * (column + 0.5) + (isSlanted ? 4 : 0), y = top - 7;
+      svg.append(write_(x, y, budget === FIXED ? "" : shorten(valueOf(budget)), {
+        "text-anchor": isSlanted ? "start" : "middle", "font-size": 11, fill: GREY,
+        transform: isSlanted ? `rotate(-90 ${x} ${y})` : null,
+      }));
+    });
     rows.forEach((row, number) => {
       const y = top + number * line;
       svg.append(write_(left - 6, y + 16, filterLabel(...row), {
@@ -359,7 +365,7 @@
     const isChosen = cell === chosen(), rate = cell.accuracy;
     const label = `${cellLabel(cell)}: ${percent(rate)}, ${interval(cell, "accuracy")}` +
       (isBest ? ", the highest of its column" : "");
-    const fill = rate > 0.55 ? "#000" : "#fff";
+    const fill = rate > 0.48 ? "#000" : "#fff";
     return markOf("g", cell, row, column, label, { "aria-current": isChosen ? "true" : null },
       make("title", {}, label),
       make("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 1, fill: colourOf(rate) }),
@@ -419,7 +425,7 @@
       percent(right / n), `${right} of ${n}`]);
     return make("details", { open: true },
       make("summary", {}, `By class: ${className(cell.dataset, sorted[0][0])} keeps least`),
-      tableOf(null, ["class", "", rateName(), ""], rows));
+      tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
   }
   const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
     .every((name) => check[name] === undefined || String(check[name]) === String(cell[name]));
@@ -437,8 +443,9 @@
       .sort((one, other) => ORDER[one.verdict] - ORDER[other.verdict]);
     const count = (verdict) => about.filter((one) => one.verdict === verdict).length;
     const [fail, warn, pass] = Object.keys(ORDER).map(count);
-    return make("details", { open: fail + warn > 0 },
-      make("summary", {}, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`), checkList(about, false));
+    return make("div", {}, checkList(about.filter((one) => one.verdict !== "pass"), false),
+      make("details", {}, make("summary", {}, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`),
+        checkList(about.filter((one) => one.verdict === "pass"), false)));
   }
   function madeBy(cell) {
     const made = data.made[cell.place];
@@ -636,14 +643,22 @@
       tableOf(null, ["cell", rateName(), "95 % interval", "attack success", "images"], rows));
   }
   function renderVerdicts() {
-    const unusual = data.checks.filter((check) => check.verdict !== "pass");
-    const judged = unusual.filter((check) => check.verdict in ORDER);
+    const judged = data.checks.filter((check) => check.verdict in ORDER && check.verdict !== "pass");
+    const groups = new Map();
+    for (const check of judged) {
+      const name = `${check.verdict}: ${check.check}`;
+      groups.set(name, [...(groups.get(name) || []), check]);
+    }
     at("verdicts").replaceChildren(
       make("h2", { id: "verdicts-title" }, "Checks of the whole study that did not pass"),
-      judged.length ? checkList(judged, true) : make("p", {}, "All passed."));
+      ...[...groups].map(([name, checks]) => make("details", { open: checks.length < 4 },
+        make("summary", {}, `${name} (${checks.length})`), checkList(checks, true))),
+      ...(judged.length ? [] : [make("p", {}, "All passed.")]));
     const counts = ["fail", "warn", "pass"].map((verdict) =>
       `${data.checks.filter((check) => check.verdict === verdict).length} ${verdict}`);
-    at("summary").replaceChildren(`${cells.length} cells. Checks: ${counts.join(", ")}. epsigma ${data.versions.epsigma}.`);
+    at("summary").replaceChildren(`${cells.length} cells. `,
+      make("a", { href: "#verdicts", onclick: (event) => jump(event, "verdicts") }, `Checks: ${counts.join(", ")}`),
+      `. epsigma ${data.versions.epsigma}.`);
   }
   function save(name, type, content) {
     const address = URL.createObjectURL(new Blob([content], { type }));
@@ -666,6 +681,12 @@
     } catch {
       window.prompt(`${what}, to copy:`, text);
     }
+  }
+  // The address is the view's: links within the page leave it alone.
+  function jump(event, id) {
+    event.preventDefault();
+    at(id).focus();
+    at(id).scrollIntoView();
   }
   // What has the focus has it again when all is drawn anew.
   function focused() {
@@ -694,11 +715,7 @@
   at("csv").onclick = saveCsv;
   at("link").onclick = () => copy(location.href, "The address");
   at("as-table").ontoggle = renderTable;
-  at("skip").onclick = (event) => {
-    event.preventDefault();
-    at("cell").focus();
-    at("cell").scrollIntoView();
-  };
+  at("skip").onclick = (event) => jump(event, "cell");
   window.addEventListener("hashchange", () => {
     if (location.hash === written) return;
     read();
