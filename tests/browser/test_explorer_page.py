@@ -172,7 +172,7 @@ def test_it_is_quick(visit: Visit) -> None:
     spent = visit.page.evaluate(
         """() => Array.from({ length: 12 }, (_, i) => {
             const start = performance.now();
-            document.querySelectorAll("#map g.mark")[i].dispatchEvent(new MouseEvent("click"));
+            document.querySelectorAll("#map g.mark")[i % 8].dispatchEvent(new MouseEvent("click"));
             document.body.getBoundingClientRect();
             return performance.now() - start;
         })"""

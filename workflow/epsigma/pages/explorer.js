@@ -160,7 +160,7 @@
 
   // --- pictures
 
-  const INK = "#1a1a1a", GREY = "#595959", CHOSEN = "#b3003b";
+  const INK = "#1a1a1a", GREY = "#595959", CHOSEN = "#b3003b", PROVED = "#00795c";
   const LOOKS = {
     none: { colour: "#595959", dash: "1.5 3", shape: "circle", name: "no filter" },
     blind: { colour: "#a05a00", dash: "6 3", shape: "square", name: "blind" },
@@ -176,7 +176,7 @@
     const fill = look.shape === "circle" ? "#fff" : look.colour;
     return make("path", { d: paths[look.shape], fill, stroke: look.colour, "stroke-width": 1.5 });
   }
-  const write_ = (x, y, said, more = {}) =>
+  const writeAt = (x, y, said, more = {}) =>
     make("text", { x, y, "font-size": 12, fill: INK, ...more }, said);
   function canvasOf(width, height, label) {
     return make("svg", {
@@ -197,14 +197,18 @@
   // How much room there is, asked before anything is drawn: then it costs no layout.
   const widths = {};
   function measure() {
-    at("over-strength").hidden = state.filter === NONE;
+    at("over-strength").hidden = state.strength === FIXED;
     for (const id of ["over-budget", "over-strength", "map"]) widths[id] = Math.max(at(id).clientWidth, 240);
   }
 
   // Lines of rates over levels: each of `series` has a look, and cells, one a level or one for all.
   function drawLines(host, title, note, levels, series, file) {
     const width = widths[host.id], height = 270;
-    const left = 44, right = 14, top = 34, bottom = 40;
+    const legend = series.map(({ kind }) => [LOOKS[kind], LOOKS[kind].name]);
+    if (series.some((one) => one.proved)) legend.push([null, "proved … not fooled"]);
+    const left = 44, right = 14, bottom = 40;
+    const places = layLegend(legend.map(([, words]) => words), left, width - right);
+    const top = 16 + 18 * (1 + places[places.length - 1].line);
     const values = levels.map(valueOf), low = Math.min(...values), high = Math.max(...values);
     const xOf = (level) => (high === low ? (left + width - right) / 2
       : left + 12 + ((valueOf(level) - low) / (high - low)) * (width - left - right - 24));
@@ -213,40 +217,48 @@
     for (const rate of [0, 0.25, 0.5, 0.75, 1]) {
       svg.append(
         make("line", { x1: left, x2: width - right, y1: yOf(rate), y2: yOf(rate), stroke: "#e2e2e2" }),
-        write_(left - 6, yOf(rate) + 4, `${rate * 100} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
+        writeAt(left - 6, yOf(rate) + 4, `${rate * 100} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
     }
     let last = -Infinity;
     for (const level of levels) {
       if (xOf(level) - last < 34 && level !== levels[0]) continue;
       last = xOf(level);
-      svg.append(write_(last, height - bottom + 16, level === FIXED ? "" : shorten(valueOf(level)),
+      svg.append(writeAt(last, height - bottom + 16, level === FIXED ? "" : shorten(valueOf(level)),
         { "text-anchor": "middle", fill: GREY, "font-size": 11 }));
     }
     const [name] = levels[0].split("~");
-    svg.append(write_((left + width - right) / 2, height - 6, name === FIXED ? "" : SYMBOLS[name] || name,
+    svg.append(writeAt((left + width - right) / 2, height - 6, name === FIXED ? "" : SYMBOLS[name] || name,
       { "text-anchor": "middle" }));
     drawProved(svg, series, xOf, yOf);
-    let x = left;
     series.forEach(({ kind, cells: points, flat }, row) => {
       const look = LOOKS[kind], shift = (row - (series.length - 1) / 2) * 5;
-      const places = points.map((cell, i) => ({
+      const drawn = points.map((cell, i) => ({
         cell, x: flat ? left + 4 : xOf(levels[i]) + shift, y: cell && yOf(cell.accuracy),
       })).filter(({ cell }) => cell);
-      const ends = flat && places.length ? [...places, { ...places[0], x: width - right }] : places;
+      const ends = flat ? [...drawn, { ...drawn[0], x: width - right }] : drawn;
       svg.append(make("path", {
         d: ends.map((one, i) => `${i ? "L" : "M"}${one.x} ${one.y}`).join(""), fill: "none",
         stroke: look.colour, "stroke-width": 1.8, "stroke-dasharray": look.dash || null,
       }));
-      places.forEach((one, column) => svg.append(drawPoint(one, look, row, column, yOf)));
-      // The legend is part of the picture, which is saved without the page.
-      svg.append(shapeOf(look, x + 6, 13, 4), write_(x + 16, 17, look.name));
-      x += 34 + look.name.length * 6.6;
+      drawn.forEach((one, column) => svg.append(drawPoint(one, look, row, column, yOf)));
     });
-    if (series.some((one) => one.proved)) {
-      svg.append(make("rect", { x, y: 7, width: 14, height: 12, fill: "#00795c", opacity: 0.25 }),
-        write_(x + 19, 17, "proved … not fooled"));
-    }
+    // The legend is part of the picture, which is saved without the page.
+    legend.forEach(([look, words], i) => {
+      const { x, line } = places[i], y = 13 + 18 * line;
+      svg.append(look ? shapeOf(look, x + 6, y, 4)
+        : make("rect", { x, y: y - 6, width: 12, height: 12, fill: PROVED, "fill-opacity": 0.25, stroke: PROVED }),
+      writeAt(x + 17, y + 4, words));
+    });
     captioned(host, title, note, svg, file);
+  }
+  function layLegend(words, left, right) {
+    let x = left, line = 0;
+    return words.map((one) => {
+      const width = 34 + one.length * 6.4;
+      if (x + width > right && x > left) [x, line] = [left, line + 1];
+      x += width;
+      return { x: x - width, line };
+    });
   }
   function drawPoint({ cell, x, y }, look, row, column, yOf) {
     const isChosen = cell === chosen();
@@ -267,8 +279,8 @@
       const upper = known.map((cell) => `${xOf(level(cell))} ${yOf(cell.attacked)}`);
       const lower = known.map((cell) => `${xOf(level(cell))} ${yOf(cell.certified)}`).reverse();
       svg.append(make("path", {
-        d: `M${[...upper, ...lower].join("L")}z`, fill: "#00795c", "fill-opacity": 0.25,
-        stroke: "#00795c", "stroke-opacity": 0.6,
+        d: `M${[...upper, ...lower].join("L")}z`, fill: PROVED, "fill-opacity": 0.25,
+        stroke: PROVED, "stroke-opacity": 0.6,
       }));
     }
   }
@@ -296,7 +308,7 @@
     drawLines(at("over-budget"),
       `${capital(rateName())} over the budget, ${filterLabel(state.filter, state.strength)}`,
       `Bars are 95 % intervals (Wilson)${ball}.`, budgets, series("budget", budgets), "over-budget");
-    if (state.filter !== NONE) {
+    if (state.strength !== FIXED) {
       drawLines(at("over-strength"),
         `${capital(rateName())} over the strength of ${state.filter}, ${levelLabel(state.budget)}`,
         "The level line is without a filter.", strengths, series("strength", strengths), "over-strength");
@@ -336,14 +348,14 @@
     const svg = canvasOf(left + side * budgets.length + 4, top + rows.length * line + 24, title);
     budgets.forEach((budget, column) => {
       const x = left + side * (column + 0.5) + (isSlanted ? 4 : 0), y = top - 7;
-      svg.append(write_(x, y, budget === FIXED ? "" : shorten(valueOf(budget)), {
+      svg.append(writeAt(x, y, budget === FIXED ? "" : shorten(valueOf(budget)), {
         "text-anchor": isSlanted ? "start" : "middle", "font-size": 11, fill: GREY,
         transform: isSlanted ? `rotate(-90 ${x} ${y})` : null,
       }));
     });
     rows.forEach((row, number) => {
       const y = top + number * line;
-      svg.append(write_(left - 6, y + 16, filterLabel(...row), {
+      svg.append(writeAt(left - 6, y + 16, filterLabel(...row), {
         "text-anchor": "end", "font-size": 11.5,
         textLength: filterLabel(...row).length * 6.6 > left - 8 ? left - 10 : null, lengthAdjust: "spacingAndGlyphs",
       }));
@@ -353,7 +365,7 @@
       });
     });
     const [name] = budgets[0].split("~");
-    svg.append(write_(left + (side * budgets.length) / 2, top + rows.length * line + 17,
+    svg.append(writeAt(left + (side * budgets.length) / 2, top + rows.length * line + 17,
       name === FIXED ? "" : SYMBOLS[name] || name, { "text-anchor": "middle" }));
     captioned(host, title, "★ is the highest of its column behind a filter, on the same images as all.",
       svg, "map");
@@ -371,7 +383,7 @@
       make("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 1, fill: colourOf(rate) }),
       isChosen && make("rect", { x: x + 1, y: y + 1, width: width - 2, height: height - 2, fill: "none", stroke: "#fff", "stroke-width": 5 }),
       isChosen && make("rect", { x, y, width, height, fill: "none", stroke: CHOSEN, "stroke-width": 3 }),
-      write_(x + width / 2, y + 16, `${isBest && width > 30 ? "★ " : ""}${Math.round(rate * 100)}`, {
+      writeAt(x + width / 2, y + 16, `${isBest && width > 30 ? "★ " : ""}${Math.round(rate * 100)}`, {
         "text-anchor": "middle", "font-size": 11.5, fill, "font-weight": isBest ? 700 : null,
         "text-decoration": isBest && width <= 30 ? "underline" : null,
       }));
