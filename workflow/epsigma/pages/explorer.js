@@ -431,12 +431,13 @@
     const counts = (data.by_class && data.by_class[cell.place]) || [];
     if (!counts.length) return null;
     const sorted = [...counts].sort((one, other) => one[2] / one[1] - other[2] / other[1] || one[0] - other[0]);
+    const ties = sorted.filter(([, n, right]) => right * sorted[0][1] === sorted[0][2] * n).length - 1;
     const rows = sorted.map(([label, n, right]) => [
       className(cell.dataset, label),
       make("meter", { min: 0, max: 1, value: right / n, "aria-hidden": "true" }),
       percent(right / n), `${right} of ${n}`]);
     return make("details", { open: true },
-      make("summary", {}, `By class: ${className(cell.dataset, sorted[0][0])} keeps least`),
+      make("summary", {}, `By class: least of ${className(cell.dataset, sorted[0][0])}${ties ? ` and ${ties} more` : ""}`),
       tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
   }
   const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
