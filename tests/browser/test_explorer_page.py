@@ -86,7 +86,7 @@ def test_the_images_and_the_followed_example_are_those_of_the_ledger(
     card = visit.page.locator(f'[data-example="{fooled[0]}"]')
     assert words in card.inner_text()
     visit.page.wait_for_function(
-        "document.getElementById('images').style.getPropertyValue('--difference') !== 'none'"
+        "getComputedStyle(document.querySelector('.picture.difference')).backgroundImage !== 'none'"
     )
     card.click()
     assert f"Example #{fooled[0]}, class {row['label']}" in visit.text("#example-title")
@@ -167,8 +167,14 @@ def test_it_is_as_wide_as_the_window(browser: "Browser", path: Path, width: int)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_it_is_quick(visit: Visit) -> None:
-    """A click is answered within 100 ms; a busy machine has twelve attempts."""
+def test_it_is_quick(browser: "Browser", path: Path) -> None:
+    """Opened within 2 s, a click answered within 100 ms: the best of twelve, on a busy machine."""
+    visit = Visit(browser, path)
+    # The script has drawn when the document is there.
+    opened = visit.page.evaluate(
+        "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+    )
+    assert 1 < opened <= 2000
     spent = visit.page.evaluate(
         """() => Array.from({ length: 12 }, (_, i) => {
             const start = performance.now();
@@ -177,4 +183,5 @@ def test_it_is_quick(visit: Visit) -> None:
             return performance.now() - start;
         })"""
     )
-    assert min(spent) <= 100
+    assert 0.5 < min(spent) <= 100
+    visit.page.close()

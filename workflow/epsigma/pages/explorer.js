@@ -547,11 +547,15 @@
       onclick: () => choose({ example: String(index) }),
     }, make("strong", {}, `#${index}: ${words}`), ...kinds.map((kind) => make("span", {},
       make("span", {
-        class: "picture",
-        style: `background-image: var(--${kind}); aspect-ratio: ${width} / ${height}; ` +
+        class: `picture ${kind}`,
+        style: `aspect-ratio: ${width} / ${height}; ` +
           `background-size: ${count * 100}% 100%; background-position: ${count > 1 ? (100 * place) / (count - 1) : 0}% 0`,
       }), kind)));
   }
+  // A rule a kind: the browser reads each sprite once, not once a picture.
+  const pictures = new CSSStyleSheet();
+  document.adoptedStyleSheets = [pictures];
+  const ruleOf = (kind, sprite) => `.picture.${kind} { background-image: url("${sprite}"); }`;
   let turn = 0;
   function renderImages() {
     const cell = chosen(), host = at("images"), examples = data.examples[cell.dataset] || [];
@@ -562,14 +566,12 @@
     const kinds = Object.keys(numbers).filter((kind) => numbers[kind] != null);
     const count = examples.length, labels = labelsOf();
     const [width, height] = clean == null ? [count, 1] : sizeOf(data.sprites[clean]);
-    for (const kind of ["clean", "attacked", "filtered"]) {
-      host.style.setProperty(`--${kind}`, numbers[kind] == null ? "none" : `url("${data.sprites[numbers[kind]]}")`);
-    }
-    host.style.setProperty("--difference", "none");
+    pictures.replaceSync(kinds.filter((kind) => numbers[kind] >= 0)
+      .map((kind) => ruleOf(kind, data.sprites[numbers[kind]])).join(""));
     const mine = ++turn;
     if (numbers.difference) {
       drawDifference(clean, attacked).then((made) => {
-        if (mine === turn) host.style.setProperty("--difference", `url("${made}")`);
+        if (mine === turn) pictures.insertRule(ruleOf("difference", made));
       });
     }
     const groups = { Fooled: [], "Not fooled": [] };
