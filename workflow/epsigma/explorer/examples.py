@@ -10,8 +10,9 @@ from epsigma.scoring import by_example
 
 # How many of a data set are followed, at most.
 EXAMPLES = 20
-# Columns of a ledger.
-COLUMNS = ("index", "label", "prediction", "probability", "correct")
+# Columns of a ledger: of what is shown, and of which rows that is.
+SHOWN = ("prediction", "probability", "correct")
+COLUMNS = ("index", "label", *SHOWN)
 REJECTED = "rejected"
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from epsigma.explorer.examples import COLUMNS, REJECTED, choose_examples, find_rows, follow
+from epsigma.explorer.examples import COLUMNS, REJECTED, SHOWN, choose_examples, find_rows, follow
 from epsigma.explorer.sprites import Sprites, read_rows
 from epsigma.filters.build import apply_filter, build_filter
 from epsigma.storage.ledgers import read_ledger
@@ -107,10 +107,12 @@ class Following:
         self.rows: dict[Place, list[int | None]] = {}
         self.followed: dict[str, dict[str, list[Any]]] = {}
         for file in ledgers:
-            names = [*COLUMNS, *([REJECTED] if REJECTED in file.columns else [])]
+            is_known = file.place in self.rows
+            names = [*(SHOWN if is_known else COLUMNS)]
+            names += [REJECTED] if REJECTED in file.columns else []
             ledger = read_ledger(file.path, names)
             dataset = file.cell["dataset"]
-            if file.place not in self.rows:
+            if not is_known:
                 self.rows[file.place] = find_rows(ledger, self.examples[dataset])
             if dataset not in self.labels:
                 found = [row for row in self.rows[file.place] if row is not None]
