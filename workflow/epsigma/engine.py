@@ -18,7 +18,7 @@ from snakemake.logging import logger
 
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
-from epsigma.messages import keep_short
+from epsigma.messages import find_console, keep_short, shows_line
 from epsigma.plan.columns import Twin
 from epsigma.plan.disk import Disk
 from epsigma.storage.digest import missing_packages
@@ -106,6 +106,39 @@ def announce(workflow: Any, study: Study, folder: str) -> None:
         said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
     tell = logger.warning if wanted > free else logger.info
     tell(f"{said}; its disk has {free / 1e6:,.1f} MB free")
+
+
+def show_progress(workflow: Any) -> None:
+    """Say which jobs a run has and how long they take, and show how far it is."""
+    if not shows_line(workflow):
+        return
+    from epsigma.terminal import MovingLine, announce_jobs
+
+    jobs = list(workflow.dag.needrun_jobs())
+    cores = (workflow.resource_settings.cores or 1) if workflow.local_exec else None
+    estimate = announce_jobs(jobs, cores)
+    seconds = estimate.of_jobs if estimate else [None] * len(jobs)
+    ids = map(workflow.dag.jobid, jobs)
+    console = find_console(workflow)
+    logger.addHandler(MovingLine(console, dict(zip(ids, seconds, strict=True)), estimate))
+
+
+def end_progress() -> None:
+    """Remove the line that shows how far a run is."""
+    from epsigma.terminal import MovingLine
+
+    for handler in [one for one in logger.handlers if isinstance(one, MovingLine)]:
+        handler.close()
+        logger.removeHandler(handler)
+
+
+def sum_up(workflow: Any, folder: str, verdict: str) -> None:
+    """Say what came of a run that ends with the verdict of the checks, and where to look."""
+    from epsigma.summary import summarize
+
+    end_progress()
+    if any(verdict in job.output for job in workflow.dag.jobs):
+        logger.info(summarize(Path(folder)))
 
 
 class Apart:

@@ -1,5 +1,14 @@
 # What all rules share: the study, and its plan (workflow/epsigma/plan).
-from epsigma.engine import Apart, announce, clear_up, prepare_process, read_study
+from epsigma.engine import (
+    Apart,
+    announce,
+    clear_up,
+    end_progress,
+    prepare_process,
+    read_study,
+    show_progress,
+    sum_up,
+)
 from epsigma.plan.figures import figures_of
 from epsigma.plan.paths import CONSTRAINTS, prefix_of
 from epsigma.plan.plan import Plan
