@@ -12,8 +12,10 @@ BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile "$(CONFIG)") $(if $(DATA_DIR),--config "data_dir=$(DATA_DIR)")
 
+DOCTOR = $(if $(wildcard .venv/run.stamp),$(BIN)/python,$(PYTHON))
+
 .DEFAULT_GOAL := help
-.PHONY: help environment results paper report prune cluster test test-all test-faults test-slurm lint format docs bench clean
+.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,10 @@ help: ## list the targets
 	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
 	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
 	@echo "  Of test-slurm: ONLY (the tests whose names match, as pytest -k has it)"
+
+# By PYTHON as long as there is no environment.
+doctor: ## say what is right and wrong with this machine, and what to do; changes nothing
+	@$(DOCTOR) workflow/scripts/doctor.py $(if $(CONFIG),--study "$(CONFIG)")
 
 environment: .venv/run.stamp ## make the environment, .venv, and no more
 
@@ -86,11 +92,11 @@ clean: ## remove results, logs and Snakemake's records (not the environment)
 	$(PYTHON) -m venv $(@:/bin/python=)
 
 .venv/%.stamp: envs/%.txt envs/run.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python workflow/scripts/install.py $<
 	@touch $@
 
 .bench/stamp: envs/bench.txt envs/run.txt | .bench/bin/python
-	$(BENCH)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BENCH)/python workflow/scripts/install.py $<
 	@touch $@
 
 # The plugin slows every Snakemake down where a SLURM is installed that does not run, as after
@@ -99,5 +105,5 @@ clean: ## remove results, logs and Snakemake's records (not the environment)
 	$(BIN)/python -m venv --clear .venv-slurm
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
 		"$$(.venv-slurm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
-	.venv-slurm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@.venv-slurm/bin/python workflow/scripts/install.py $<
 	@touch $@
