@@ -15,7 +15,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 DOCTOR = $(if $(wildcard .venv/run.stamp),$(BIN)/python,$(PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs bench clean
+.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,7 @@ lint: .venv/test.stamp ## check style, types and the direction of imports only
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
 	$(BIN)/mypy docs/tables.py
+	$(BIN)/mypy docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
 	PYTHONPATH=workflow $(BIN)/lint-imports pyproject.toml
 	$(BIN)/snakemake --lint
 
@@ -78,6 +79,9 @@ format: .venv/test.stamp ## bring the code into the project's style
 
 docs: .venv/run.stamp ## write the tables and the figure of README.md and docs/ from docs/tables/
 	$(BIN)/python docs/tables.py
+
+tutorial: results ## run docs/tutorial.ipynb on results/, of the default study, and write what it shows
+	PYTHONPATH=workflow $(BIN)/python docs/notebook.py docs/tutorial.ipynb results
 
 bench: .bench/stamp ## measure everything against its peers, into tests/benchmarks/results.md
 	PYTHONPATH=tests $(BENCH)/python -m benchmarks \

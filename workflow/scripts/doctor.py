@@ -25,9 +25,9 @@ from typing import Any, Iterator, NamedTuple  # noqa: UP035 (an old Python says 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = ROOT / "envs" / "run.txt"
 OK, WARN, FAIL = "ok", "warn", "fail"
-# Bytes: of .venv; of memory, below which a run of the default study does not end, or swaps.
+# Bytes: of .venv; of memory, free and taken by the default study at its peak on two cores.
 ENVIRONMENT = 6.4e9
-LEAST_MEMORY, ENOUGH_MEMORY = 1.5e9, 3e9
+LEAST_MEMORY, ENOUGH_MEMORY, TAKEN = 1.2e9, 2.5e9, 1.9e9
 # What else than results fills a disk.
 SPARE = 0.5e9
 # A socket in TMPDIR has a path of 107 characters at most, and a name of up to 40.
@@ -231,7 +231,7 @@ def check_memory() -> Iterator[Finding]:
     free = min([free, *_read_limits()])
     mark = FAIL if free < LEAST_MEMORY else WARN if free < ENOUGH_MEMORY else OK
     remedy = (
-        f"the default study takes {_gigabytes(ENOUGH_MEMORY)} on two cores: end other programs, or "
+        f"the default study takes {_gigabytes(TAKEN)} on two cores: end other programs, or "
         "run less at a time (make results CORES=1)"
     )
     yield Finding(mark, f"memory: {_gigabytes(free)} free", remedy if mark != OK else "")
