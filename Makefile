@@ -67,8 +67,7 @@ lint: .venv/test.stamp ## check style, types and the direction of imports only
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
-	$(BIN)/mypy docs/tables.py
-	$(BIN)/mypy docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
+	$(BIN)/mypy docs/tables.py docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
 	PYTHONPATH=workflow $(BIN)/lint-imports pyproject.toml
 	$(BIN)/snakemake --lint
 
