@@ -52,7 +52,7 @@ def install(requirements: str) -> int:
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
     command = [*pip, "--progress-bar", "off", "-r", requirements]
     said = []
-    line, packages = Line(), 0
+    line = Line()
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -63,9 +63,10 @@ def install(requirements: str) -> int:
         for text in pip_process.stdout or ():
             said.append(text)
             if found := STEP.match(text):
-                packages += found[1] == "Collecting"
-                name = found[2].rpartition("/")[2].rstrip(":")
-                what = f"all {packages} packages" if found[1].startswith("Inst") else name
+                # Of a wheel's file name the package and its version.
+                what = "-".join(found[2].rpartition("/")[2].split("-")[:2])
+                if found[1].startswith("Installing"):
+                    what = f"{text.count(',') + 1} packages"
                 line.step = f"{found[1].split()[0].lower()} {what}"
     seconds = line.end()
     if pip_process.returncode:
