@@ -167,7 +167,7 @@ def test_folders_of_temporary_files_are_tried(doctor, tmp_path, monkeypatch):
     long = tmp_path / ("a" * 70)
     long.mkdir()
     for named, mark, told in (
-        (str(long), "warn", "too long for sockets"),
+        (str(long), "warn", "too many for sockets"),
         (str(tmp_path / "none"), "warn", "cannot be written to"),
         ("/tmp", "ok", "free"),
     ):

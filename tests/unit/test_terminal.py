@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import epsigma.terminal
 import pytest
 import snakemake.api
+from epsigma.engine import tell_study
 from epsigma.estimate import Estimate
 from epsigma.messages import _hide_jobs, shows_line
+from epsigma.study import validate
 from epsigma.summary import summarize
 from epsigma.terminal import MovingLine, announce_jobs
 from rich.console import Console
@@ -167,6 +169,22 @@ def test_snakemake_still_says_what_is_read_of_jobs():
     for part in ("jobid=", "rule_name=", "event=LogEvent.JOB_ERROR"):
         assert part in inspect.getsource(Job.get_log_error_info)
     assert callable(snakemake.dag.DAG.jobid)
+
+
+def test_a_study_is_told_before_anything_is_planned():
+    study = {
+        "datasets": [{"kind": "digits"}],
+        "models": [
+            {"kind": "mlp", "training": {"kind": "distillation", "temperature": [1, 20]}},
+        ],
+        "attacks": [{"kind": "fgsm", "eps": [0, 0.1]}],
+        "filters": [],
+        "seeds": [0, 1],
+    }
+    # Two temperatures are two models; of each seed two budgets.
+    assert tell_study(validate(study)) == (
+        "the study: 1 data set, 2 models, 1 attack, 0 filters, 2 seeds: 8 cells"
+    )
 
 
 HEAD = "dataset,model,attack,budget_name,budget,filter,best_for,strength_name,strength,none,blind,"

@@ -21,8 +21,9 @@ from epsigma.job import Job
 from epsigma.messages import find_console, keep_short, shows_line
 from epsigma.plan.columns import Twin
 from epsigma.plan.disk import Disk
+from epsigma.plan.grid import cells
 from epsigma.storage.digest import missing_packages
-from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
+from epsigma.study import ConfigurationError, Study, check_keys, expand, typed, validate
 from epsigma.surroundings import settle
 
 # What stages that run in a process of their own import; the first comes first.
@@ -70,11 +71,15 @@ def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
         for path in workflow.configfiles:
             check_keys(path)
         given = workflow.config_settings.config
-        return validate(
+        study = validate(
             {key: typed(value) if key in given else value for key, value in config.items()}
         )
     except ConfigurationError as error:
         raise WorkflowError(str(error)) from None
+    if shows_line(workflow):
+        # Before the DAG is there, which takes seconds.
+        logger.info(tell_study(study))
+    return study
 
 
 def clear_up(folder: str) -> None:
@@ -93,19 +98,31 @@ def announce(workflow: Any, study: Study, folder: str) -> None:
         for path in job.output
         if not is_flagged(path, "temp")
     ]
-    cells = sum("/metrics/" in path for path, _ in made)
-    if not cells:
+    scored = sum("/metrics/" in path for path, _ in made)
+    if not scored:
         return
     wanted, unknown = Disk(study).estimate(made)
     # What is there is replaced.
     wanted -= sum(Path(path).stat().st_size for path, _ in made if Path(path).exists())
     free = shutil.disk_usage(".").free
-    some = "1 cell" if cells == 1 else f"{cells} cells"
+    some = "1 cell" if scored == 1 else f"{scored} cells"
     said = f"{some} to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
     if unknown:
         said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
     tell = logger.warning if wanted > free else logger.info
     tell(f"{said}; its disk has {free / 1e6:,.1f} MB free")
+
+
+def tell_study(study: Study) -> str:
+    """Tell of what a study consists."""
+    study = expand(study)
+    names = {"data set": "datasets", "model": "models", "attack": "attacks", "filter": "filters"}
+    counts = {word: len(study.names(section)) for word, section in names.items()}
+    counts["seed"] = len(study.seeds)
+    parts = [
+        f"{n} {word}" + "s" * (n != 1) for word, n in counts.items() if word != "seed" or n > 1
+    ]
+    return f"the study: {', '.join(parts)}: {len(list(cells(study))):,} cells"
 
 
 def show_progress(workflow: Any) -> None:

@@ -293,7 +293,8 @@ def check_temporary() -> Iterator[Finding]:
     elif len(folder) > LONGEST_TMPDIR:
         yield Finding(
             WARN,
-            f"{what}; with {len(folder)} characters too long for sockets in it",
+            f"{what}; {len(folder)} characters are too many for sockets in it, which some programs "
+            "make (a run of epsigma makes none)",
             "export TMPDIR=/tmp, or another short one",
         )
     elif free < SPARE:
