@@ -87,8 +87,8 @@ def follow(line):
     line.handle(event(LogEvent.JOB_FINISHED, job_id=3))
 
 
-def console(*, is_terminal):
-    return Console(file=io.StringIO(), force_terminal=is_terminal, width=120, color_system=None)
+def console(*, is_terminal, width=120):
+    return Console(file=io.StringIO(), force_terminal=is_terminal, width=width, color_system=None)
 
 
 def test_a_line_moves_in_a_terminal_and_is_gone_at_the_end(said):
@@ -99,13 +99,28 @@ def test_a_line_moves_in_a_terminal_and_is_gone_at_the_end(said):
     last = shown.file.getvalue().splitlines()[-1]
     assert "1 of 2 jobs" in last
     # Three quarters of the work are left.
-    assert "about 30 s left train" in last or "about 29 s left train" in last
+    assert "about 30 s left: train" in last or "about 29 s left: train" in last
     line.handle(event(LogEvent.JOB_ERROR, jobid=5, rule_name="train"))
     line.close()
     assert "✗ failed: train (model=[m])\n" in shown.file.getvalue()
     # The line is erased, and the cursor back.
     assert shown.file.getvalue().endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
     assert said == []
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_line_is_one_line(said, width):
+    shown = console(is_terminal=True, width=width)
+    seconds = dict.fromkeys(range(1234), 60.0)
+    line = MovingLine(shown, seconds, Estimate(50_000, 0, list(seconds.values())))
+    for number, rule in enumerate(("evaluate_clean_of_everything", "probe_attack_aware")):
+        line.handle(event(LogEvent.JOB_INFO, jobid=number, rule_name=rule, wildcards={}))
+    line.handle(event(LogEvent.JOB_FINISHED, job_id=7))
+    line.close()
+    text = shown.file.getvalue()
+    assert "1 of 1234 jobs, 0:00:0" in text
+    # One at the end, before the line is erased.
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize("estimate", [None, Estimate(40, 1, [20.0, None])])

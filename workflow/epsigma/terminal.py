@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -76,16 +77,25 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("s" if n != 1 else "")
 
 
-class _Left(ProgressColumn):
-    """About how long the run will still take."""
+class _State(ProgressColumn):
+    """How far a run is, for how long it has run and still will, and what runs now."""
+
+    def __init__(self) -> None:
+        # What does not fit is cut off: of several lines those above would stay.
+        super().__init__(table_column=Column(no_wrap=True, overflow="ellipsis"))
 
     def render(self, task: Task) -> Text:
-        """Count down to when the jobs that are left would be done."""
+        """Count up, and down to when the jobs that are left would be done."""
+        parts = [
+            f"{task.completed:.0f} of {task.total:.0f} jobs",
+            str(timedelta(seconds=int(task.elapsed or 0))),
+        ]
         ends = task.fields["ends"]
-        if ends is None or task.finished:
-            return Text("")
-        left = ends - time.monotonic()
-        return Text(f"about {tell_time(left)} left" if left > 0 else "longer than before")
+        if ends is not None and not task.finished:
+            left = ends - time.monotonic()
+            parts.append(f"about {tell_time(left)} left" if left > 0 else "longer than before")
+        now = task.fields["now"]
+        return Text(", ".join(parts) + (f": {now}" if now else ""))
 
 
 class MovingLine(logging.Handler):
@@ -113,11 +123,8 @@ class MovingLine(logging.Handler):
         self._work = sum(value or 0.0 for value in seconds.values())
         self._is_over = threading.Event()
         self._line = Progress(
-            TextColumn("{task.completed:.0f} of {task.total:.0f} jobs"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            _Left(),
-            TextColumn("{task.fields[now]}"),
+            BarColumn(bar_width=16),
+            _State(),
             console=console,
             transient=True,
             refresh_per_second=4,
@@ -147,7 +154,7 @@ class MovingLine(logging.Handler):
         self._line.update(
             self._task,
             completed=self._total - len(self._waits),
-            now=escape(", ".join(self._list_running())),
+            now=", ".join(self._list_running()),
             ends=self._find_end(),
         )
 
