@@ -5,6 +5,7 @@ All that it takes from Snakemake beside rules is here. Nothing else of the packa
 
 import gc
 import importlib
+import logging
 import platform
 import shutil
 import sys
@@ -33,6 +34,8 @@ _IMPORTED = {
     "cost": "epsigma.stages.cost",
     "draw": "epsigma.stages.draw",
 }
+# The line that shows how far this run is, if one does.
+_LINES: list[logging.Handler] = []
 # What cells need, and is imported while a process of its own works.
 _LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.tabulate")
 
@@ -137,16 +140,16 @@ def show_progress(workflow: Any) -> None:
     seconds = estimate.of_jobs if estimate else [None] * len(jobs)
     ids = map(workflow.dag.jobid, jobs)
     console = find_console(workflow)
-    logger.addHandler(MovingLine(console, dict(zip(ids, seconds, strict=True)), estimate))
+    _LINES.append(MovingLine(console, dict(zip(ids, seconds, strict=True)), estimate))
+    logger.addHandler(_LINES[-1])
 
 
 def end_progress() -> None:
     """Remove the line that shows how far a run is."""
-    from epsigma.terminal import MovingLine
-
-    for handler in [one for one in logger.handlers if isinstance(one, MovingLine)]:
-        handler.close()
-        logger.removeHandler(handler)
+    while _LINES:
+        line = _LINES.pop()
+        line.close()
+        logger.removeHandler(line)
 
 
 def sum_up(workflow: Any, folder: str, verdict: str) -> None:
