@@ -12,7 +12,7 @@ BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile "$(CONFIG)") $(if $(DATA_DIR),--config "data_dir=$(DATA_DIR)")
 
-DOCTOR = $(if $(wildcard .venv/run.stamp),$(BIN)/python,$(PYTHON))
+DOCTOR = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo "$(PYTHON)")
 
 .DEFAULT_GOAL := help
 .PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
