@@ -161,8 +161,9 @@ def test_the_line_is_for_runs_with_the_logger_of_the_profile(changed, expected):
     given = {"verbose": False, "quiet": None, "dryrun": False, "is_main_process": True, **changed}
     handlers = given.get("handlers", [SimpleNamespace(console=console(is_terminal=True))])
     workflow = SimpleNamespace(
-        output_settings=SimpleNamespace(verbose=given["verbose"], quiet=given["quiet"]),
-        dryrun=given["dryrun"],
+        output_settings=SimpleNamespace(
+            verbose=given["verbose"], quiet=given["quiet"], dryrun=given["dryrun"]
+        ),
         is_main_process=given["is_main_process"],
         logger_manager=SimpleNamespace(get_log_handlers=lambda: handlers),
     )

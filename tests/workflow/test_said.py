@@ -1,11 +1,18 @@
 """What a run prints: what it will do, how long that takes, and what came of it."""
 
+import re
+
 from running import Workdir
 
 
 def test_a_run_says_what_it_does_how_long_it_takes_and_what_came_of_it(finished: Workdir) -> None:
     results = finished.directory / "results"
     (results / "tables" / "verdict.txt").unlink()
+    # A dry run has Snakemake's own table.
+    dry = finished.snakemake("--dry-run")
+    assert "Job stats" in dry.stderr
+    assert re.search(r"gate +1", dry.stderr)
+    assert "the study:" not in dry.stderr
     run = finished.snakemake()
     assert run.returncode == 0, run.stderr
     lines = run.stderr.splitlines()

@@ -45,10 +45,9 @@ def shows_line(workflow: Any) -> bool:
     where there is no terminal it shows nothing.
     """
     settings = workflow.output_settings
-    is_wanted = not settings.verbose and not is_quiet_about(settings.quiet or (), "progress")
-    return bool(
-        is_wanted and workflow.is_main_process and not workflow.dryrun and find_console(workflow)
-    )
+    is_quiet = is_quiet_about(settings.quiet or (), "progress")
+    is_wanted = not (settings.verbose or settings.dryrun or is_quiet)
+    return bool(is_wanted and workflow.is_main_process and find_console(workflow))
 
 
 def find_console(workflow: Any) -> Any:
