@@ -75,11 +75,11 @@ def test_records_that_a_kill_cut_short_are_no_records(note, tmp_path):
 def test_of_many_alike_some_are_looked_at(note, tmp_path, monkeypatch):
     for n in range(3 * LOOKED_AT):
         note(f"eps~{n}", 1)
-    read = []
-    monkeypatch.setattr(json, "loads", lambda text: read.append(text) or {})
-    monkeypatch.setattr("epsigma.estimate.LOOKED_AT", 0)
-    estimate_time([job("eps~1")], 1, str(tmp_path))
-    assert not read
+    read, loads = [], json.loads
+    monkeypatch.setattr(json, "loads", lambda text: read.append(text) or loads(text))
+    found = estimate_time([job("eps~1")], 1, str(tmp_path))
+    assert len(read) == LOOKED_AT
+    assert found.of_jobs == [pytest.approx(1)]
 
 
 def test_long_names_are_read_as_snakemake_writes_them(note, tmp_path):
