@@ -12,8 +12,10 @@ BENCH = .bench/bin
 SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 	$(if $(CONFIG),--configfile "$(CONFIG)") $(if $(DATA_DIR),--config "data_dir=$(DATA_DIR)")
 
+DOCTOR = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo "$(PYTHON)")
+
 .DEFAULT_GOAL := help
-.PHONY: help environment results paper report prune cluster test test-all test-faults test-slurm lint format docs bench clean
+.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +25,10 @@ help: ## list the targets
 	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
 	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
 	@echo "  Of test-slurm: ONLY (the tests whose names match, as pytest -k has it)"
+
+# By PYTHON as long as there is no environment.
+doctor: ## say what is right and wrong with this machine, and what to do; changes nothing
+	@$(DOCTOR) workflow/scripts/doctor.py $(if $(CONFIG),--study "$(CONFIG)")
 
 environment: .venv/run.stamp ## make the environment, .venv, and no more
 
@@ -61,7 +67,7 @@ lint: .venv/test.stamp ## check style, types and the direction of imports only
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
-	$(BIN)/mypy docs/tables.py
+	$(BIN)/mypy docs/tables.py docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
 	PYTHONPATH=workflow $(BIN)/lint-imports pyproject.toml
 	$(BIN)/snakemake --lint
 
@@ -72,6 +78,9 @@ format: .venv/test.stamp ## bring the code into the project's style
 
 docs: .venv/run.stamp ## write the tables and the figure of README.md and docs/ from docs/tables/
 	$(BIN)/python docs/tables.py
+
+tutorial: results ## run docs/tutorial.ipynb on results/, of the default study, and write what it shows
+	PYTHONPATH=workflow $(BIN)/python docs/notebook.py docs/tutorial.ipynb results
 
 bench: .bench/stamp ## measure everything against its peers, into tests/benchmarks/results.md
 	PYTHONPATH=tests $(BENCH)/python -m benchmarks \
@@ -86,11 +95,11 @@ clean: ## remove results, logs and Snakemake's records (not the environment)
 	$(PYTHON) -m venv $(@:/bin/python=)
 
 .venv/%.stamp: envs/%.txt envs/run.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python workflow/scripts/install.py $<
 	@touch $@
 
 .bench/stamp: envs/bench.txt envs/run.txt | .bench/bin/python
-	$(BENCH)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BENCH)/python workflow/scripts/install.py $<
 	@touch $@
 
 # The plugin slows every Snakemake down where a SLURM is installed that does not run, as after
@@ -99,5 +108,5 @@ clean: ## remove results, logs and Snakemake's records (not the environment)
 	$(BIN)/python -m venv --clear .venv-slurm
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
 		"$$(.venv-slurm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
-	.venv-slurm/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@.venv-slurm/bin/python workflow/scripts/install.py $<
 	@touch $@

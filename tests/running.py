@@ -126,7 +126,7 @@ def run_snakemake(
     return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, out, err)
 
 
-# As in profiles/default, which itself prints progress bars.
+# As in profiles/default, which itself prints no page a job.
 TRIGGERS = ("--rerun-triggers", "mtime", "params", "code", "software-env")
 
 

@@ -24,8 +24,10 @@ IDLE = "idle"
 ACTIVITIES = {
     "importing": r"<frozen importlib|_find_and_load|import_module \(importlib",
     "reading": r"read_(?!study)\w+ \(epsigma|load_file|load_classifier|read_csv"
-    r"|stages/dataset\.py",
-    "writing": r"(atomic_write|write_\w+) \(epsigma|save_file|savefig|to_csv|save_checkpoint",
+    r"|stages/dataset\.py|epsigma/storage/stored",
+    # `write_parts` has the attack make what it writes.
+    "writing": r"(atomic_write|write_(?!parts)\w+) \(epsigma|save_file|savefig|to_csv"
+    r"|save_checkpoint|epsigma/storage/writing",
     "training": r"stages/train\.py",
     "figures": r"matplotlib|seaborn|stages/(fooling/)?(draw|gallery|spectrum|card)\.py"
     r"|epsigma/figures",

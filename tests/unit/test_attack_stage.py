@@ -85,7 +85,7 @@ def test_a_set_has_an_image_a_row_that_is_aimed_at_the_row_s_class(trained, how)
 def test_a_set_does_not_depend_on_the_batch(monkeypatch, trained, how, batch):
     rows, together, measures = made(trained, how)
     assert len(rows.index) > batch
-    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
     _, images, again = made(trained, how)
     torch.testing.assert_close(images, together, atol=1e-3, rtol=0)
     torch.testing.assert_close(again["l2"], measures["l2"], atol=1e-3, rtol=1e-3)
@@ -96,7 +96,7 @@ def test_a_set_does_not_depend_on_the_batch(monkeypatch, trained, how, batch):
 def test_fooling_images_have_no_norm_and_are_of_their_class_in_any_batch(
     monkeypatch, trained, how, batch
 ):
-    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
     rows, images, measures = made(trained, how)
     assert rows.labels.tolist() == [k for k in range(CLASSES) for _ in range(how["images"])]
     confidence = trained.model(images).softmax(1).gather(1, rows.labels[:, None])

@@ -1098,8 +1098,8 @@ def test_what_transfers_succeeds_less_often_than_on_its_source_and_more_often_th
 def test_the_stage_attacks_every_test_image_in_its_order_and_measures_the_perturbation(
     monkeypatch, tmp_path, trained, clean_file, checkpoint, make_job, batch
 ):
-    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
-    monkeypatch.setattr("epsigma.attacks.craft.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
     settings = {
         "model": trained.settings,
         "attack": {

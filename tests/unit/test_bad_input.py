@@ -50,6 +50,10 @@ GIVEN: dict[tuple[str, str], Any] = {
     ("median", "size"): [3],
     ("bitdepth", "bits"): [4],
     ("reformer", "passes"): [1],
+    **{(kind, "radius"): [1] for kind in ("box", "wiener", "opening", "closing")},
+    **{(kind, "levels"): [3] for kind in ("thermometer", "kmeans")},
+    ("shield", "lowest"): [20],
+    ("low_rank", "rank"): [2],
     **{
         (kind, "autoencoder"): "convolutional"
         for kind in ("reformer", "reconstruction", "divergence")

@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -15,6 +16,12 @@ SVG = """<?xml version="1.0"?>
 # Of classes without names.
 UNNAMED = tuple(name for name in FOOLING if name != "target_name")
 WHERE = {"dataset": "mnist", "model": "cnn", "attack": "mine"}
+NAMES = {
+    "datasets": {"mnist": "MNIST"},
+    "models": {"mnist": {"cnn": "CNN"}},
+    "attacks": {"mine": "JSMA (mine)"},
+    "filters": {"gaussian": "Gaussian"},
+}
 BLOCK = {
     "kind": "jsma",
     "name": "mine",
@@ -77,6 +84,12 @@ class Page(HTMLParser):
         return found
 
 
+RESULTS = (
+    *("budget", "images", "accuracy", "right when clean (images)", "attack success"),
+    *("mean ℓ∞", "mean ℓ2", "mean ℓ0 (pixels)"),
+)
+
+
 def write(path, rows, columns):
     pd.DataFrame(rows, columns=[*WHERE, "filter", *columns]).to_csv(path, index=False)
     return str(path)
@@ -107,7 +120,8 @@ def make_page(tmp_path, make_job):
             *verdicts,
         ]
         tabulate_verdicts(found).to_csv(tmp_path / "checks.csv", index=False)
-        (tmp_path / "convergence.svg").write_text(svg, encoding="utf-8")
+        if svg:
+            (tmp_path / "convergence.svg").write_text(svg, encoding="utf-8")
         paths = []
         for i, effort in enumerate(efforts):
             paths.append(str(tmp_path / f"{i}.json"))
@@ -116,6 +130,7 @@ def make_page(tmp_path, make_job):
             "block": block,
             "implementation": implementation,
             "descriptions": descriptions or {"gamma": "Υ of it"},
+            "names": NAMES,
         }
         card = tmp_path / "card.html"
         # Classes have names in some studies only.
@@ -127,7 +142,7 @@ def make_page(tmp_path, make_job):
             optimality=write(tmp_path / "optimality.csv", rows(optimality, OPTIMALITY), OPTIMALITY),
             fooling=write(tmp_path / "fooling.csv", rows(fooling, accepted), accepted),
             checks=str(tmp_path / "checks.csv"),
-            convergence=str(tmp_path / "convergence.svg"),
+            convergence=str(tmp_path / "convergence.svg") if svg else [],
             probes=paths,
             card=str(card),
         )
@@ -158,15 +173,22 @@ def test_a_card_has_the_attack_s_unfiltered_rows_and_no_others(make_page):
         [{"budget": 0.1}, {"budget": 0.145}, {"filter": "gaussian", "budget": 7}, *others],
         distortion=[{"l2_best": 1.36, "changed": None}, {"attack": "other"}],
     )
-    found = page.below(*CELLS)
-    assert [row[1] for row in found] == ["0.1", "0.145"]
-    # Counts are written in full.
-    assert {(row[0], row[2], row[6]) for row in found} == {("0", "10000", "9876")}
-    (row,) = page.below(*DISTORTION)
-    by_name = dict(zip(DISTORTION, row, strict=True))
-    assert (by_name["l2_best"], by_name["changed"], by_name["n"]) == ("1.36", "–", "10000")
-    assert list(FOOLING) not in page.rows
-    assert list(OPTIMALITY) not in page.rows
+    found = page.below(*RESULTS)
+    assert [row[0] for row in found] == ["0.1", "0.145"]
+    # Counts are written in full; the seed that all rows have is above them.
+    assert {(row[1], row[3]) for row in found} == {("10,000", "9,876")}
+    assert "Results without a filter seed 0." in page.text
+    (by_name,) = (
+        dict(zip(heads, row, strict=True))
+        for heads, row in pairwise(page.rows)
+        if "mean ℓ2, easiest target" in heads
+    )
+    assert by_name["mean ℓ2, easiest target"] == "1.36"
+    assert (by_name["success"], by_name["images"]) == ("0.5", "10,000")
+    # What has no value has no column.
+    assert "features changed" not in by_name
+    assert not any("optimality" in row or "target" in row for row in page.rows)
+    assert "JSMA (mine), MNIST, CNN" in page.text
 
 
 def test_a_card_says_how_close_the_attack_comes_to_the_best_of_the_study(make_page):
@@ -177,7 +199,8 @@ def test_a_card_says_how_close_the_attack_comes_to_the_best_of_the_study(make_pa
             {"attack": "other"},
         ]
     )
-    assert page.below(*OPTIMALITY) == [["0", "linf", "10000", "3", "0.25", "0.875"]]
+    heads = ("seed", "norm", "images", "attacks (number)", "largest budget", "optimality")
+    assert page.below(*heads) == [["0", "ℓ∞", "10,000", "3", "0.25", "0.875"]]
 
 
 def test_the_card_of_an_ensemble_counts_what_each_of_its_attacks_fooled(make_page):
@@ -186,9 +209,10 @@ def test_the_card_of_an_ensemble_counts_what_each_of_its_attacks_fooled(make_pag
         [dict(zip(mine, (27, 3), strict=True)), {"attack": "other", others[0]: 5}],
         parts=mine + others,
     )
-    (row,) = page.below(*CELLS, *mine)
+    (row,) = page.below("seed", *RESULTS, "first fooled by apgd_ce", "first fooled by square")
     assert row[-2:] == ["27", "3"]
     assert "was the first to fool" in page.text
+    assert "by other" not in page.text
     assert "was the first to fool" not in make_page().text
 
 
@@ -204,14 +228,15 @@ def test_the_card_of_fooling_images_counts_them_class_by_class(make_page, names)
         block={"kind": "fooling", "name": "mine", "confidence": [0.99]},
         implementation="epsigma.attacks.fooling:fooling",
     )
-    assert page.below(*(FOOLING if names else UNNAMED)) == [
-        ["0", "0.5", str(k), *([names[k]] if names else []), "10", str(k), "9", "0.99"]
+    named = ["name of the class"] if names else []
+    counts = ("images", "accepted (images)", "class named (images)", "mean confidence")
+    assert page.below("budget", "target", *named, *counts) == [
+        ["0.5", str(k), *([names[k]] if names else []), "10", str(k), "9", "99.0 %"]
         for k in range(3)
     ]
-    assert list(DISTORTION) not in page.rows
 
 
-HEADS = ("attacked", "at", "n", "tried", "success", "mean ℓ2 of successes", "gradients lost")
+HEADS = ("attacked", "at", "images", "tried", "success", "mean ℓ2 of successes", "gradients lost")
 
 
 @pytest.mark.parametrize(
@@ -223,20 +248,21 @@ HEADS = ("attacked", "at", "n", "tried", "success", "mean ℓ2 of successes", "g
             [EFFORT],
             [
                 [
-                    *("seed 3, gaussian sigma~2, aware", "gamma~0.1", "500", "steps 20 → 40"),
-                    *("0.875 → 0.9375", "1.25 → –", "0.0625"),
+                    *("seed 3, Gaussian σ = 2, aware", "Υ = 0.1", "500", "steps 20 → 40"),
+                    *("87.5 % → 93.8 %", "1.25 → –", "6.2 %"),
                 ]
             ],
         ),
         (
             [{name: EFFORT[name] for name in ("cell", "n", "budget")}],
-            [["seed 3, gaussian sigma~2, aware", "gamma~0.1", "500", "–", "–", "–", "–"]],
+            [["seed 3, Gaussian σ = 2, aware", "Υ = 0.1", "500", "–", "–", "–", "–"]],
         ),
     ],
 )
 def test_a_card_says_how_long_the_attack_was_tried_and_what_came_of_it(make_page, efforts, rows):
     page = make_page(efforts=efforts)
-    assert page.below(*HEADS) == rows
+    assert (page.below(*HEADS) if rows else []) == rows
+    assert ([*HEADS] in page.rows) == bool(rows)
     assert "the loss" in page.text
 
 
@@ -290,3 +316,10 @@ def test_a_card_needs_no_other_file(make_page):
     assert page.asked == []
     assert not {"link", "script", "iframe", "object", "img"} & set(page.tags)
     assert page.tags.count("svg") == 1
+
+
+def test_an_attack_whose_loss_is_not_followed_has_no_figure_on_its_card(make_page):
+    page = make_page(svg="", efforts=[EFFORT])
+    assert "svg" not in page.tags
+    assert page.below(*HEADS)
+    assert "Convergence" not in make_page(svg="").text

@@ -178,7 +178,7 @@ def test_galleries_show_names_of_any_kind(names):
         for figure in figures:
             figure.draw_without_rendering()
     called = [style.class_label(number, names) for number in range(3)]
-    assert f"t: test image 5, {called[1]}" in texts(figures[0])
+    assert f"Test image 5, {called[1]}\nt" in texts(figures[0])
     assert f"{called[0]}\n(50%) ✗" in texts(figures[0])
     assert f"made for\n{called[0]}" in texts(figures[1])
 
@@ -186,7 +186,7 @@ def test_galleries_show_names_of_any_kind(names):
 def test_galleries_of_numbers_say_what_they_said():
     about = {"budget": "eps~0.1", "strengths": ["fixed", "sigma~1"]}
     gallery = draw_gallery(*shown(), label=1, index=5, title="t", **about)
-    assert {"t: test image 5, a 1", "0 (50%) ✗", "1 (50%) ✓"} <= set(texts(gallery))
+    assert {"Test image 5, a 1\nt", "0 (50%) ✗", "1 (50%) ✓"} <= set(texts(gallery))
     fooling = draw_fooling(*shown(), targets=np.array([0, 2]), title="t", **about)
     assert {"made for 0", "made for 2", "1 (50%)"} <= set(texts(fooling))
 

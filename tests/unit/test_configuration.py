@@ -150,6 +150,8 @@ def test_defaults_are_filled_in_at_every_depth():
         "detectors": [],
         "data_dir": "data",
         "device": "auto",
+        "memory_mb": None,
+        "batch_size": None,
         "columns": "none",
         "keep_filtered": True,
         "keep_aware": True,
@@ -157,6 +159,12 @@ def test_defaults_are_filled_in_at_every_depth():
         "measure_cost": False,
         "proofs": None,
         "checks": "all",
+        "figures": {
+            "kinds": "all",
+            "formats": ["png"],
+            "panel_width": 5.2,
+            "font_size": 10,
+        },
         "strict": True,
     }
 
@@ -285,6 +293,12 @@ DETECTOR = "detectors[0] (squeezing)"
         ("checks: [all]", "checks", ["no 'all' here; allowed: all, cheap, or a list of"]),
         ("checks: 3", "checks", ["3 is not allowed", "cheap"]),
         ("checks: [logits, logits]", "checks", ["each once"]),
+        ("figures: {kinds: some}", "figures.kinds", ["no 'some' here; allowed: all, or a list of"]),
+        ("figures: {kinds: [threats]}", "figures.kinds", ["no 'threats' here", "attack_threats"]),
+        ("figures: {formats: [eps]}", "figures.formats[0]", ["'eps' is not allowed", "pdf"]),
+        ("figures: {panel_width: 0}", "figures.panel_width", ["0"]),
+        ("figures: {font_size: 99}", "figures.font_size", ["99"]),
+        ("figures: {width: 3}", "figures", ["width"]),
         ("datasets: [digits]", "datasets[0]", ["'digits' is not of type object"]),
         ("datasets: digits", "datasets", ["'digits' is not of type array"]),
         ("filters:", "filters", ["None is not of type array"]),
@@ -385,12 +399,12 @@ DETECTOR = "detectors[0] (squeezing)"
             ["no 'deepfool'", f"allowed: {', '.join(ATTACKS)}"],
         ),
         (
-            "filters: [{kind: bilateral}]",
-            "filters[0] (bilateral).kind",
+            "filters: [{kind: sharpen}]",
+            "filters[0] (sharpen).kind",
             [
-                "no 'bilateral'",
-                "allowed: identity, gaussian, lowpass, highpass, bandpass, bitdepth, jpeg, median, "
-                "noise, reformer, or package.module:ENTRY",
+                "no 'sharpen'",
+                f"allowed: {', '.join(name for name in FILTERS if name != 'none')}, "
+                "or package.module:ENTRY",
             ],
         ),
         ("filters: [{kind: none}]", "filters[0] (none).kind", ["allowed: identity, gaussian"]),
@@ -434,7 +448,7 @@ DETECTOR = "detectors[0] (squeezing)"
                 "filters[0] (gaussian).then[0].kind",
                 [f"no '{kind}' here", "allowed: identity, gaussian, lowpass"],
             )
-            for kind in ("bilateral", "none")
+            for kind in ("sharpen", "none")
         ),
         (
             "filters: [{kind: gaussian, sigma: [1], then: [{sigma: 1}]}]",

@@ -320,8 +320,8 @@ def detected(attacks=("fgsm", "pgd"), filters=("magnet",), detectors=("rec", "js
 
 def lines_of(axes):
     """The curves of a panel, and its dots."""
-    curves = [line for line in axes.lines if line.get_marker() != "o"]
-    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    curves = [line for line in axes.lines if line.get_marker() == "None"]
+    dots = [line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata())]
     return curves, dots
 
 
@@ -411,11 +411,11 @@ def test_the_stage_draws_one_model_and_seed(tmp_path, make_job, monkeypatch):
         pd.concat([table, *more]).to_csv(path, index=False)
     drawn = []
     monkeypatch.setattr("epsigma.stages.draw.save_figure", lambda *given: drawn.append(given))
-    figures = figures_of("model", detectors=True)
+    figures = figures_of("model", "detectors")
     job = make_job(draw_settings(figures, seed=0), dataset="digits", model="mlp")
     svg = tmp_path / "detectors.svg"
     draw(job, figures=[str(svg)], roc=str(paths[0]), detectors=str(paths[1]))
-    ((figure, path),) = drawn
+    ((figure, path, _),) = drawn
     assert path == svg
 
     def points_of(figure):

@@ -81,7 +81,7 @@ def test_logits_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize("batch", [1, 3, 1000])
 def test_predictions_do_not_depend_on_the_batch(monkeypatch, trained, batch):
     together = trained.model(trained.images)
-    monkeypatch.setattr("epsigma.storage.images.BATCH", batch)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", batch)
     torch.testing.assert_close(predict(trained.model, trained.images), together)
 
 

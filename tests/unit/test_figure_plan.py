@@ -1,22 +1,32 @@
+import copy
 import inspect
 import re
 import subprocess
 import sys
-from itertools import product
+from pathlib import PurePosixPath
 
 import pytest
-from epsigma.cell import FIXED_LEVEL, Cell
 from epsigma.loading import load
-from epsigma.plan.figures import (
-    FilterRule,
-    draw_modules,
-    draw_settings,
-    figure_paths,
-    figures_of,
-    filter_rules,
+from epsigma.plan.figures import FigureRule, draw_modules, draw_settings, figures_of, split_rules
+from epsigma.plan.names import names_of as names_for_readers
+from epsigma.plan.plan import Plan
+from epsigma.registry import REGISTRIES
+from epsigma.registry.figures import (
+    BLIND_FILTERS as BLIND,
 )
-from epsigma.registry.figures import FIGURES
-from running import ROOT
+from epsigma.registry.figures import (
+    BOUNDED,
+    BOUNDED_FILTERS,
+    DETECTORS,
+    DISTANCES,
+    FIGURES,
+    SMOOTHING,
+    TRACED,
+)
+from epsigma.registry.figures import FILTERS as FILTERED
+from epsigma.registry.labels import LABELS
+from epsigma.study import validate
+from running import ROOT, SMALL
 
 ENTRIES = [(scope, name) for scope, entries in FIGURES.items() for name in entries]
 
@@ -29,8 +39,8 @@ def test_a_figure_is_a_function_of_its_data_with_a_caption(scope, name):
     assert kind.module == function.__module__
     assert (ROOT / "workflow" / "report" / f"{scope}_{name}.rst").read_text(encoding="utf-8")
     assert kind.filter in ("all", "none")
-    # Only models are with or without detectors; what says so elsewhere would never be drawn.
-    assert scope == "model" or not (kind.detectors or kind.smoothing)
+    # What is needed elsewhere is never asked about, and would never be drawn.
+    assert scope in ("attack", "model") or kind.needs is None
 
 
 def test_every_caption_of_a_figure_has_its_figure():
@@ -66,77 +76,166 @@ def test_a_job_is_told_the_functions_of_its_figures_and_runs_their_modules():
 
 def test_the_figures_of_scopes_share_no_module():
     # So that an edited figure is redrawn, and those of other scopes are not.
-    scopes = [figures_of(scope) for scope in FIGURES]
-    scopes += [figures_of("model", detectors=True), figures_of("model", smoothing=True)]
+    of_attacks = {**figures_of("attack"), **figures_of("attack", FILTERED, BLIND, DISTANCES)}
+    scopes = [of_attacks, figures_of("attack", TRACED), figures_of("filter")]
+    scopes += [figures_of("model", BOUNDED, BOUNDED_FILTERS), figures_of("dataset")]
+    scopes += [figures_of("model", DETECTORS), figures_of("model", SMOOTHING)]
     modules = [module for figures in scopes for module in draw_modules(figures)[1:]]
     assert len(modules) == len(set(modules))
 
 
-def cells(met, threats=("blind", "aware"), datasets=("digits",)):
-    """Cells of attacks on models: `met` has the filters by model and attack."""
-    return [
-        Cell(dataset, model, 0, threat, attack, FIXED_LEVEL, name, FIXED_LEVEL)
-        for dataset, threat, (model, attack) in product(datasets, threats, met)
-        for name in (["none"] if threat == "blind" else []) + met[model, attack]
-    ]
+FILTERS = [{"kind": "gaussian", "sigma": [1]}, {"kind": "median", "name": "b", "size": [3]}]
 
 
-def test_attacks_that_meet_the_same_filters_have_one_rule():
-    met = {pair: ["b", "a"] for pair in product(["mlp", "cnn"], ["fgsm", "pgd"])}
-    # One that meets none has nothing drawn, and one rule still is enough.
-    found = filter_rules(cells({**met, ("mlp", "jsma"): []}))
-    assert found == [FilterRule("draw_filters", ("b", "a"), {})]
+def figure_plan(**changes):
+    given = {**copy.deepcopy(SMALL), "filters": FILTERS, **changes}
+    return Plan(validate(given)).targets.drawings
 
 
-def test_attacks_that_meet_other_filters_have_a_rule_each_for_the_models_on_which_they_do():
-    met = {
-        ("mlp", "fgsm"): ["a", "b"],
-        ("cnn", "fgsm"): ["a", "b"],
-        ("cnn/t~1", "fgsm"): ["a"],
-        ("mlp", "pgd"): ["a", "b"],
+def attack(kind="fgsm", swept="eps", **keys):
+    return {"kind": kind, swept: [0.1], **keys}
+
+
+def test_what_is_drawn_alike_has_one_rule():
+    drawn = {("fgsm", "mlp"): ["b", "a"], ("pgd", "cnn"): ["b", "a"], ("jsma", "mlp"): []}
+    # One of which nothing is drawn is never asked for, and one rule still is enough.
+    found = split_rules("draw", drawn, ("attack", "model"))
+    assert found == [FigureRule("draw", ("b", "a"), {})]
+
+
+def test_what_is_drawn_otherwise_has_a_rule_each_for_the_models_on_which_it_is():
+    drawn = {
+        ("fgsm", "mlp"): ["a", "b"],
+        ("fgsm", "cnn"): ["a", "b"],
+        ("fgsm", "cnn/t~1"): ["a"],
+        ("pgd", "mlp"): ["a", "b"],
     }
-    assert filter_rules(cells(met)) == [
-        FilterRule("draw_filters_1", ("a", "b"), {"attack": "fgsm", "model": "mlp|cnn"}),
-        FilterRule("draw_filters_2", ("a",), {"attack": "fgsm", "model": re.escape("cnn/t~1")}),
-        FilterRule("draw_filters_3", ("a", "b"), {"attack": "pgd", "model": "mlp"}),
+    assert split_rules("draw", drawn, ("attack", "model")) == [
+        FigureRule("draw_1", ("a", "b"), {"attack": "fgsm", "model": "mlp|cnn"}),
+        FigureRule("draw_2", ("a",), {"attack": "fgsm", "model": re.escape("cnn/t~1")}),
+        FigureRule("draw_3", ("a", "b"), {"attack": "pgd", "model": "mlp"}),
     ]
 
 
-@pytest.mark.parametrize("threats", [("aware",), ()])
-def test_without_a_blind_attack_on_a_filter_no_rule_draws_filters(threats):
-    assert filter_rules(cells({("mlp", "fgsm"): ["a"]}, threats)) == []
+def names_of(plan, folder):
+    """The figures in a folder, without their formats."""
+    found = [PurePosixPath(path.removeprefix("results/figures/digits/")) for path in plan.paths()]
+    return [path.stem for path in found if str(path.parent) == folder and path.suffix == ".svg"]
 
 
-def test_the_figures_of_a_study_are_those_of_all_that_it_has():
-    study = cells(
-        {("mlp", "fgsm"): ["a", "watched"], ("cnn", "fgsm"): ["a"], ("cnn", "pgd"): []},
-        datasets=("digits", "mnist"),
+ALWAYS, OF_FILTERS = ["accuracy", "spectrum"], ["success", "threats", "smallest"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [*ALWAYS, *OF_FILTERS]),
+        # Its loss is followed, if its probe runs it for the checks.
+        ({"attacks": [attack("pgd")]}, [*ALWAYS, *OF_FILTERS, "convergence"]),
+        ({"attacks": [attack("pgd")], "checks": "cheap"}, [*ALWAYS, *OF_FILTERS]),
+        ({"attacks": [attack("pgd")], "filters": []}, [*ALWAYS, "convergence"]),
+        ({"filters": []}, ALWAYS),
+        # Fooling images are at no distance from anything, and nothing bounds them.
+        (
+            {"attacks": [attack("fooling_noise", "confidence")]},
+            [*ALWAYS, "success", "threats"],
+        ),
+        # Only those who know the filter meet it.
+        ({"attacks": [attack(threats=["aware"])]}, [*ALWAYS, "threats", "smallest"]),
+        ({"figures": {"kinds": ["attack_threats", "filter_gallery"]}}, ["threats"]),
+        ({"figures": {"kinds": []}}, []),
+    ],
+)
+def test_an_attack_has_the_figures_that_show_something(changes, expected):
+    plan = figure_plan(**changes)
+    (name,) = (one["kind"] for one in changes.get("attacks", [attack()]))
+    assert sorted(names_of(plan, f"mlp/{name}")) == sorted(expected)
+    # The rules draw these, and no others.
+    drawn = [name for rule in plan.attack_rules() for name in rule.drawn]
+    assert sorted(drawn) == sorted({*expected} - {"convergence"})
+    assert plan.convergence("mlp", name) == ("convergence" in expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["attacks", "worst_case"]),
+        ({"filters": []}, ["attacks"]),
+        ({"attacks": [attack("fooling_noise", "confidence")]}, []),
+        ({"figures": {"kinds": ["model_worst_case"]}}, ["worst_case"]),
+    ],
+)
+def test_a_model_has_the_figures_that_show_something(changes, expected):
+    plan = figure_plan(**changes)
+    assert names_of(plan, "mlp") == expected
+    assert [name for rule in plan.model_rules() for name in rule.drawn] == expected
+
+
+def test_attacks_of_other_figures_have_other_rules():
+    fooling = attack("fooling_noise", "confidence")
+    first, second = figure_plan(attacks=[attack(), fooling]).attack_rules()
+    assert first.constraints == {"attack": "fgsm", "model": "mlp"}
+    assert {*first.drawn} - {*second.drawn} == {"smallest"}
+
+
+def test_filters_detectors_votes_and_costs_are_drawn_where_there_are_some():
+    noise = {"kind": "noise", "std": [0.1]}
+    watched = {**FILTERS[0], "name": "watched", "detectors": ["squeezing"]}
+    plan = figure_plan(
+        filters=[noise, watched],
+        detectors=[{"kind": "squeezing", "filters": [{"kind": "bitdepth", "bits": 1}]}],
+        proofs={"smoothing": {}},
+        measure_cost=True,
     )
-    found = figure_paths(study, with_detectors=["watched"], measure_cost=True, smoothed=["a"])
-    assert len(found) == len(set(found))
-    assert {path[-3:] for path in found} == {"svg", "png"}
-    folders = {
-        "{d}/mlp/fgsm": figures_of("attack"),
-        "{d}/cnn/fgsm": figures_of("attack"),
-        "{d}/cnn/pgd": figures_of("attack"),
-        "{d}/mlp/fgsm/a": figures_of("filter"),
-        "{d}/mlp/fgsm/watched": figures_of("filter"),
-        "{d}/cnn/fgsm/a": figures_of("filter"),
-        "{d}/mlp": [*figures_of("model"), "detectors", "smoothed"],
-        "{d}/cnn": [*figures_of("model"), "smoothed"],
-        "{d}": ["defences"],
-    }
-    assert set(found) == {
-        f"results/figures/{folder.format(d=dataset)}/{name}.{suffix}"
-        for dataset in ("digits", "mnist")
-        for folder, names in folders.items()
-        for name in names
-        for suffix in ("svg", "png")
-    }
+    assert names_of(plan, "mlp/fgsm/noise") == ["accuracy", "gallery"]
+    assert [rule.drawn for rule in plan.filter_rules()] == [("noise", "watched")]
+    assert {"detectors", "smoothed"} < {*names_of(plan, "mlp")}
+    assert names_of(plan, ".") == ["defences"]
+    none = figure_plan()
+    assert not {"detectors", "smoothed"} & {*names_of(none, "mlp")}
+    assert names_of(none, ".") == []
 
 
-def test_neither_costs_nor_detectors_nor_votes_are_drawn_where_there_are_none():
-    study = cells({("mlp", "fgsm"): ["a"]})
-    found = figure_paths(study, with_detectors=[], measure_cost=False)
-    others = ("detectors", "defences", "smoothed")
-    assert not [path for path in found if any(name in path for name in others)]
+@pytest.mark.parametrize("formats", [[], ["png"], ["png", "pdf"]])
+def test_figures_are_svg_and_in_the_formats_that_are_asked_for(formats):
+    found = [*map(PurePosixPath, figure_plan(figures={"formats": formats}).paths())]
+    suffixes = {path.suffix for path in found}
+    assert suffixes == {".svg", *(f".{name}" for name in formats)}
+    assert len(found) == len(suffixes) * len({path.with_suffix("") for path in found})
+
+
+def test_what_figures_look_like_is_told_to_those_who_draw_and_to_nobody_else():
+    plans = [
+        Plan(validate({**copy.deepcopy(SMALL), "figures": {"font_size": size}})) for size in (8, 9)
+    ]
+    one, other = (plan.recipes.draw_model() for plan in plans)
+    assert one["settings"]["look"] == {"formats": ["png"], "panel_width": 5.2, "font_size": 8}
+    assert one != other
+    for recipe in ("check", "tabulate", "pages", "collect", "gate"):
+        one, other = (getattr(plan.recipes, recipe)() for plan in plans)
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    ("section", "block", "name"),
+    [
+        ("attacks", {"kind": "fgsm", "eps": [0.1]}, "FGSM"),
+        ("attacks", {"kind": "pgd", "eps": [0.1], "name": "pgd_40"}, "PGD (pgd_40)"),
+        ("filters", {"kind": "lowpass", "cutoff": [0.1]}, "low-pass"),
+        ("models", {"kind": "mlp", "hidden": 48}, "MLP 64–48–10"),
+        ("models", {"kind": "maxout", "units": 9}, "maxout network 64–9–9–10"),
+        ("models", {"kind": "cnn", "name": "madry"}, "CNN (madry)"),
+        ("datasets", {"kind": "mnist"}, "MNIST"),
+    ],
+)
+def test_readers_call_blocks_as_papers_do(section, block, name):
+    datasets = {} if section == "datasets" else {"datasets": [{"kind": "digits"}]}
+    names = names_for_readers(validate({**copy.deepcopy(SMALL), **datasets, section: [block]}))
+    found = names[section]["digits"] if section == "models" else names[section]
+    assert found[block.get("name", block["kind"])] == name
+
+
+def test_every_kind_that_has_a_label_is_there():
+    for section, labels in LABELS.items():
+        assert labels.keys() <= REGISTRIES[section].keys()
+        assert len({*labels.values()}) == len(labels)

@@ -1,6 +1,5 @@
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from epsigma.figures.brackets import BAND, condense_brackets
 from epsigma.figures.convergence import LEGEND
 from epsigma.figures.data import FigureData
 from epsigma.figures.gallery import draw_fooling, draw_gallery
+from epsigma.figures.looks import FAMILIES, OTHERS, color_filter, sequence, shades
 from epsigma.figures.rates import condense_seeds, draw_line
 from epsigma.figures.threats import halving_budget
 from epsigma.filters.gaussian import Gaussian
@@ -43,7 +43,7 @@ from epsigma.tables.reading import read_table
 from epsigma.tables.seeds import COLUMNS as OF_SEEDS
 from epsigma.vocabulary import FOOLING
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 CPU = torch.device("cpu")
@@ -239,7 +239,13 @@ def blind_and_aware(cells, headline=None):
 def loss_by_step(probes):
     """The figure of what a probe found."""
     function = load(FIGURES["attack"]["convergence"].implementation)
-    return function(SimpleNamespace(probes=probes, title="pgd on mlp, digits"))
+
+    class Probed(FigureData):
+        @property
+        def probes(self):
+            return probes
+
+    return function(Probed({**FGSM, "attack": "pgd"}))
 
 
 # --- Over seeds
@@ -386,9 +392,11 @@ def test_accuracy_by_budget_is_one_line_with_its_percentages(seeds):
     assert lines["no filter"][0] == BUDGETS
     assert lines["no filter"][1] == pytest.approx(list(means))
     assert texts(axes) == [f"{rate:.1%}" for rate in means]
-    assert axes.get_xlabel() == "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)"
+    assert axes.get_xlabel() == "ε in ℓ∞ (pixel range 0 to 1)"
     assert axes.get_ylabel() == "accuracy"
-    assert "fgsm on mlp, digits" in axes.get_title()
+    assert axes.get_title() == "Accuracy without a filter\nfgsm, digits, mlp" + (
+        "\nmean over 2 seeds, 95 % intervals clustered by image" if len(seeds) > 1 else ""
+    )
 
 
 def apart(axes):
@@ -425,12 +433,13 @@ def test_success_by_budget_is_a_panel_a_filter_each_with_the_unfiltered_line():
     for axes, ((name, swept), strengths) in zip(found, list(STRENGTHS.items())[1:], strict=True):
         lines = drawn(axes)
         symbol = {"sigma": "σ", "cutoff": "cutoff"}[swept]
-        assert list(lines) == ["none", *(f"{symbol} = {spell(value)}" for value in strengths)]
-        assert lines["none"] == (BUDGETS, rates(cells, "attack_success", filter="none"))
+        assert list(lines) == ["no filter", *(f"{symbol} = {spell(value)}" for value in strengths)]
+        assert lines["no filter"] == (BUDGETS, rates(cells, "attack_success", filter="none"))
         for strength, found_line in zip(strengths, list(lines.values())[1:], strict=True):
             expected = rates(cells, "attack_success", filter=name, strength=strength)
             assert found_line == (BUDGETS, expected)
-        assert axes.get_ylabel() == "attack success"
+    # Panels of a row have one axis.
+    assert [axes.get_ylabel() for axes in found] == ["attack success", "", ""]
 
 
 def test_curves_draw_rates_of_nothing_and_of_all():
@@ -464,10 +473,10 @@ def test_accuracy_of_attacks_is_a_panel_a_norm_and_a_line_an_attack():
     }
     assert drawn(l2) == {"pgd_l2": ([0, 1, 2], rates(cells, "accuracy", attack="pgd_l2"))}
     assert [axes.get_xlabel() for axes in (linf, l2)] == [
-        "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)",
-        "ε, radius of the ℓ2 ball (pixel range is 0 to 1)",
+        "ε in ℓ∞ (pixel range 0 to 1)",
+        "ε in ℓ2 (pixel range 0 to 1)",
     ]
-    assert figure.get_suptitle() == "mlp, digits: accuracy without a filter"
+    assert figure.get_suptitle() == "Accuracy without a filter\ndigits, mlp"
 
 
 def test_attacks_on_different_images_are_drawn_on_the_common_ones_and_say_how_many():
@@ -497,7 +506,8 @@ def test_blind_and_aware_are_two_lines_a_filter_over_its_strengths():
     cells = both()
     figure = blind_and_aware(cells)
     found = panels(figure)
-    assert [axes.get_title() for axes in found] == ["gaussian", "lowpass", "band"]
+    titles = [axes.get_title().partition("\n") for axes in found]
+    assert [title for title, _, _ in titles] == ["gaussian", "lowpass", "band"]
     # No budget fools half: the largest.
     at = {"budget": 0.1}
     (none,) = rates(cells, "accuracy", filter="none", **at)
@@ -513,7 +523,8 @@ def test_blind_and_aware_are_two_lines_a_filter_over_its_strengths():
         "blind: does not know the filter",
         "aware: attacks through the filter",
     ]
-    assert figure.get_suptitle() == "fgsm, ε = 0.1, on mlp, digits"
+    about = "Attackers who know the filter, and who do not, at ε = 0.1"
+    assert figure.get_suptitle() == f"{about}\nfgsm, digits, mlp"
 
 
 @pytest.mark.parametrize(
@@ -544,7 +555,7 @@ def test_of_an_attack_without_budgets_none_is_chosen():
 
 
 def gap(blind, aware, headline, strengths=(1, 2, 3)):
-    """The texts of a filter of such accuracies, the arrows first.
+    """The line below the title of a filter of such accuracies, and the arrows.
 
     `headline`: the strength that was chosen, and the accuracies there of the images that score.
     """
@@ -561,7 +572,7 @@ def gap(blind, aware, headline, strengths=(1, 2, 3)):
         {"budget": 1, "filter": "gaussian", "best_for": "aware", **other},
     ]
     (axes,) = panels(blind_and_aware(cells, pd.DataFrame(rows)))
-    return axes.texts
+    return axes.get_title().partition("\n")[2], axes.texts
 
 
 @pytest.mark.parametrize(
@@ -577,12 +588,10 @@ def gap(blind, aware, headline, strengths=(1, 2, 3)):
 )
 def test_the_gap_is_named_at_the_strength_of_the_headline_with_what_it_says(headline, said, arrow):
     blind, aware, at = [0.5, 0.9, 0.8], [0.5, 0.3, 0.7], headline[0]
-    *arrows, text = gap(blind, aware, headline)
-    assert text.get_text() == said
+    text, arrows = gap(blind, aware, headline)
+    # Not on the lines: there is no room between those that are near.
+    assert text == f"{said} at σ = {at}"
     high, low = blind[at - 1], aware[at - 1]
-    assert text.xy == pytest.approx((at, (high + low) / 2))
-    # Beside its strength, on the side where there is room.
-    assert text.get_ha() == ("right" if at == 3 else "left")
     assert len(arrows) == arrow
     for drawn_arrow in arrows:
         assert (drawn_arrow.xy, drawn_arrow.xyann) == ((at, low), (at, high))
@@ -592,8 +601,8 @@ def test_the_gap_is_named_at_the_strength_of_the_headline_with_what_it_says(head
 def test_a_filter_of_one_strength_or_none_has_its_gap(strength):
     # Without a strength it is drawn at 0.
     chosen_at = strength or np.nan
-    arrow, text = gap([0.9], [0.3], (chosen_at, 0.8, 0.3), strengths=[strength])
-    assert text.get_text() == "gap 50.0 points"
+    text, (arrow,) = gap([0.9], [0.3], (chosen_at, 0.8, 0.3), strengths=[strength])
+    assert text == f"gap 50.0 points at σ = {strength}"
     assert arrow.xy == (strength, 0.3)
 
 
@@ -601,13 +610,14 @@ def test_where_there_is_no_headline_no_gap_is_named():
     cells = both()
     found = panels(blind_and_aware(cells, headlined(cells).iloc[:0]))
     assert [texts(axes) for axes in found] == [[], [], []]
+    assert [axes.get_title() for axes in found] == ["gaussian", "lowpass", "band"]
 
 
 @pytest.mark.parametrize("present", ["blind", "aware"])
 def test_a_filter_that_meets_one_threat_has_its_line_and_no_gap(present):
     cells = both()
     figure = blind_and_aware(cells[(cells["filter"] != "band") | (cells["threat"] == present)])
-    found = {axes.get_title(): axes for axes in panels(figure)}
+    found = {axes.get_title().partition("\n")[0]: axes for axes in panels(figure)}
     assert [label.partition(":")[0] for label in drawn(found["band"])] == ["no filter", present]
     assert texts(found["band"]) == []
     assert texts(found["gaussian"])
@@ -617,7 +627,6 @@ def test_the_legend_names_what_any_of_the_panels_shows():
     cells = both()
     first = cells["filter"] == "gaussian"
     figure = blind_and_aware(cells[~first | (cells["threat"] == "blind")])
-    assert [axes.get_title() for axes in panels(figure)] == ["gaussian", "lowpass", "band"]
     named = [text.get_text().partition(":")[0] for text in figure.legends[0].get_texts()]
     assert named == ["no filter", "blind", "aware"]
 
@@ -649,7 +658,7 @@ def test_the_worst_case_is_drawn_blind_and_aware_side_by_side():
         left, none = apart(axes)
         assert left < x[0]
         assert none == set(rates(worst, "accuracy", filter="none", threat=threat))
-    assert figure.get_suptitle() == "worst case over the ℓ∞ attacks on mlp, digits"
+    assert figure.get_suptitle() == "Worst case over the attacks in ℓ∞\ndigits, mlp"
 
 
 @pytest.mark.parametrize("present", ["blind", "aware"])
@@ -686,7 +695,7 @@ def test_the_share_of_the_fallen_is_a_panel_a_filter_of_what_its_strongest_attac
         handles, _ = axes.get_legend_handles_labels()
         # Between two budgets of the grid nobody knows: it rises at the larger.
         assert {handle.get_drawstyle() for handle in handles} == {"steps-post"}
-    assert "smallest budget" in figure.get_suptitle()
+    assert "Smallest budget" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize(
@@ -964,14 +973,59 @@ def test_what_is_apart_is_crossed_out_where_it_stands():
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
-def test_ordered_lines_darken_and_neighbours_differ_in_marker_and_dash(n):
-    looks = style.sequence(n)
+@pytest.mark.parametrize("color", ["black", *FAMILIES.values(), *OTHERS])
+def test_ordered_lines_darken_and_neighbours_differ_in_marker(n, color):
+    looks = sequence(n, color)
     assert len(looks) == n
-    lightness = [look["color"][:3] @ [0.299, 0.587, 0.114] for look in looks]
+    lightness = [np.dot(look["color"], [0.299, 0.587, 0.114]) for look in looks]
     for i in range(n - 1):
         assert lightness[i + 1] < lightness[i]
         assert looks[i]["marker"] != looks[i + 1]["marker"]
-        assert looks[i].get("dashes") != looks[i + 1].get("dashes")
+    # The lightest is seen on paper; one alone has the colour.
+    assert max(lightness) < 0.9
+    assert n > 1 or looks[0]["color"] == to_rgb(color)
+
+
+def test_a_filter_has_the_colour_of_its_kind_whatever_else_a_study_has():
+    kinds = {"blur": "gaussian", "own": "my_kinds:MEAN", "noise": "noise", "other": "my:OTHER"}
+    found = {name: color_filter(name, kinds) for name in kinds}
+    assert found["blur"] == FAMILIES["gaussian"] == color_filter("blur", {"blur": "gaussian"})
+    assert (found["own"], found["other"]) == OTHERS[:2]
+    assert len(set(found.values())) == len(kinds)
+    assert len({*FAMILIES.values(), *OTHERS}) == len(FAMILIES) + len(OTHERS)
+    # Several of a kind: shades of its colour.
+    two = {"narrow": "gaussian", "wide": "gaussian"}
+    assert [color_filter(name, two) for name in two] == shades(FAMILIES["gaussian"], 2)
+    assert color_filter("none", two) == "black"
+
+
+@pytest.mark.parametrize("draw", [blind_and_aware, worst_case_by_strength])
+def test_a_line_is_solid_if_the_attacker_does_not_know_the_filter_or_else_dashed(draw):
+    cells = both() if draw is blind_and_aware else as_worst_case(both())
+    dashed = {"blind": set(), "aware": set()}
+    for axes in panels(draw(cells)):
+        handles, labels = axes.get_legend_handles_labels()
+        for handle, label in zip(handles, labels, strict=True):
+            for threat in dashed:
+                if threat in label or threat in axes.get_title():
+                    dashed[threat].add(handle.is_dashed())
+    assert dashed == {"blind": {False}, "aware": {True}}
+
+
+@pytest.mark.parametrize(
+    ("count", "rows"), [(1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (5, [3, 2]), (7, [3, 2, 2])]
+)
+def test_panels_fill_the_sheet(count, rows):
+    figure, found = style.panels(count)
+    figure.set_layout_engine(None)
+    tops = [round(axes.get_position().y0, 6) for axes in found]
+    assert [tops.count(top) for top in dict.fromkeys(tops)] == rows
+    # Each row goes from one side to the other.
+    left = min(axes.get_position().x0 for axes in found)
+    right = max(axes.get_position().x1 for axes in found)
+    for top in dict.fromkeys(tops):
+        row = [axes.get_position() for axes, at in zip(found, tops, strict=True) if at == top]
+        assert (row[0].x0, row[-1].x1) == pytest.approx((left, right))
 
 
 @pytest.mark.parametrize(
@@ -993,9 +1047,9 @@ def test_levels_are_named_by_their_symbol(name, value, label):
 @pytest.mark.parametrize(
     ("name", "norm", "label"),
     [
-        ("eps", "linf", "ε, radius of the ℓ∞ ball (pixel range is 0 to 1)"),
-        ("eps", "l2", "ε, radius of the ℓ2 ball (pixel range is 0 to 1)"),
-        ("eps", None, "ε, radius of the perturbation's ball (pixel range is 0 to 1)"),
+        ("eps", "linf", "ε in ℓ∞ (pixel range 0 to 1)"),
+        ("eps", "l2", "ε in ℓ2 (pixel range 0 to 1)"),
+        ("eps", None, "ε in its norm (pixel range 0 to 1)"),
         ("kappa", None, "κ, logit margin asked for"),
         (None, None, ""),
     ],
@@ -1045,7 +1099,11 @@ def test_an_axis_of_strengths_has_no_filter_on_its_left_and_its_numbers_up_to_th
 @pytest.mark.parametrize("name", ["bits", "quality", "size"])
 def test_strengths_that_are_counts_have_whole_ticks(name):
     _, ticks = strength_axis(name, [1, 3])
-    assert list(ticks) == ["none", "1", "2", "3"]
+    assert list(ticks) == ["none", "1", "3"]
+    axes = Figure().subplots()
+    axes.plot([1, 9], [0, 1])
+    style.label_strength(axes, pd.DataFrame({"strength_name": name, "strength": range(1, 10)}))
+    assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
 def test_the_theme_ends_with_its_body():
@@ -1094,7 +1152,7 @@ def test_a_gallery_says_what_is_predicted_and_whether_it_is_right():
         "attacked,\nε = 0.1",
         "difference",
     ]
-    assert figure.get_suptitle() == "fgsm on mlp, digits, gaussian: test image 12, a 7"
+    assert figure.get_suptitle() == "Test image 12, a 7\nfgsm on mlp, digits, gaussian"
 
 
 def test_a_gallery_says_what_is_rejected_which_is_right_of_what_is_attacked():
@@ -1345,7 +1403,7 @@ def test_the_spectrum_of_images_one_pixel_high_is_over_their_other_side(size):
 def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     images = torch.rand(7, 3, 9, 12, generator=torch.Generator().manual_seed(0))
     _, together = radial_spectrum(images)
-    monkeypatch.setattr("epsigma.storage.images.BATCH", 2)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 2)
     torch.testing.assert_close(radial_spectrum(images)[1], together)
 
 
@@ -1493,12 +1551,12 @@ def test_convergence_is_a_line_of_losses_for_each_thing_that_is_attacked():
     figure = loss_by_step(efforts)
     (axes,) = panels(figure)
     assert drawn(axes) == {
-        "the bare model: 50.0% → 62.5%": ([1, 2, 3], [0.25, 0.5, 0.75]),
+        "no filter: 50.0% → 62.5%": ([1, 2, 3], [0.25, 0.5, 0.75]),
         "gaussian σ = 1.5: 0.0% → 100.0%": ([1, 2, 3], [1, 2, 4]),
         "fix: 50.0% → 62.5%": ([1, 3], [5, 6]),
     }
     assert axes.get_legend().get_title().get_text() == "success, steps 3 → 6"
-    assert figure.get_suptitle() == "pgd on mlp, digits: convergence at ε = 0.5"
+    assert figure.get_suptitle() == "Convergence at ε = 0.5\npgd, digits, mlp"
 
 
 @pytest.mark.parametrize("efforts", [[], [{"cell": {}}]], ids=["noise", "not traced"])
@@ -1765,16 +1823,25 @@ READ = {
     "filter": ("cells", "galleries"),
     "model": ("cells", "attacks", "worst_case"),
 }
+# All but those of detectors and votes.
+DRAWN = {
+    scope: {
+        name: kind
+        for name, kind in FIGURES[scope].items()
+        if kind.needs not in ("detectors", "smoothing")
+    }
+    for scope in READ
+}
 FOLDERS = {"attack": "", "filter": "gaussian/", "model": ""}
 
 
 def draw_all(files, out, make_job, checks, norms=NORMS, scopes=tuple(READ)):
     """Run the stage for each scope."""
     for scope in scopes:
-        cell = MODEL if scope == "model" else FGSM
+        cell, kinds = MODEL if scope == "model" else FGSM, DRAWN[scope]
         draw(
-            make_job(draw_settings(figures_of(scope), norms=norms, family="single_step"), **cell),
-            figures=[str(out / f"{FOLDERS[scope]}{name}.svg") for name in figures_of(scope)],
+            make_job(draw_settings(kinds, norms=norms, family="single_step"), **cell),
+            figures=[str(out / f"{FOLDERS[scope]}{name}.svg") for name in kinds],
             checks=checks,
             **{name: files[name] for name in READ[scope]},
         )
@@ -1790,10 +1857,11 @@ def test_the_stages_draw_their_figures_as_svg_and_png(tmp_path, files, make_job)
     )
     assert found == sorted(f"{name}{suffix}" for name in names for suffix in (".png", ".svg"))
     gallery_svg = (out / "gaussian" / "gallery.svg").read_text(encoding="utf-8")
-    assert "fgsm on mlp, digits, gaussian: test image 5" in gallery_svg
+    assert "Test image 5" in gallery_svg
+    assert "fgsm, digits, mlp, gaussian" in gallery_svg
     # Of the norm that most attacks have.
     worst = (out / "worst_case.svg").read_text(encoding="utf-8")
-    assert "worst case over the ℓ∞ attacks" in worst
+    assert "Worst case over the attacks in ℓ∞" in worst
 
 
 @pytest.mark.parametrize(
@@ -1825,7 +1893,7 @@ def test_the_figures_that_a_failed_check_concerns_say_so(
 ):
     said = {}
 
-    def save(figure, svg):
+    def save(figure, svg, formats):
         name = str(svg.relative_to(tmp_path).with_suffix(""))
         said[name] = "in doubt" in note(figure)
 
@@ -1843,5 +1911,5 @@ def test_a_model_that_nothing_bounded_attacks_has_figures_that_say_so(tmp_path, 
     files = {name: str(tmp_path / f"{name}.csv") for name in names}
     norms = {"fgsm": None}
     draw_all(files, tmp_path, make_job, checks_file(tmp_path), norms=norms, scopes=["model"])
-    for name in figures_of("model"):
+    for name in DRAWN["model"]:
         assert "no cells" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")

@@ -12,11 +12,11 @@ import pytest
 import torch
 from epsigma.models.classifier import load_classifier
 from epsigma.models.mlp import MLP
+from epsigma.storage.batches import batches
 from epsigma.storage.checksums import checksums, verify
 from epsigma.storage.files import atomic_write, read_json, tidy, write_json, write_text
 from epsigma.storage.images import (
     ImageSet,
-    batches,
     measure,
     read_classes,
     read_clean,
@@ -40,6 +40,13 @@ def image_set(n=5):
     generator = torch.Generator().manual_seed(0)
     measures = {name: torch.rand(n, generator=generator) for name in ImageSet.MEASURES}
     return ImageSet(torch.rand(n, 2, 3, 4, generator=generator), torch.arange(n), measures)
+
+
+def test_a_set_says_what_it_has_and_not_every_pixel():
+    images = torch.rand(2, 3, 4, 5)
+    assert repr(ImageSet(images, torch.arange(2))) == "ImageSet(images (2, 3, 4, 5), labels)"
+    measured = ImageSet(images, torch.arange(2), {"linf": torch.zeros(2)})
+    assert repr(measured) == "ImageSet(images (2, 3, 4, 5), labels, linf)"
 
 
 def data(path):
@@ -480,7 +487,7 @@ def test_json_that_others_cannot_read_is_not_written(tmp_path, value):
 
 
 def test_perturbations_are_measured_example_by_example(monkeypatch):
-    monkeypatch.setattr("epsigma.storage.images.BATCH", 2)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 2)
     clean = torch.zeros(4, 2, 2, 2)
     clean[3] = 0.5
     delta = torch.zeros_like(clean)
@@ -511,7 +518,7 @@ def test_how_far_pixels_leave_their_range_is_the_farther_of_both_ends(lowest, hi
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
 def test_batches_cut_tensors_alike_and_are_views_of_them(monkeypatch, rows, sizes):
-    monkeypatch.setattr("epsigma.storage.images.BATCH", 3)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 3)
     images, labels = torch.zeros(rows, 2), torch.arange(rows)
     cut = list(batches(images, labels))
     assert [len(part) for part, _ in cut] == sizes

@@ -197,7 +197,10 @@ def _is_gone(pid):
 
 def test_a_request_that_an_interrupted_server_has_not_taken_says_so(start, capfd):
     Path("slow.py").write_text("import time\nopen('begun', 'w').close()\ntime.sleep(60)\n")
+    # A background job's is ignored, which is inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     server = start("slow")
+    signal.signal(signal.SIGINT, before)
     until(Path("begun").exists)
     answers = []
     asking = [server, "slow:nothing", JOB, {}]

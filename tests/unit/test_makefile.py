@@ -20,3 +20,26 @@ def test_folders_with_a_space_in_their_names_reach_snakemake(target: str) -> Non
     last = shlex.split([line for line in lines if "--config " in line][-1])
     assert last[last.index("--config") + 1] == "data_dir=my data"
     assert "a b/c.yaml" in last
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_doctor_comes_before_there_is_an_environment(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+
+    def find_python() -> str:
+        given = ["PYTHON=/a/python", "CONFIG=a b.yaml"]
+        command = ["make", "--dry-run", "--no-print-directory", "doctor", *given]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        python, script, *options = shlex.split(done.stdout)
+        assert [script, *options] == ["workflow/scripts/doctor.py", "--study", "a b.yaml"]
+        return python
+
+    assert find_python() == "/a/python"
+    environment = tmp_path / ".venv" / "bin" / "python"
+    environment.parent.mkdir(parents=True)
+    # Of one whose Python is gone, as after an upgrade, nothing can be run.
+    environment.symlink_to(tmp_path / "gone")
+    assert find_python() == "/a/python"
+    environment.unlink()
+    environment.touch(mode=0o755)
+    assert find_python() == ".venv/bin/python"

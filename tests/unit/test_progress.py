@@ -48,7 +48,7 @@ def settings(*, queries=20, **parameters):
 def often(monkeypatch):
     """All that is done is kept at once, in small batches."""
     monkeypatch.setattr(progress, "INTERVAL", 0)
-    monkeypatch.setattr("epsigma.storage.images.BATCH", 100)
+    monkeypatch.setattr("epsigma.storage.batches.BATCH", 100)
 
 
 @pytest.fixture

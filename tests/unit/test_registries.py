@@ -15,6 +15,7 @@ from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
 from epsigma.training.objective import Objective
 from epsigma.vocabulary import BLIND, THREATS
+from filter_cases import CASES
 from torch import nn
 from untrained import autoencoder
 
@@ -102,6 +103,7 @@ SOME = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 1},
+    **CASES,
 }
 
 
@@ -140,7 +142,10 @@ def test_a_filter_that_passes_all_changes_nothing(name, size):
 
 def test_a_filter_without_a_setting_that_passes_all_is_one_that_has_none():
     without = {name for name in SOME if not FILTERS[name].identity_parameters}
-    assert without == {"none", "identity", "jpeg", "reformer"}
+    assert without == {
+        *("none", "identity", "jpeg", "reformer"),
+        *("nonlocal_means", "kmeans", "equalize", "shield"),
+    }
     assert set(SOME) == set(FILTERS)
 
 

@@ -23,8 +23,8 @@ from epsigma.proofs.smoothing import (
     know_nothing,
 )
 from epsigma.stages.smooth import smooth
+from epsigma.storage.batches import BATCH
 from epsigma.storage.files import read_json
-from epsigma.storage.images import BATCH
 from epsigma.storage.ledgers import read_cell, read_ledger
 from epsigma.tables.reading import write_table
 from epsigma.tables.scores import Attack, Scored, Scores

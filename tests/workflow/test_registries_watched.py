@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 from running import Workdir
 
-JUDGED = {"check": 1, "gate": 1}
+JUDGED = {"check": 1, "explore": 1, "gate": 1}
 DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
 AFTER_ATTACK = {
     **{"attack": 2, "attack_aware": 6, "filter": 6, "evaluate": 14, "probe_attack": 4},
-    **{"gallery": 2, "spectrum": 1, "collect": 1, "tabulate": 1, "reference": 1},
+    **{"gallery": 2, "spectrum": 1, "collect": 1, "tabulate": 1, "reference": 1, "pages": 1},
     **JUDGED,
     **DRAWINGS,
 }
 AFTER_GAUSSIAN = {
     **{"probe_filter": 2, "evaluate_clean": 2, "attack_aware": 4, "filter": 4, "evaluate": 8},
     **{"probe_attack": 2, "gallery": 1, "spectrum": 1},
-    **{"collect": 1, "tabulate": 1, "reference": 1},
+    **{"collect": 1, "tabulate": 1, "reference": 1, "pages": 1},
     **JUDGED,
     **DRAWINGS,
 }
@@ -45,7 +45,7 @@ def edit(path: Path, old: str, new: str) -> None:
             id="the description of an attack's parameter",
         ),
         pytest.param(
-            "filters",
+            "filter_hyperparameters",
             "standard deviation of the kernel",
             "width of the kernel",
             {},
@@ -61,7 +61,13 @@ def edit(path: Path, old: str, new: str) -> None:
             {},
             id="the bound of an attack's",
         ),
-        pytest.param("filters", "Field(gt=0)", "Field(gt=0.1)", {}, id="the bound of a filter's"),
+        pytest.param(
+            "filter_hyperparameters",
+            "Field(gt=0)",
+            "Field(gt=0.1)",
+            {},
+            id="the bound of a filter's",
+        ),
         pytest.param(
             "datasets",
             "Field(0, ge=0,",
@@ -84,7 +90,7 @@ def edit(path: Path, old: str, new: str) -> None:
             id="the default of one it has not",
         ),
         pytest.param(
-            "filters",
+            "filter_hyperparameters",
             "        4,\n",
             "        3,\n",
             AFTER_GAUSSIAN,

@@ -75,7 +75,7 @@ STUDY: dict[str, Any] = {
 # Jobs that look at what was computed, and compute nothing of a cell.
 SHOWN = {
     *("collect", "tabulate", "reference", "configuration", "check", "gate", "card", "gallery"),
-    *("spectrum", "defences"),
+    *("spectrum", "defences", "explore", "pages"),
 }
 
 

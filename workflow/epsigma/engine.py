@@ -21,11 +21,12 @@ from snakemake.logging import logger
 
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
-from epsigma.messages import keep_short
+from epsigma.messages import find_console, keep_short, shows_line
 from epsigma.plan.columns import Twin
 from epsigma.plan.disk import Disk
+from epsigma.plan.grid import cells
 from epsigma.storage.digest import missing_packages
-from epsigma.study import ConfigurationError, Study, check_keys, typed, validate
+from epsigma.study import ConfigurationError, Study, check_keys, expand, typed, validate
 from epsigma.surroundings import settle
 
 # What stages that run in a process of their own import; the first comes first.
@@ -35,6 +36,8 @@ _IMPORTED = {
     "cost": "epsigma.stages.cost",
     "draw": "epsigma.stages.draw",
 }
+# The line that shows how far this run is, if one does.
+_LINES: list[logging.Handler] = []
 # What cells need, and is imported while a process of its own works.
 _LATER = ("epsigma.stages.gallery", "epsigma.stages.check", "epsigma.stages.tabulate")
 
@@ -73,11 +76,15 @@ def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
         for path in workflow.configfiles:
             check_keys(path)
         given = workflow.config_settings.config
-        return validate(
+        study = validate(
             {key: typed(value) if key in given else value for key, value in config.items()}
         )
     except ConfigurationError as error:
         raise WorkflowError(str(error)) from None
+    if shows_line(workflow):
+        # Before the DAG is there, which takes seconds.
+        logger.info(tell_study(study))
+    return study
 
 
 def clear_up(folder: str) -> None:
@@ -96,19 +103,64 @@ def announce(workflow: Any, study: Study, folder: str) -> None:
         for path in job.output
         if not is_flagged(path, "temp")
     ]
-    cells = sum("/metrics/" in path for path, _ in made)
-    if not cells:
+    scored = sum("/metrics/" in path for path, _ in made)
+    if not scored:
         return
     wanted, unknown = Disk(study).estimate(made)
     # What is there is replaced.
     wanted -= sum(Path(path).stat().st_size for path, _ in made if Path(path).exists())
     free = shutil.disk_usage(".").free
-    some = "1 cell" if cells == 1 else f"{cells} cells"
+    some = "1 cell" if scored == 1 else f"{scored} cells"
     said = f"{some} to make: {folder} will take about {max(wanted, 0) / 1e6:,.1f} MB more"
     if unknown:
         said += f", beside the images of {', '.join(unknown)}, whose size is not known yet"
     tell = logger.warning if wanted > free else logger.info
     tell(f"{said}; its disk has {free / 1e6:,.1f} MB free")
+
+
+def tell_study(study: Study) -> str:
+    """Tell of what a study consists."""
+    study = expand(study)
+    names = {"data set": "datasets", "model": "models", "attack": "attacks", "filter": "filters"}
+    counts = {word: len(study.names(section)) for word, section in names.items()}
+    counts["seed"] = len(study.seeds)
+    parts = [
+        f"{n} {word}" + "s" * (n != 1) for word, n in counts.items() if word != "seed" or n > 1
+    ]
+    return f"the study: {', '.join(parts)}: {len(list(cells(study))):,} cells"
+
+
+def show_progress(workflow: Any) -> None:
+    """Say which jobs a run has and how long they take, and show how far it is."""
+    if not shows_line(workflow):
+        return
+    from epsigma.terminal import MovingLine, announce_jobs
+
+    jobs = list(workflow.dag.needrun_jobs())
+    cores = (workflow.resource_settings.cores or 1) if workflow.local_exec else None
+    estimate = announce_jobs(jobs, cores)
+    seconds = estimate.of_jobs if estimate else [None] * len(jobs)
+    ids = map(workflow.dag.jobid, jobs)
+    console = find_console(workflow)
+    _LINES.append(MovingLine(console, dict(zip(ids, seconds, strict=True)), estimate))
+    logger.addHandler(_LINES[-1])
+
+
+def end_progress() -> None:
+    """Remove the line that shows how far a run is."""
+    while _LINES:
+        line = _LINES.pop()
+        line.close()
+        logger.removeHandler(line)
+
+
+def sum_up(workflow: Any, folder: str, verdict: str) -> None:
+    """Say what came of a run that ends with the verdict of the checks, and where to look."""
+    from epsigma.summary import summarize
+
+    end_progress()
+    if any(verdict in job.output for job in workflow.dag.jobs):
+        logger.info(summarize(Path(folder)))
 
 
 class Apart:
@@ -172,7 +224,7 @@ def lift_rate_limit(workflow: Any) -> None:
 
 
 def stop_when_full(workflow: Any) -> None:
-    """Let a run end where a disk is full: with `keep-going` each job that is left would fail, too."""
+    """End a run where a disk is full: with `keep-going` each job that is left would fail, too."""
     full = os.strerror(errno.ENOSPC)
 
     def look(record: logging.LogRecord) -> bool:

@@ -22,6 +22,9 @@ class Job:
         code: digest of the stage's code.
         device: `auto`, `cpu` or `cuda`.
         log: path of the job's log file.
+        memory_mb: MB that a batch may take, and what is made of it; None for what
+            `epsigma.memory` thinks right.
+        batch_size: images of a batch; None for as many as fit.
     """
 
     cell: dict[str, str]
@@ -29,6 +32,8 @@ class Job:
     code: str
     device: str
     log: str
+    memory_mb: int | None = None
+    batch_size: int | None = None
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -6,11 +6,12 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-from snakemake.logging import logger
+from snakemake.logging import is_quiet_about, logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 # Lines of an error, beside the line of the user's own code; of a longer one the last so many stay.
 LONGEST, LAST = 8, 3
+_OF_JOBS = (LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR)
 _REMOVALS = ("Removing temporary output", "Would remove temporary output")
 # What the process of a job says after the reason; the one that started it says it, too.
 _ENDS = ("Exiting because a job execution failed", "At least one job did not complete")
@@ -33,6 +34,26 @@ def keep_short(workflow: Any) -> None:
     logger.addFilter(Messages(tells_logs=not loggers, tells_end=workflow.is_main_process))
     for handler in loggers:
         handler.addFilter(_hide_log)
+        if shows_line(workflow):
+            handler.addFilter(_hide_jobs)
+
+
+def shows_line(workflow: Any) -> bool:
+    """Whether a line of our own shows how far a run is, and not what prints the records.
+
+    That of `profiles/default` draws a bar for each rule, which are more than a terminal has lines;
+    where there is no terminal it shows nothing.
+    """
+    settings = workflow.output_settings
+    is_quiet = is_quiet_about(settings.quiet or (), "progress")
+    is_wanted = not (settings.verbose or settings.dryrun or is_quiet)
+    return bool(is_wanted and workflow.is_main_process and find_console(workflow))
+
+
+def find_console(workflow: Any) -> Any:
+    """Find the console that the logger of `profiles/default` prints to; None with another one."""
+    handlers = workflow.logger_manager.get_log_handlers()
+    return next(filter(None, (getattr(one, "console", None) for one in handlers)), None)
 
 
 class Messages(logging.Filter):
@@ -90,3 +111,11 @@ def _hide_log(record: logging.LogRecord) -> bool:
     if getattr(record, "event", None) == LogEvent.JOB_INFO:
         record.log = []
     return True
+
+
+def _hide_jobs(record: logging.LogRecord) -> bool:
+    """Keep from a logger the jobs, which `epsigma.terminal` shows; not that a run begins."""
+    event = getattr(record, "event", None)
+    if event == LogEvent.RUN_INFO:
+        record.stats = {"total": 0}
+    return event not in _OF_JOBS

@@ -20,8 +20,11 @@ from epsigma.job import Job
 from epsigma.memoize import memoizing
 from epsigma.models.classifier import most_probable, predict
 from epsigma.randomness import seeded_generator
-from epsigma.storage.images import FOOLED_BY, ImageSet, batches
+from epsigma.sizing import fit_batches
+from epsigma.storage.batches import Images, batches
+from epsigma.storage.images import FOOLED_BY, ImageSet
 from epsigma.storage.ledgers import REJECTS, SCORE
+from epsigma.storage.stored import StoredSet
 
 # The columns of a ledger by name, (N,) each.
 Columns = dict[str, NDArray[Any]]
@@ -45,7 +48,7 @@ class FilteredClassifier(nn.Module):
 def score_defended(
     job: Job,
     classifier: nn.Module,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     device: torch.device | None,
@@ -56,7 +59,7 @@ def score_defended(
     Args:
         job: its settings are the `filter`, and the `detectors` that score the images before it.
         classifier: on the CPU; `Memoized` if there are detectors.
-        images: (N, C, H, W) float32.
+        images: (N, C, H, W) float32, on the CPU.
         labels: (N,) int64.
         device: where the filter works; None if the images have passed it.
         perturbed: (N,) bool, which images were attacked: a rejection is `correct` for these only.
@@ -65,24 +68,28 @@ def score_defended(
         The columns of `score`, with detectors those of `judge`.
     """
     filtered_classifier = classifier
+    generators = []
     if device is not None:
         # What a filter draws does not depend on the threat, as in the stages that filter.
         cell = {name: value for name, value in job.cell.items() if name != "threat"}
         generator = seeded_generator(replace(job, cell=cell), device, "filter")
         module = build_filter(job.settings["filter"], generator)
         filtered_classifier = FilteredClassifier(module, classifier, device)
+        generators.append(generator)
     detectors = job.settings.get("detectors")
     if not detectors:
-        return score(filtered_classifier, images, labels)
+        with torch.no_grad(), fit_batches(job, images, filtered_classifier, CPU, *generators):
+            return score(filtered_classifier, images, labels)
     generator = seeded_generator(job, CPU, "detectors")
     defended = add_detectors(detectors, filtered_classifier, classifier, generator)
-    columns = judge(defended, [one["detector"] for one in detectors], images, labels)
+    with torch.no_grad(), fit_batches(job, images, defended, CPU, *generators, generator):
+        columns = judge(defended, [one["detector"] for one in detectors], images, labels)
     rejected, right = columns["rejected"], columns["prediction"] == columns["label"]
     columns["correct"] = np.where(np.asarray(perturbed), rejected | right, right & ~rejected)
     return columns
 
 
-def score(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Columns:
+def score(model: Callable[[Tensor], Tensor], images: Images, labels: Tensor) -> Columns:
     """Score each image, (N, C, H, W) float32 with labels (N,) int64, by a model.
 
     Returns:
@@ -98,7 +105,7 @@ def score(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> 
 
 @torch.no_grad()
 def judge(
-    model: ClassifierWithDetectors, names: Sequence[str], images: Tensor, labels: Tensor
+    model: ClassifierWithDetectors, names: Sequence[str], images: Images, labels: Tensor
 ) -> Columns:
     """Score each image, as it is before the filter, by a classifier with detectors of these names.
 
@@ -142,7 +149,7 @@ def _score_logits(logits: Tensor, labels: Tensor) -> Columns:
     }
 
 
-def add_rows(columns: Columns, images: ImageSet) -> None:
+def add_rows(columns: Columns, images: ImageSet | StoredSet) -> None:
     """Add which example each row is of, if the set says so, and whether its target was reached.
 
     The columns of `score_defended` get another `index` and, if all rows have a target, `target`

@@ -1,4 +1,4 @@
-"""Words that everything shares: threat models, the filter `none`, families of attacks.
+"""What everything shares: threat models, the filter `none`, families of attacks, memory.
 
 Imports nothing of the package.
 """
@@ -16,6 +16,11 @@ NOISE = "noise"
 TRANSFER = "transfer"
 FOOLING = "fooling"
 FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
+
+# MB that a job's batch of images may take, with what is computed of it, if the study does not say;
+# less takes no less time. And what a process takes beside it: torch, Snakemake, all that is
+# imported.
+MEMORY_MB, PROCESS_MB = 600, 1400
 
 
 def is_white_box(threat: str, filter_name: str) -> bool:

@@ -12,6 +12,7 @@ rule attack:
         attack=ON_IMAGES,
     resources:
         gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.attack,
     run:
@@ -40,6 +41,7 @@ rule attack_aware:
         attack=ON_IMAGES,
     resources:
         gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.attack_aware,
     run:

@@ -6,15 +6,10 @@ rule card:
         optimality="results/tables/optimality.csv",
         fooling="results/tables/fooling.csv",
         checks="results/tables/checks.csv",
-        convergence="results/figures/{dataset}/{model}/{attack}/convergence.svg",
+        convergence=targets.convergence,
         probes=targets.probes_of_attack,
     output:
-        card=report(
-            "results/cards/{dataset}/{model}/{attack}.html",
-            caption="../report/card.rst",
-            category="Attack cards",
-            labels={"data set": "{dataset}", "model": "{model}", "attack": "{attack}"},
-        ),
+        card=shown.card("results/cards/{dataset}/{model}/{attack}.html"),
     log:
         "logs/cards/{dataset}/{model}/{attack}.log",
     localrule: True

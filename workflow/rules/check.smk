@@ -7,12 +7,7 @@ rule check:
         attack_probes=targets.attack_probes(),
     output:
         checks="results/tables/checks.csv",
-        page=report(
-            "results/tables/checks.html",
-            caption="../report/checks.rst",
-            category="Tables",
-            labels={"table": "verdicts of the checks"},
-        ),
+        page=shown.table("results/tables/checks.html", "verdicts of the checks"),
     log:
         "logs/tables/checks.log",
     localrule: True
@@ -32,8 +27,10 @@ rule gate:
     input:
         rules.tabulate.output,
         rules.reference.output,
+        rules.pages.output,
         targets.figures(),
         targets.cards(),
+        rules.explore.output,
         rules.defences.output if study.measure_cost else [],
         checks="results/tables/checks.csv",
     output:

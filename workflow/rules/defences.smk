@@ -24,12 +24,7 @@ rule defences:
         costs=targets.costs(),
     output:
         defences="results/tables/defences.csv",
-        page=report(
-            "results/tables/defences.html",
-            caption="../report/defences.rst",
-            category="Tables",
-            labels={"table": "defences and their cost"},
-        ),
+        page=shown.table("results/tables/defences.html", "defences and their cost"),
     log:
         "logs/tables/defences.log",
     localrule: True
@@ -41,54 +36,39 @@ rule defences:
         set_beside_cost(jobs.one(wildcards, params, output, log), **input, **output)
 
 
-rule draw_defences:
-    """Draw the figures of a data set: what defences keep against what they cost."""
-    input:
-        defences="results/tables/defences.csv",
-        seeds="results/tables/seeds.csv",
-    output:
-        figures=[
-            report(
-                f"results/figures/{{dataset}}/{name}.svg",
-                caption=f"../report/dataset_{name}.rst",
-                category="Defences on {dataset}",
-                labels={"figure": figure.label},
-            )
-            for name, figure in FIGURES["dataset"].items()
-        ],
-        png=expand("results/figures/{{dataset}}/{name}.png", name=FIGURES["dataset"]),
-    log:
-        "logs/figures/{dataset}/defences.log",
-    params:
-        recipe=recipes.draw_dataset(),
-    run:
-        job = jobs.one(wildcards, params, output, log)
-        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+if drawings.wanted("dataset"):
+
+    rule draw_defences:
+        """Draw the figures of a data set: what defences keep against what they cost."""
+        input:
+            defences="results/tables/defences.csv",
+            seeds="results/tables/seeds.csv",
+        output:
+            figures=shown.figures("dataset", drawings.wanted("dataset")),
+            others=shown.others("dataset", drawings.wanted("dataset")),
+        log:
+            "logs/figures/{dataset}/defences.log",
+        params:
+            recipe=recipes.draw_dataset(),
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
 
 
-rule draw_detectors:
-    """Draw the figures of the detectors of a model."""
-    input:
-        roc="results/tables/roc.csv",
-        detectors="results/tables/detectors.csv",
-    output:
-        figures=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
-                caption=f"../report/model_{name}.rst",
-                category="Figures, {model} on {dataset}",
-                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
-            )
-            for name, figure in figures_of("model", detectors=True).items()
-        ],
-        png=expand(
-            "results/figures/{{dataset}}/{{model}}/{name}.png",
-            name=figures_of("model", detectors=True),
-        ),
-    log:
-        "logs/figures/{dataset}/{model}/detectors.log",
-    params:
-        recipe=recipes.draw_detectors(),
-    run:
-        job = jobs.one(wildcards, params, output, log)
-        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+if drawings.wanted("model", "detectors"):
+
+    rule draw_detectors:
+        """Draw the figures of the detectors of a model."""
+        input:
+            roc="results/tables/roc.csv",
+            detectors="results/tables/detectors.csv",
+        output:
+            figures=shown.figures("model", drawings.wanted("model", "detectors")),
+            others=shown.others("model", drawings.wanted("model", "detectors")),
+        log:
+            "logs/figures/{dataset}/{model}/detectors.log",
+        params:
+            recipe=recipes.draw_detectors(),
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

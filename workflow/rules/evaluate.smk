@@ -10,6 +10,8 @@ rule evaluate_clean:
         "logs/{dataset}/{model}/seed~{seed}/ledger/clean/{filter}/{strength}.log",
     # All other cells wait for it.
     priority: 2
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.evaluate_clean,
     run:
@@ -38,6 +40,7 @@ rule evaluate:
     priority: 1
     resources:
         gpu=resources.gpu_to_score,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.evaluate,
     run:

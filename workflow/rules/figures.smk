@@ -1,39 +1,52 @@
-rule draw_attack:
-    """Draw the figures of an attack on a model."""
-    input:
-        cells="results/tables/cells.csv",
-        fallen="results/tables/fallen.csv",
-        headline="results/tables/headline.csv",
-        seeds="results/tables/seeds.csv",
-        checks="results/tables/checks.csv",
-        spectrum=inputs.spectrum_of_first_seed,
-        probes=targets.probes_of_attack,
-    output:
-        figures=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{{attack}}/{name}.svg",
-                caption=f"../report/attack_{name}.rst",
-                category="Figures, {model} on {dataset}",
-                labels={"attack": "{attack}", "filter": figure.filter, "figure": figure.label},
-            )
-            for name, figure in FIGURES["attack"].items()
-        ],
-        png=expand(
-            "results/figures/{{dataset}}/{{model}}/{{attack}}/{name}.png", name=FIGURES["attack"]
-        ),
-    log:
-        "logs/figures/{dataset}/{model}/{attack}.log",
-    params:
-        recipe=recipes.draw_attack,
-        made_of=targets.digest_of_probes,
-    run:
-        job = jobs.one(wildcards, params, output, log)
-        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+for planned in drawings.attack_rules():
+
+    # Its outputs have to be listed beforehand, so there is a rule for each list of figures.
+    rule:
+        """Draw the figures of an attack on a model."""
+        name:
+            planned.name
+        input:
+            cells="results/tables/cells.csv",
+            fallen="results/tables/fallen.csv",
+            headline="results/tables/headline.csv",
+            seeds="results/tables/seeds.csv",
+            checks="results/tables/checks.csv",
+            spectrum=inputs.spectrum_of_first_seed if "spectrum" in planned.drawn else [],
+        output:
+            figures=shown.figures("attack", planned.drawn),
+            others=shown.others("attack", planned.drawn),
+        log:
+            "logs/figures/{dataset}/{model}/{attack}.log",
+        wildcard_constraints:
+            **planned.constraints,
+        params:
+            recipe=recipes.draw_attack,
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
 
 
-for planned in targets.filter_rules():
+if drawings.wanted("attack", "traced"):
 
-    # Its outputs have to be listed beforehand, so there is a rule for each list of filters.
+    rule draw_convergence:
+        """Draw how the loss of an attack goes, step by step."""
+        input:
+            probes=targets.probes_of_attack,
+        output:
+            figures=shown.figures("attack", ["convergence"]),
+            others=shown.others("attack", ["convergence"]),
+        log:
+            "logs/figures/{dataset}/{model}/{attack}.convergence.log",
+        params:
+            recipe=recipes.draw_convergence,
+            made_of=targets.digest_of_probes,
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+
+
+for planned in drawings.filter_rules():
+
     rule:
         """Draw the figures of every filter against an attack."""
         name:
@@ -42,23 +55,10 @@ for planned in targets.filter_rules():
             cells="results/tables/cells.csv",
             seeds="results/tables/seeds.csv",
             checks="results/tables/checks.csv",
-            galleries=inputs.galleries_of(planned.filters),
+            galleries=inputs.galleries_of(planned.drawn if "gallery" in OF_FILTERS else []),
         output:
-            figures=[
-                report(
-                    f"results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{name}.svg",
-                    caption=f"../report/filter_{name}.rst",
-                    category="Figures, {model} on {dataset}",
-                    labels={"attack": "{attack}", "filter": filter, "figure": figure.label},
-                )
-                for filter in planned.filters
-                for name, figure in FIGURES["filter"].items()
-            ],
-            png=expand(
-                "results/figures/{{dataset}}/{{model}}/{{attack}}/{filter}/{name}.png",
-                filter=planned.filters,
-                name=FIGURES["filter"],
-            ),
+            figures=shown.figures("filter", of_filters(planned.drawn, OF_FILTERS)),
+            others=shown.others("filter", of_filters(planned.drawn, OF_FILTERS)),
         log:
             "logs/figures/{dataset}/{model}/{attack}.filters.log",
         wildcard_constraints:
@@ -70,29 +70,27 @@ for planned in targets.filter_rules():
             apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
 
 
-rule draw_model:
-    """Draw the figures of all attacks on a model."""
-    input:
-        cells="results/tables/cells.csv",
-        attacks="results/tables/attacks.csv",
-        worst_case="results/tables/worst_case.csv",
-        seeds="results/tables/seeds.csv",
-        checks="results/tables/checks.csv",
-    output:
-        figures=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
-                caption=f"../report/model_{name}.rst",
-                category="Figures, {model} on {dataset}",
-                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
-            )
-            for name, figure in figures_of("model").items()
-        ],
-        png=expand("results/figures/{{dataset}}/{{model}}/{name}.png", name=figures_of("model")),
-    log:
-        "logs/figures/{dataset}/{model}.log",
-    params:
-        recipe=recipes.draw_model(),
-    run:
-        job = jobs.one(wildcards, params, output, log)
-        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+for planned in drawings.model_rules():
+
+    rule:
+        """Draw the figures of all attacks on a model."""
+        name:
+            planned.name
+        input:
+            cells="results/tables/cells.csv",
+            attacks="results/tables/attacks.csv",
+            worst_case="results/tables/worst_case.csv",
+            seeds="results/tables/seeds.csv",
+            checks="results/tables/checks.csv",
+        output:
+            figures=shown.figures("model", planned.drawn),
+            others=shown.others("model", planned.drawn),
+        log:
+            "logs/figures/{dataset}/{model}.log",
+        wildcard_constraints:
+            **planned.constraints,
+        params:
+            recipe=recipes.draw_model(),
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

@@ -9,6 +9,7 @@ rule filter:
         "logs/{dataset}/{model}/seed~{seed}/filtered/blind/{attack}/{budget}/{filter}/{strength}.log",
     resources:
         gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.filter,
     run:

@@ -16,6 +16,7 @@ rule fool:
         attack=FOOLING,
     resources:
         gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.attack,
     run:
@@ -43,6 +44,7 @@ rule fool_aware:
         attack=FOOLING,
     resources:
         gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.attack_aware,
     run:
@@ -70,6 +72,7 @@ rule evaluate_fooling:
     priority: 1
     resources:
         gpu=resources.gpu_to_score,
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.evaluate,
     run:
@@ -91,6 +94,8 @@ rule probe_fooling:
         "logs/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.log",
     wildcard_constraints:
         attack=FOOLING,
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.probe_attack,
     run:

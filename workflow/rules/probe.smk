@@ -7,6 +7,8 @@ rule probe_model:
         facts="results/{dataset}/{model}/seed~{seed}/probes/model.json",
     log:
         "logs/{dataset}/{model}/seed~{seed}/probes/model.log",
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.probe_model,
     run:
@@ -24,6 +26,8 @@ rule probe_filter:
         facts="results/data/{dataset}/probes/{filter}/{strength}.json",
     log:
         "logs/data/{dataset}/probes/{filter}/{strength}.log",
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.probe_filter,
     run:
@@ -46,6 +50,8 @@ rule probe_attack:
         "logs/{dataset}/{model}/seed~{seed}/probes/{threat}/{attack}/{filter}/{strength}.log",
     wildcard_constraints:
         attack=ON_IMAGES,
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.probe_attack,
     run:

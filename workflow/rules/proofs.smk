@@ -47,30 +47,21 @@ rule smooth:
         smooth(job, test=input.test, checkpoint=input.checkpoint, **output)
 
 
-rule draw_smoothed:
-    """Draw the figures of the vote over noise of a model."""
-    input:
-        smoothed="results/tables/smoothed.csv",
-        seeds="results/tables/seeds.csv",
-        checks="results/tables/checks.csv",
-    output:
-        figures=[
-            report(
-                f"results/figures/{{dataset}}/{{model}}/{name}.svg",
-                caption=f"../report/model_{name}.rst",
-                category="Figures, {model} on {dataset}",
-                labels={"attack": "all", "filter": figure.filter, "figure": figure.label},
-            )
-            for name, figure in figures_of("model", smoothing=True).items()
-        ],
-        png=expand(
-            "results/figures/{{dataset}}/{{model}}/{name}.png",
-            name=figures_of("model", smoothing=True),
-        ),
-    log:
-        "logs/figures/{dataset}/{model}/smoothed.log",
-    params:
-        recipe=recipes.draw_smoothed(),
-    run:
-        job = jobs.one(wildcards, params, output, log)
-        apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
+if drawings.wanted("model", "smoothing"):
+
+    rule draw_smoothed:
+        """Draw the figures of the vote over noise of a model."""
+        input:
+            smoothed="results/tables/smoothed.csv",
+            seeds="results/tables/seeds.csv",
+            checks="results/tables/checks.csv",
+        output:
+            figures=shown.figures("model", drawings.wanted("model", "smoothing")),
+            others=shown.others("model", drawings.wanted("model", "smoothing")),
+        log:
+            "logs/figures/{dataset}/{model}/smoothed.log",
+        params:
+            recipe=recipes.draw_smoothed(),
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

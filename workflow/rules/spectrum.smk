@@ -10,6 +10,8 @@ rule spectrum:
         "logs/{dataset}/{model}/seed~{seed}/spectrum/{threat}/{attack}.log",
     wildcard_constraints:
         attack=ON_IMAGES,
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.spectrum,
     run:

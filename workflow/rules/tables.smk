@@ -4,12 +4,7 @@ rule collect:
         metrics=targets.metrics,
         proofs=targets.proofs(),
     output:
-        cells=report(
-            "results/tables/cells.csv",
-            caption="../report/cells.rst",
-            category="Tables",
-            labels={"table": "all cells"},
-        ),
+        cells=shown.table("results/tables/cells.csv", "all cells"),
     log:
         "logs/tables/cells.log",
     localrule: True
@@ -31,17 +26,7 @@ rule tabulate:
         clean=targets.clean_ledgers(),
         smoothed=targets.smoothed_ledgers(),
     output:
-        shown=[
-            report(
-                f"results/tables/{name}.csv",
-                caption=f"../report/{name}.rst",
-                category="Tables",
-                labels={"table": table.label},
-            )
-            for name, table in TABLES.items()
-            if table.label
-        ],
-        others=[f"results/tables/{name}.csv" for name, table in TABLES.items() if not table.label],
+        tables=expand("results/tables/{name}.csv", name=TABLES),
     log:
         "logs/tables/tables.log",
     params:
@@ -53,6 +38,23 @@ rule tabulate:
         tabulate(jobs.one(wildcards, params, output, log), **input, tables=[*output])
 
 
+rule pages:
+    """Show tables in a reader's words, for the report."""
+    input:
+        tables=expand("results/tables/{name}.csv", name=SHOWN),
+    output:
+        pages=[shown.table(f"results/tables/{name}.html", TABLES[name].label) for name in SHOWN],
+    log:
+        "logs/tables/pages.log",
+    localrule: True
+    params:
+        recipe=recipes.pages(),
+    run:
+        from epsigma.stages.pages import write_pages
+
+        write_pages(jobs.one(wildcards, params, output, log), **input, **output)
+
+
 rule reference:
     """Set the study's figures beside the published ones."""
     input:
@@ -61,12 +63,7 @@ rule reference:
         distortion="results/tables/distortion.csv",
     output:
         reference="results/tables/reference.csv",
-        page=report(
-            "results/tables/reference.html",
-            caption="../report/reference.rst",
-            category="Tables",
-            labels={"table": "beside published figures"},
-        ),
+        page=shown.table("results/tables/reference.html", "beside published figures"),
     log:
         "logs/tables/reference.log",
     localrule: True
@@ -81,12 +78,7 @@ rule reference:
 rule configuration:
     """Write down the configuration of the run, defaults included."""
     output:
-        configuration=report(
-            "results/tables/configuration.yaml",
-            caption="../report/configuration.rst",
-            category="Tables",
-            labels={"table": "configuration"},
-        ),
+        configuration=shown.table("results/tables/configuration.yaml", "configuration"),
     log:
         "logs/tables/configuration.log",
     localrule: True

@@ -12,7 +12,7 @@ from epsigma.attacks.fab import fab, fab_l2
 from epsigma.attacks.square import square
 from epsigma.attacks.square_l2 import square_l2
 from epsigma.detectors.rejection import attacked_logits
-from epsigma.storage.images import batches
+from epsigma.storage.batches import batches
 from epsigma.storage.progress import Progress
 
 VERSIONS = ("standard", "rand")

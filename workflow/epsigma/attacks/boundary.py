@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.detectors.rejection import attacked_logits
-from epsigma.storage.images import batches
+from epsigma.storage.batches import batches
 
 # Draws of the first estimate of a gradient; the t-th has √t times as many (the paper's).
 FIRST_DRAWS = 100

@@ -1,6 +1,8 @@
 """Running an attack on a set of images, batch by batch."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,10 +12,13 @@ from torch import Tensor, nn
 from epsigma.attacks.rows import Rows, attacked_rows
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.loading import load
-from epsigma.storage.images import BATCH, FOOLED_BY, batches, measure
+from epsigma.storage.batches import Images, batch_size, batches, each_batch
+from epsigma.storage.images import FOOLED_BY, measure
 from epsigma.storage.progress import ProgressFile
 
 Attack = Callable[..., Tensor]
+# Of the images that an ensemble is given at a time, in bytes, if they are more than a batch.
+ENSEMBLE_BYTES = 128_000_000
 
 
 class AttackError(ValueError):
@@ -26,55 +31,92 @@ def rows_of(settings: dict[str, Any], labels: Tensor, classes: int) -> Rows:
     return attacked_rows(labels, classes, examples=settings.get("examples"), targets=targets)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some rows of an adversarial set: which they are, their images (M, C, H, W), and measures."""
+
+    rows: Rows
+    images: Tensor
+    measures: dict[str, Tensor]
+
+
 def make_set(
     settings: dict[str, Any],
     generator: torch.Generator,
     model: nn.Module,
-    clean: Tensor,
+    clean: Images,
+    rows: Rows,
+    **options: Any,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run an attack as `make_parts` does, and put the parts together: images and measures."""
+    parts = list(make_parts(settings, generator, model, clean, rows, **options))
+    measures = {
+        name: torch.cat([part.measures[name] for part in parts]) for name in parts[0].measures
+    }
+    return torch.cat([part.images for part in parts]), measures
+
+
+def make_parts(
+    settings: dict[str, Any],
+    generator: torch.Generator,
+    model: nn.Module,
+    clean: Images,
     rows: Rows,
     *,
     kept: ProgressFile | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    on_batch: Callable[[], None] = lambda: None,
     **changed: Any,
-) -> tuple[Tensor, dict[str, Tensor]]:
+) -> Iterator[Part]:
     """Run an attack, batch by batch, on the rows (M) of the test images, `clean` (N, C, H, W).
 
-    `kept` is the file in which an ensemble keeps what it has done. `changed` are hyper-parameters
-    that are not those of the settings. With a budget of 0, `bounded_by` in the settings, nothing is
-    attacked: the set is the clean one.
+    `kept` is the file in which an ensemble keeps what it has done; `say` is told of a batch that
+    was halved; `on_batch` is called before each. `changed` are hyper-parameters that are not those
+    of the settings. With a budget of 0, `bounded_by` in the settings, nothing is attacked: the set
+    is the clean one.
 
-    Returns:
-        (M, C, H, W), and what `measure` returns of each row; of an ensemble also, for each of its
-        attacks, which rows that fooled: see `ImageSet`. A classifier with detectors is attacked
-        twice, with its detectors and without: of each row the second result is taken where only
-        that succeeds. So an attacker who knows more does no worse.
+    Yields:
+        The rows in their order, with what `measure` returns of each; of an ensemble also, for each
+        of its attacks, which rows that fooled: see `ImageSet`. A classifier with detectors is
+        attacked twice, with its detectors and without: of each row the second result is taken where
+        only that succeeds. So an attacker who knows more does no worse.
     """
     attack = build_attack(settings, generator)
-    images = clean.new_empty(len(rows.index), *clean.shape[1:])
-    measures = []
-    # An ensemble makes batches of what is left.
-    size = len(images) if settings.get("ensemble") else BATCH
     is_clean = _has_no_budget(settings, changed)
-    for start in range(0, len(images), size):
-        part, out = rows[start : start + size], images[start : start + size]
+
+    def make(at: slice) -> Part:
+        part = rows[at]
         given = part.of(clean)
-        progress = {"progress": kept.run("attack")} if kept and settings.get("ensemble") else {}
         if is_clean:
-            measures.append(measure(out.copy_(given), given))
-            continue
+            return Part(part, given.clone(), measure(given, given))
+        on_batch()
+        progress: dict[str, Any] = {}
+        # The first one's name is that of the only one, of sets that need no more.
+        which = f" {at.start}" if at.start else ""
+        if kept and settings.get("ensemble"):
+            progress = {"progress": kept.run(f"attack{which}")}
         made, by = _run(settings, attack, model, given, part, **progress, **changed)
-        out.copy_(made)
+        out = torch.empty_like(given, memory_format=torch.contiguous_format).copy_(made)
         if isinstance(model, ClassifierWithDetectors):
             untraced = {name: value for name, value in changed.items() if name != "on_step"}
             if kept and progress:
-                untraced["progress"] = kept.run("without detectors")
+                untraced["progress"] = kept.run(f"without detectors{which}")
             other, by_other = _run(
                 settings, attack, model.filtered_classifier, given, part, **untraced
             )
             better = is_fooled(model, other, part) & ~is_fooled(model, out, part)
             out[better] = other[better]
             by = {name: torch.where(better, by_other[name], fooled) for name, fooled in by.items()}
-        measures.append(measure(out, given) | by)
-    return images, {name: torch.cat([part[name] for part in measures]) for name in measures[0]}
+        return Part(part, out, measure(out, given) | by)
+
+    # An ensemble makes batches of what is left.
+    chunk = _ensemble_rows(clean) if settings.get("ensemble") else None
+    return each_batch(len(rows.index), make, generator=generator, say=say, chunk=chunk)
+
+
+def _ensemble_rows(clean: Images) -> int:
+    """Say how many rows an ensemble is given at a time: of small images, all."""
+    return max(batch_size(), ENSEMBLE_BYTES // (4 * math.prod(clean.shape[1:])))
 
 
 def _has_no_budget(settings: dict[str, Any], changed: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.boundary import L2, LINF, Walk, WalkNorm
 from epsigma.detectors.rejection import attacked_logits
-from epsigma.storage.images import batches
+from epsigma.storage.batches import batches
 
 
 def hopskipjump(

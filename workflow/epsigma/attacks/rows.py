@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from epsigma.storage.batches import Images
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -31,12 +33,14 @@ class Rows:
         nothing = torch.full_like(self.index, -1)
         return {"index": self.index, "target": nothing if self.targets is None else self.targets}
 
-    def of(self, images: Tensor) -> Tensor:
+    def of(self, images: Images) -> Tensor:
         """Pick each row's image out of the test set's (N, C, H, W)."""
         if self.targets is None:
             # One by one, in order: a slice is no copy.
             return images[int(self.index[0]) : int(self.index[-1]) + 1]
-        return images[self.index]
+        # Examples ascend: those of a batch are next to each other.
+        first = int(self.index[0])
+        return images[first : int(self.index[-1]) + 1][self.index - first]
 
     def __getitem__(self, part: slice) -> "Rows":
         """Pick some of the rows."""

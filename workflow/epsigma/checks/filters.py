@@ -18,7 +18,8 @@ IDENTITY = "identity"
 def formula(evidence: Evidence) -> Iterator[Verdict]:
     """An impulse and images come out of a filter as its definition says."""
     for found in evidence.filter_probes:
-        worst, allowed = found["formula_error"], EXACT + STANDARD_ERRORS * found["standard_error"]
+        worst = found["formula_error"]
+        allowed = EXACT + STANDARD_ERRORS * found["standard_error"] + found.get("tolerance", 0.0)
         sentence = (
             "An impulse and test images differ from the filter's definition by at most "
             f"{worst:.2g}."

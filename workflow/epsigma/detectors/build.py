@@ -9,11 +9,11 @@ from epsigma.detectors.detector import Detector
 from epsigma.filters.build import build_filter, with_autoencoder
 from epsigma.filters.surrogate import as_part
 from epsigma.loading import load
-from epsigma.storage.images import batches
+from epsigma.storage.batches import Images, batches
 
 
 @torch.no_grad()
-def score_images(detector: Detector, images: Tensor, model: nn.Module) -> Tensor:
+def score_images(detector: Detector, images: Images, model: nn.Module) -> Tensor:
     """Score images (N, C, H, W), batch by batch: (N,)."""
     return torch.cat([detector(batch, model(batch), model) for (batch,) in batches(images)])
 

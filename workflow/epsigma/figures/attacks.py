@@ -3,8 +3,9 @@
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
-from epsigma.figures.brackets import NEUTRAL, condense_brackets, draw_bracket, name_brackets
+from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import NEUTRAL, sequence
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import NO_FILTER
 
@@ -24,17 +25,16 @@ def accuracy_by_attack(data: FigureData) -> Figure:
     for axes, norm in zip(figure.subplots(1, len(norms), squeeze=False).flat, norms, strict=True):
         bounded = attacks[attacks["norm"] == norm]
         names = list(bounded["attack"].unique())
-        for name, look in zip(names, style.sequence(len(names)), strict=True):
+        for name, look in zip(names, sequence(len(names)), strict=True):
             rates = condense_seeds(bounded[bounded["attack"] == name], "accuracy", "budget")
-            draw_line(axes, rates, label=name, **look)
+            draw_line(axes, rates, label=data.name_attack(name), **look)
         proved = condense_brackets(cells[cells["norm"] == norm], "budget")
         draw_bracket(axes, proved, NEUTRAL)
         name_brackets(axes, proved)
-        axes.set_xlabel(style.axis_label(bounded["budget_name"].iloc[0], norm))
+        style.label_budget(axes, bounded)
         style.percent(axes, "accuracy")
         if (bounded["n"] < bounded["examples"]).any():
             axes.set_title(f"on the {bounded['n'].min()} images that all attacks have")
         style.legend_right(axes)
-    about = f"{data.cell['model']}, {data.cell['dataset']}: accuracy without a filter"
-    figure.suptitle(about + name_seeds(attacks))
+    figure.suptitle(f"Accuracy without a filter\n{data.subject}{name_seeds(attacks)}")
     return figure

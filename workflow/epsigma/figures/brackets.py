@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
+from epsigma.figures.looks import NEUTRAL
+
 BAND = "proved safe … not fooled"
 EXACT = "exact: the two meet"
-# Of the legend where bands have the colours of several lines.
-NEUTRAL = "0.3"
 # A band over several levels, the bar of one alone, and the marker of an exact answer.
 _BAR_WIDTH = 6
 _MARKER: dict[str, Any] = {

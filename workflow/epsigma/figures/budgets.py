@@ -8,6 +8,8 @@ from epsigma.figures.data import FigureData
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds, split_by_strength
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
+NONE = "no filter"
+
 
 def accuracy_by_budget(data: FigureData) -> Figure:
     """Draw the unfiltered model's accuracy over the attack's budget (the paper's figure 1).
@@ -31,9 +33,11 @@ def accuracy_by_budget(data: FigureData) -> Figure:
         axes.annotate(
             f"{rate:.1%}", (budget, rate), (4, 6), textcoords="offset points", fontsize="small"
         )
-    axes.set_xlabel(style.budget_label(unfiltered))
+    style.label_budget(axes, unfiltered)
+    # Room for the last number.
+    axes.margins(x=0.09)
     style.percent(axes, style.accuracy_label(data.is_fooling))
-    axes.set_title(f"{data.title}: accuracy without a filter{name_seeds(unfiltered)}")
+    axes.set_title(f"Accuracy without a filter\n{data.title}{name_seeds(unfiltered)}")
     return figure
 
 
@@ -41,7 +45,7 @@ def success_by_budget(data: FigureData) -> Figure:
     """Draw attack success over the budget, with and without each filter (the paper's figure 4).
 
     A panel a filter, against a blind attacker: the unfiltered model in black, the filter's
-    strengths from light to dark.
+    strengths in its colour, from light to dark.
     """
     cells = data.rates("cells")
     cells = cells[cells["threat"] == BLIND]
@@ -52,14 +56,14 @@ def success_by_budget(data: FigureData) -> Figure:
     unfiltered = condense_seeds(cells[cells["filter"] == NO_FILTER], "attack_success", "budget")
     for axes, name in zip(panels, names, strict=True):
         filtered = cells[cells["filter"] == name]
-        draw_line(axes, unfiltered, label="none", color="black", marker=None, linewidth=2)
-        for label, look, at in split_by_strength(filtered):
+        draw_line(axes, unfiltered, label=NONE, color="black", marker=None, linewidth=2)
+        for label, look, at in split_by_strength(filtered, data.color(name), BLIND):
             draw_line(axes, condense_seeds(at, "attack_success", "budget"), label=label, **look)
-        axes.set_title(name)
-        axes.set_xlabel(style.budget_label(cells))
+        axes.set_title(data.name_filter(name))
+        style.label_budget(axes, cells)
         style.percent(axes, "attack success")
         style.legend_right(axes)
-    figure.suptitle(f"{data.title}: attack success ({BLIND} attacker){name_seeds(cells)}")
+    figure.suptitle(f"Success of the {BLIND} attacker\n{data.title}{name_seeds(cells)}")
     return figure
 
 
@@ -79,13 +83,14 @@ def minimum_budgets(data: FigureData) -> Figure:
     for axes, name in zip(panels, names, strict=True):
         filtered = fooled[fooled["filter"] == name]
         threat = AWARE if (filtered["threat"] == AWARE).any() else BLIND
-        draw_line(axes, none, label="none", color="black", linewidth=2, drawstyle=steps)
-        for label, look, at in split_by_strength(filtered[filtered["threat"] == threat]):
+        draw_line(axes, none, label=NONE, color="black", linewidth=2, drawstyle=steps)
+        met = filtered[filtered["threat"] == threat]
+        for label, look, at in split_by_strength(met, data.color(name), threat):
             rates = condense_seeds(at, "fallen", "budget")
             draw_line(axes, rates, label=label, drawstyle=steps, **look)
-        axes.set_title(f"{name}, {threat}")
-        axes.set_xlabel(style.budget_label(fooled))
+        axes.set_title(f"{data.name_filter(name)}, {threat}")
+        style.label_budget(axes, fooled)
         style.percent(axes, "examples fooled")
         style.legend_right(axes)
-    figure.suptitle(f"{data.title}: smallest budget that fools an example{name_seeds(fooled)}")
+    figure.suptitle(f"Smallest budget that fools an example\n{data.title}{name_seeds(fooled)}")
     return figure

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from epsigma.checks.verdict import concerns
+from epsigma.figures.looks import color_filter
 from epsigma.storage.files import read_json
 from epsigma.tables.reading import read_table
 from epsigma.tables.seeds import add_intervals
@@ -20,7 +21,7 @@ class FigureData:
     Args:
         cell: what the figure is of: `dataset`, and where they apply `model`, `attack`, `filter`.
         settings: the `norms` of the attacks, by name; the `family` of the figure's attack; the
-            `seed` of one that shows a single one.
+            `seed` of one that shows a single one; the `names` for readers.
         files: the paths of what there is to read, by name.
         tables: those that have been read, by name.
     """
@@ -70,9 +71,43 @@ class FigureData:
         return [read_json(path) for path in self.files["probes"]]
 
     @property
+    def names(self) -> Mapping[str, Any]:
+        """What readers call the blocks of the study, see `epsigma.plan.names`."""
+        found: Mapping[str, Any] = self.settings.get("names", {})
+        return found
+
+    def name_attack(self, attack: str) -> str:
+        """Say what readers call an attack."""
+        return str(self.names.get("attacks", {}).get(attack, attack))
+
+    def name_filter(self, name: str) -> str:
+        """Say what readers call a filter."""
+        known = {NO_FILTER: "no filter", **self.names.get("filters", {})}
+        return str(known.get(name, name))
+
+    def name_model(self, model: str) -> str:
+        """Say what readers call a model on the figure's data set."""
+        of = self.names.get("models", {}).get(self.cell["dataset"], {})
+        return str(of.get(model, model))
+
+    def color(self, name: str) -> Any:
+        """The colour of a filter, the same in all figures of the study."""
+        return color_filter(name, self.names.get("families", {}))
+
+    @property
+    def dataset(self) -> str:
+        """What readers call the data set."""
+        return str(self.names.get("datasets", {}).get(self.cell["dataset"], self.cell["dataset"]))
+
+    @property
+    def subject(self) -> str:
+        """The data set and the model."""
+        return f"{self.dataset}, {self.name_model(self.cell['model'])}"
+
+    @property
     def title(self) -> str:
-        """The attack, the model and the data set."""
-        return f"{self.cell['attack']} on {self.cell['model']}, {self.cell['dataset']}"
+        """The attack, the data set and the model."""
+        return f"{self.name_attack(self.cell['attack'])}, {self.subject}"
 
     @property
     def is_fooling(self) -> bool:

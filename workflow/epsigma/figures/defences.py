@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import MARKERS, NEUTRAL
 from epsigma.figures.rates import name_seeds
 from epsigma.tables.intervals import add_rate, with_bounds
 from epsigma.tables.seeds import add_intervals
@@ -20,9 +20,8 @@ from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Columns of `defences.csv`, and what the attacker of each knows.
 ATTACKERS = {BLIND: "blind: knows the undefended model", AWARE: "aware: knows the defence"}
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p", "h", "d", "8")
 COST = "microseconds_1000"
-# The colour of a model, the marker of a filter.
+# The marker of a model, the colour of a filter.
 Looks = dict[str, Any]
 # What tells the points of the figure apart, but for the strength.
 KEYS = ["dataset", "norm", "budget_name", "budget", "model", "filter"]
@@ -34,7 +33,7 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     """Draw the accuracy under the worst of all attacks against the time an image takes.
 
     In the norm of most rows. A row a budget at which aware attackers meet filters (all, if there is
-    none), one attacker on the left and the other on the right; a colour a model, a marker a filter.
+    none), one attacker on the left and the other on the right; a marker a model, a colour a filter.
     Of a filter's strengths the one is shown that keeps most from an aware attacker, on validation
     images, and what it keeps on the others. A title says of how many images that is, where the
     attacks of its budget do not share all.
@@ -47,9 +46,8 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     if not budgets:
         return style.nothing()
     models, filters = (list(dict.fromkeys(shown[name])) for name in ("model", "filter"))
-    # Models have no order: hues that the colour-blind tell apart.
-    colours = dict(zip(models, cycle(sns.color_palette("colorblind")), strict=False))
-    markers = dict(zip(filters, cycle(MARKERS), strict=False))
+    markers = dict(zip(models, cycle(MARKERS), strict=False))
+    colours = {name: data.color(name) for name in filters}
     figure = Figure(layout="constrained", figsize=(11.5, 3.3 * len(budgets) + 0.6))
     grid = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
     for row, budget in zip(grid, budgets, strict=True):
@@ -62,14 +60,18 @@ def accuracy_against_cost(data: FigureData) -> Figure:
             axes.set_title(f"{level}, {title}{of}", fontsize="medium")
     for axes in grid[-1]:
         axes.set_xlabel("µs an image on one core, in batches of 1,000")
-    looks = [{"color": colour, "marker": "o", "label": name} for name, colour in colours.items()]
-    looks += [
-        {"color": "0.4", "marker": marker, "label": "no filter" if name == NO_FILTER else name}
+    looks = [
+        {"color": NEUTRAL, "marker": marker, "label": data.name_model(name)}
         for name, marker in markers.items()
+    ]
+    looks += [
+        {"color": colour, "marker": "s", "label": data.name_filter(name)}
+        for name, colour in colours.items()
     ]
     style.legend_of(figure, [{**look, "linestyle": ""} for look in looks])
     norm = style.NORMS[shown["norm"].iloc[0]]
-    figure.suptitle(f"{data.cell['dataset']}: what a defence keeps ({norm}){name_seeds(defences)}")
+    about = f"What a defence keeps under attacks in {norm}, and what it costs"
+    figure.suptitle(f"{about}\n{data.dataset}{name_seeds(defences)}")
     return figure
 
 
@@ -130,7 +132,7 @@ def _draw_points(
     for _, row in defences.iterrows():
         rate = row[attacker]
         below, above = rate - row[f"{attacker}_low"], row[f"{attacker}_high"] - rate
-        look = {"color": colours[row["model"]], "marker": markers[row["filter"]], "markersize": 6}
+        look = {"color": colours[row["filter"]], "marker": markers[row["model"]], "markersize": 6}
         # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
         bars = np.clip([[below], [above]], 0, None)
         axes.errorbar(row[COST], rate, yerr=bars, **look, alpha=0.85, elinewidth=0.8, capsize=1.5)

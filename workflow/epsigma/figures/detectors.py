@@ -8,17 +8,15 @@ from matplotlib.figure import Figure
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
-from epsigma.vocabulary import AWARE, BLIND
-
-DASHES: dict[str, Any] = {BLIND: "-", AWARE: "--"}
+from epsigma.figures.looks import DASHES, sequence
 
 
 def operating_characteristics(data: FigureData) -> Figure:
     """Draw the ROC curves of a model's detectors, a row a filter, a column an attack.
 
     At the largest budget of the attack at which there are images that fool the bare classifier; a
-    colour a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
-    set are dots. A filter that an attack did not meet has no panel there.
+    shade a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
+    set are markers. A filter that an attack did not meet has no panel there.
     """
     curves, detectors = (
         table[table["seed"] == data.settings["seed"]]
@@ -28,7 +26,7 @@ def operating_characteristics(data: FigureData) -> Figure:
         return style.nothing()
     filters, attacks = (list(dict.fromkeys(curves[name])) for name in ("filter", "attack"))
     names = list(dict.fromkeys(curves["detector"]))
-    colours = dict(zip(names, (look["color"] for look in style.sequence(len(names))), strict=True))
+    looks = dict(zip(names, sequence(len(names)), strict=True))
     figure = Figure(
         layout="constrained", figsize=(3.3 * len(attacks) + 2.6, 3.0 * len(filters) + 0.6)
     )
@@ -43,14 +41,15 @@ def operating_characteristics(data: FigureData) -> Figure:
                 axes.set_visible(False)
             else:
                 lines = _at_largest_budget(lines)
-                _draw_curves(axes, lines, thresholds, colours)
-                axes.set_title(f"{name}: {attack},\n{_name_budget(lines)}", fontsize="medium")
+                _draw_curves(axes, lines, thresholds, looks)
+                about = f"{data.name_filter(name)}: {data.name_attack(attack)}"
+                axes.set_title(f"{about},\n{_name_budget(lines)}", fontsize="medium")
     for column in grid.T:
         # The numbers are below the lowest panel that there is.
         lowest = [axes for axes in column if axes.get_visible()][-1]
         lowest.tick_params(labelbottom=True)
-    _label_figure(figure, colours)
-    figure.suptitle(f"{data.cell['model']}, {data.cell['dataset']}: detectors")
+    _label_figure(figure, looks)
+    figure.suptitle(f"Detectors\n{data.subject}")
     return figure
 
 
@@ -69,28 +68,29 @@ def _name_budget(curves: pd.DataFrame) -> str:
 
 
 def _draw_curves(
-    axes: Axes, curves: pd.DataFrame, thresholds: pd.DataFrame, colours: dict[str, Any]
+    axes: Axes, curves: pd.DataFrame, thresholds: pd.DataFrame, looks: dict[str, Any]
 ) -> None:
-    """Draw the curve of each threat and detector, and a dot at its threshold."""
+    """Draw the curve of each threat and detector, and a marker at its threshold."""
     for (threat, detector), line in curves.groupby(["threat", "detector"], sort=False):
         points = (line["false_positive_rate"], line["true_positive_rate"])
-        look = {"color": colours[str(detector)], "linestyle": DASHES[str(threat)]}
-        axes.plot(*points, **look, drawstyle="steps-post")
+        look = looks[str(detector)]
+        line_of = {"color": look["color"], **DASHES[str(threat)]}
+        axes.plot(*points, **line_of, drawstyle="steps-post")
         dot = thresholds[
             (thresholds["threat"] == threat)
             & (thresholds["detector"] == detector)
             & (thresholds["budget"].fillna(0) == line["budget"].fillna(0).iloc[0])
         ]
-        axes.plot(dot["false_positive"], dot["true_positive"], "o", color=colours[str(detector)])
+        axes.plot(dot["false_positive"], dot["true_positive"], **{**look, "linestyle": ""})
     axes.set_xscale("symlog", linthresh=1e-3)
     axes.set_xlim(0, 1)
     style.percent(axes, "")
 
 
-def _label_figure(figure: Figure, colours: dict[str, Any]) -> None:
+def _label_figure(figure: Figure, detectors: dict[str, Any]) -> None:
     figure.supylabel("attacked images rejected", fontsize="medium")
     figure.supxlabel("clean images rejected", fontsize="medium")
-    looks = [{"color": colour, "label": name} for name, colour in colours.items()]
+    looks = [{**look, "label": name} for name, look in detectors.items()]
     for threat, dashes in DASHES.items():
-        looks.append({"color": "black", "linestyle": dashes, "label": f"{threat} attacker"})
+        looks.append({"color": "black", **dashes, "label": f"{threat} attacker"})
     style.legend_of(figure, looks)

@@ -29,7 +29,7 @@ def images_by_strength(data: FigureData) -> Figure:
     about: dict[str, Any] = {
         "budget": metadata["budget"],
         "strengths": json.loads(metadata["strengths"]),
-        "title": f"{data.title}, {data.cell['filter']}",
+        "title": f"{data.title}, {data.name_filter(data.cell['filter'])}",
         "class_names": decode_names(metadata),
     }
     if data.is_fooling:
@@ -94,7 +94,7 @@ def draw_gallery(
     rows = ("clean", f"attacked,\n{_name_level(budget)}", "difference")
     for axes, name in zip(grid[:, 0], rows * bands, strict=True):
         axes.set_ylabel(name)
-    figure.suptitle(f"{title}: test image {index}, {_name_true(label, class_names)}")
+    figure.suptitle(f"Test image {index}, {_name_true(label, class_names)}\n{title}")
     figure.supxlabel(
         f"predicted class (softmax probability); black is {low:.2g}, white {high:.2g}\n"
         f"(of differences −{reach:.2g} and {reach:.2g})",

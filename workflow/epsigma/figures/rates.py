@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from epsigma.figures import style
+from epsigma.figures.looks import sequence
 
 # Of the interval of a single point over several seeds.
 BROAD = 6
@@ -43,10 +44,16 @@ def name_seeds(rows: pd.DataFrame) -> str:
     return f"\nmean over {seeds} seeds, 95 % intervals clustered by image" if seeds > 1 else ""
 
 
-def split_by_strength(cells: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
-    """Split the rows of a filter by strength: of each its label, its style and its rows."""
+def split_by_strength(
+    cells: pd.DataFrame, color: Any, threat: str
+) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
+    """Split the rows of a filter, whose colour is given, by strength.
+
+    Yields:
+        Of each its label, its style under a threat, and its rows.
+    """
     strengths = sorted(cells["strength"].unique())
-    for strength, look in zip(strengths, style.sequence(len(strengths)), strict=True):
+    for strength, look in zip(strengths, sequence(len(strengths), color, threat), strict=True):
         label = style.level_label(cells["strength_name"].iloc[0], strength)
         yield label, look, cells[cells["strength"] == strength]
 

@@ -8,19 +8,15 @@ from matplotlib.figure import Figure
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import DASHES, NEUTRAL
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND
 
 _CERTIFIED: dict[str, Any] = {"color": "black", "marker": "D", "label": "vote, certified"}
 _DRAW: dict[str, Any] = {"color": "0.45", "linestyle": ":", "label": "one draw, certified"}
 _ATTACKED: dict[str, dict[str, Any]] = {
-    BLIND: {"color": "#b8a038", "marker": "o", "label": "one draw, blind attack"},
-    AWARE: {
-        "color": "#00224e",
-        "marker": "s",
-        "dashes": (4, 1.5),
-        "label": "one draw, aware attack",
-    },
+    BLIND: {"marker": "o", **DASHES[BLIND], "label": "one draw, blind attack"},
+    AWARE: {"marker": "s", **DASHES[AWARE], "label": "one draw, aware attack"},
 }
 
 
@@ -39,17 +35,19 @@ def certified_by_radius(data: FigureData) -> Figure:
     for axes, found in zip(panels, defences, strict=True):
         first = found.iloc[0]
         strength = style.level_label(first["strength_name"], first["strength"])
-        _draw_defence(axes, found)
-        axes.set_title(f"{first['filter']}, {strength}")
+        _draw_defence(axes, found, data.color(first["filter"]))
+        axes.set_title(f"{data.name_filter(first['filter'])}, {strength}")
         axes.set_xlabel(style.axis_label("eps", "l2"))
+        style.space_levels(axes)
         style.percent(axes, "accuracy")
-    style.legend_of(figure, [_CERTIFIED, _DRAW, *_ATTACKED.values()])
-    about = f"randomised smoothing of {data.cell['model']}, {data.cell['dataset']}"
-    figure.suptitle(about + name_seeds(rows))
+    color = data.color(rows["filter"].iloc[0]) if rows["filter"].nunique() == 1 else NEUTRAL
+    attacked = [{**look, "color": color} for look in _ATTACKED.values()]
+    style.legend_of(figure, [_CERTIFIED, _DRAW, *attacked])
+    figure.suptitle(f"Randomised smoothing\n{data.subject}{name_seeds(rows)}")
     return figure
 
 
-def _draw_defence(axes: Axes, rows: pd.DataFrame) -> None:
+def _draw_defence(axes: Axes, rows: pd.DataFrame, color: Any) -> None:
     # What is certified stands in a row of each attack, and is in doubt if one of them contradicts.
     draw_line(axes, condense_seeds(rows, "certified", "radius"), **_CERTIFIED)
     of_draw = rows.groupby("radius")["certified_draw"].mean()
@@ -65,4 +63,4 @@ def _draw_defence(axes: Axes, rows: pd.DataFrame) -> None:
                 for pair in zip(attacked["radius"], attacked["attack"], strict=True)
             ]
             rates = condense_seeds(attacked[is_strongest], "accuracy", "radius")
-            draw_line(axes, rates, **look)
+            draw_line(axes, rates, color=color, **look)

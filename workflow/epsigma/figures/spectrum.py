@@ -1,5 +1,8 @@
 """Frequency responses of the filters against the spectra of images and perturbations."""
 
+import math
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,6 +10,7 @@ from matplotlib.figure import Figure
 from epsigma.cell import Level
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import sequence
 from epsigma.vocabulary import FOOLING
 
 # What an attack makes: its curves in the table, and what a legend calls them.
@@ -18,15 +22,16 @@ def spectra_and_responses(data: FigureData) -> Figure:
     curves = data.table("spectrum")
     filters = curves[curves["curve"] == "filter"]
     names = list(filters["name"].unique())
-    rows = -(-len(names) // style.COLUMNS)
-    figure = Figure(layout="constrained", figsize=(10.4, 3 + 2.6 * rows))
-    grid = figure.add_gridspec(1 + rows, style.COLUMNS, height_ratios=[1.15] + [1] * rows)
+    rows = [len(row) for row in style.split_rows(names)]
+    width = max([8.0, *(style.WIDTHS[count] * count for count in rows)])
+    figure = Figure(layout="constrained", figsize=(width, 3 + 2.6 * len(rows)))
+    heights = [1.15] + [1] * len(rows)
+    grid = figure.add_gridspec(len(heights), math.lcm(*rows), height_ratios=heights)
     _draw_spectra(figure.add_subplot(grid[0, :]), curves)
-    for position, name in enumerate(names):
-        axes = figure.add_subplot(grid[1 + position // style.COLUMNS, position % style.COLUMNS])
-        _draw_responses(axes, filters[filters["name"] == name])
-        axes.set_title(name)
-    figure.suptitle(data.title)
+    for axes, name in zip(style.fill_rows(figure, grid, rows, first=1), names, strict=True):
+        _draw_responses(axes, filters[filters["name"] == name], data.color(name))
+        axes.set_title(data.name_filter(name))
+    figure.suptitle(f"Spectra of images and attack, responses of filters\n{data.title}")
     return figure
 
 
@@ -39,7 +44,7 @@ def _draw_spectra(axes: Axes, curves: pd.DataFrame) -> None:
     made = curves[curves["curve"].isin(MADE) & (curves["amplitude"] > 0)]
     levels = sorted(made["level"].unique(), key=lambda level: Level.parse(level).value or 0)
     shown = list(dict.fromkeys([*levels[:1], *levels[len(levels) // 2 :][:1], *levels[-1:]]))
-    for level, look in zip(shown, style.sequence(len(shown)), strict=True):
+    for level, look in zip(shown, sequence(len(shown)), strict=True):
         at = made[made["level"] == level]
         label = f"{MADE[at['curve'].iloc[0]]}, {style.spelled_label(level)}"
         axes.plot(at["frequency"], at["amplitude"], **look, label=label)
@@ -48,19 +53,21 @@ def _draw_spectra(axes: Axes, curves: pd.DataFrame) -> None:
     _finish_frequency_axis(axes)
 
 
-def _draw_responses(axes: Axes, responses: pd.DataFrame) -> None:
+def _draw_responses(axes: Axes, responses: pd.DataFrame, color: Any) -> None:
     """Draw the responses of a filter, a line a strength."""
     levels = list(responses["level"].unique())
-    for level, look in zip(levels, style.sequence(len(levels)), strict=True):
+    for level, look in zip(levels, sequence(len(levels), color), strict=True):
         at = responses[responses["level"] == level]
         label = style.spelled_label(level)
         axes.plot(at["frequency"], at["amplitude"], **{**look, "marker": None}, label=label)
     axes.set_ylim(-0.03, 1.05)
-    axes.set_ylabel("response")
+    place = axes.get_subplotspec()
+    axes.set_ylabel("response" if place is None or place.is_first_col() else "")
     _finish_frequency_axis(axes)
 
 
 def _finish_frequency_axis(axes: Axes) -> None:
     axes.set_xlim(0, 0.5)
-    axes.set_xlabel("spatial frequency (cycles per pixel)")
+    axes.set_xlabel("frequency (cycles per pixel)")
+    style.space_levels(axes)
     style.legend_right(axes)

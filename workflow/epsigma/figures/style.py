@@ -1,28 +1,31 @@
-"""What the figures share: theme, line styles, and the words on their axes."""
+"""What the figures share: theme, panels, and the words on their axes."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import cycle
+from itertools import accumulate, pairwise
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 
-from epsigma.cell import Level, spell
+from epsigma.figures.levels import NORMS as NORMS
+from epsigma.figures.levels import level_label as level_label
+from epsigma.figures.levels import spelled_label as spelled_label
 from epsigma.storage.class_names import name_class
 from epsigma.vocabulary import FIXED
 
 AXES = {
-    "eps": "ε, radius of the {norm} ball (pixel range is 0 to 1)",
+    "eps": "ε in {norm} (pixel range 0 to 1)",
     "sigma": "σ of the Gaussian kernel (pixels)",
-    "cutoff": "cutoff; of a band-pass its centre (cycles per pixel)",
-    "std": "standard deviation of the noise (pixel range is 0 to 1)",
+    "cutoff": "cutoff (cycles per pixel)",
+    "std": "standard deviation (pixel range 0 to 1)",
     "bits": "bits that are kept of each value",
     "quality": "quality of the JPEG (1 to 100)",
     "size": "side of the window (pixels)",
@@ -30,32 +33,51 @@ AXES = {
     "kappa": "κ, logit margin asked for",
     "confidence": "softmax probability asked for",
     "passes": "passes through the autoencoder",
+    "radius": "radius of the window (pixels)",
+    "sigma_color": "σ of colours (pixel range is 0 to 1)",
+    "strength": "h, how far alike patches differ (grey levels)",
+    "weight": "weight of the total variation",
+    "noise": "σ of the noise that goes (pixel range is 0 to 1)",
+    "share": "share of the pixels deflected, or of the side cropped",
+    "levels": "levels that are left",
+    "amount": "amount of sharpening",
+    "smallest": "smallest size, as a share of the image's",
+    "lowest": "lowest quality of a block (1 to 40)",
+    "rank": "singular values that stay",
     FIXED: "(the filter has no strength)",
 }
-NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l0": "ℓ0"}
-# Panels a row.
-COLUMNS = 2
+# Panels a row, at most, and how wide they are beside others, in inches.
+COLUMNS = 3
+WIDTHS = {1: 5.2, 2: 5.2, 3: 4.1}
+# Levels that an axis has numbers for, and how far from each other, as a share of the axis.
+FEW, APART = 6, 0.1
+# The size of labels, in points.
+FONT_SIZE = 10
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
-COUNTS = ("bits", "quality", "size")
-SYMBOLS = {"eps": "ε", "sigma": "σ", "gamma": "Υ", "kappa": "κ"}
+COUNTS = ("bits", "quality", "size", "radius", "levels", "lowest", "rank")
 # Characters of a class's name that have room below an image.
 LONGEST = 12
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-_DASHES = ((), (4, 1.5), (1, 1), (3, 1, 1, 1), (5, 1, 1, 1, 1, 1))
 
 
 @contextmanager
-def theme() -> Iterator[None]:
-    """Draw what the body draws in the project's style, the same bytes each time."""
+def theme(font_size: float = FONT_SIZE) -> Iterator[None]:
+    """Draw what the body draws in the project's style, the same bytes each time.
+
+    Args:
+        font_size: of labels, in points; other text has its size in proportion.
+    """
+    paper = sns.plotting_context("paper")
     settings = {
         **sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9"}),
-        **sns.plotting_context("paper", font_scale=1.1),
+        **sns.plotting_context("paper", font_scale=font_size / paper["axes.labelsize"]),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "legend.frameon": False,
         "figure.constrained_layout.w_pad": 0.08,
         "svg.fonttype": "none",
+        # Letters of a PDF are letters: type 3 fonts are refused by some publishers.
+        "pdf.fonttype": 42,
         "svg.hashsalt": "epsigma",
         "lines.markersize": 4,
         "lines.linewidth": 1.3,
@@ -64,21 +86,9 @@ def theme() -> Iterator[None]:
         yield
 
 
-def sequence(n: int) -> list[dict[str, Any]]:
-    """Style n ordered lines: from light to dark in cividis, with markers and dashes of their own.
-
-    Order survives grey print and colour-blindness. A line that is solid has no `dashes`.
-    """
-    colours = mpl.colormaps["cividis_r"](np.linspace(0.15, 1, n) if n != 1 else [1.0])
-    return [
-        {"color": colour, "marker": marker, **({"dashes": dashes} if dashes else {})}
-        for colour, marker, dashes in zip(colours, cycle(_MARKERS), cycle(_DASHES), strict=False)
-    ]
-
-
 def axis_label(name: str | None, norm: str | None = None) -> str:
     """Say what a swept hyper-parameter is, for an axis."""
-    return AXES.get(name or "", name or "").format(norm=NORMS.get(norm or "", "perturbation's"))
+    return AXES.get(name or "", name or "").format(norm=NORMS.get(norm or "", "its norm"))
 
 
 def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
@@ -88,10 +98,29 @@ def label_strength(axes: Axes, cells: pd.DataFrame) -> None:
     only = cells["strength"].unique()
     if name == FIXED:
         axes.set_xticks([])
-    elif len(only) == 1:
-        axes.set_xticks(only)
-    elif name in COUNTS:
-        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    else:
+        space_levels(axes, only, are_counts=name in COUNTS)
+
+
+def space_levels(axes: Axes, levels: Iterable[float] = (), *, are_counts: bool = False) -> None:
+    """Number an axis at its levels, if they are few and apart, or else at few round values.
+
+    Zeros that say nothing are left out.
+    """
+    known = sorted(levels)
+    reach = known[-1] - known[0] if known else 0.0
+    if 0 < len(known) <= FEW and all(b - a >= APART * reach for a, b in pairwise(known)):
+        axes.set_xticks(known)
+    else:
+        locator = mpl.ticker.MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=are_counts)
+        axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:.6g}"))
+
+
+def label_budget(axes: Axes, cells: pd.DataFrame) -> None:
+    """Say on the x axis what the budget of an attack is, whose rows `cells` are."""
+    axes.set_xlabel(budget_label(cells))
+    space_levels(axes, cells["budget"].dropna().unique())
 
 
 def budget_label(cells: pd.DataFrame) -> str:
@@ -134,19 +163,6 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
         axes.figure.supxlabel("× in doubt: a check failed, see checks.csv", color=DOUBT)
 
 
-def level_label(name: str | None, value: float | None) -> str:
-    """Say `ε = 0.1`, for a legend, in six significant digits."""
-    if name in (None, FIXED) or value is None:
-        return FIXED
-    return f"{SYMBOLS.get(name, name)} = {spell(float(f'{value:.6g}'))}"
-
-
-def spelled_label(level: str) -> str:
-    """Say `ε = 0.1`, for a legend, of a level as paths spell it."""
-    parsed = Level.parse(level)
-    return level_label(parsed.name, parsed.value)
-
-
 def class_label(number: int, names: Sequence[str]) -> str:
     """Say the name of a class; its number if the font lacks a glyph of it.
 
@@ -162,21 +178,43 @@ def class_label(number: int, names: Sequence[str]) -> str:
 
 
 def panels(count: int, *, margin: float = 0.6) -> tuple[Figure, list[Axes]]:
-    """Make a figure with so many panels, in rows of `COLUMNS`, and `margin` inches for a title."""
-    columns = min(COLUMNS, count)
-    rows = -(-count // columns)
-    figure = Figure(layout="constrained", figsize=(5.2 * columns, 3.2 * rows + margin))
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid[count:]:
-        axes.set_visible(False)
-    return figure, grid[:count]
+    """Make a figure with so many panels, and `margin` inches for a title.
+
+    Rows have about as many panels each, at most `COLUMNS`, and fill the sheet.
+    """
+    rows = [len(row) for row in split_rows(list(range(count)))]
+    height = 3.2 * len(rows) + margin
+    figure = Figure(layout="constrained", figsize=(WIDTHS[rows[0]] * rows[0], height))
+    return figure, fill_rows(figure, figure.add_gridspec(len(rows), math.lcm(*rows)), rows)
+
+
+def split_rows(panels: Sequence[Any]) -> list[Sequence[Any]]:
+    """Split what panels show into rows, the longer ones first: seven are three, two and two."""
+    count = -(-len(panels) // COLUMNS)
+    short, longer = divmod(len(panels), count or 1)
+    ends = list(accumulate(short + (row < longer) for row in range(count)))
+    return [panels[start:end] for start, end in pairwise([0, *ends])]
+
+
+def fill_rows(figure: Figure, grid: GridSpec, rows: Sequence[int], first: int = 0) -> list[Axes]:
+    """Add so many panels to each row of a grid, from row `first` on, over its whole width."""
+    found = []
+    for row, count in enumerate(rows, start=first):
+        span = grid.ncols // count
+        found += [
+            figure.add_subplot(grid[row, column * span : (column + 1) * span])
+            for column in range(count)
+        ]
+    return found
 
 
 def percent(axes: Axes, label: str) -> None:
     """Show rates in [0, 1] as percentages on the whole y axis."""
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(xmax=1))
-    axes.set_ylabel(label)
+    # Panels of a row have the same axis.
+    place = axes.get_subplotspec()
+    axes.set_ylabel(label if place is None or place.is_first_col() else "")
 
 
 def legend_right(axes: Axes, *entries: Any, title: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,11 +12,18 @@ from matplotlib.figure import Figure
 from epsigma.figures import style
 from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import sequence
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
-# How the lines look, by budget.
-Looks = Mapping[float, Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class _Look:
+    """How a panel looks: the labels of its lines by budget, the filter's colour, the threat."""
+
+    labels: Mapping[float, str]
+    color: Any
+    threat: str
 
 
 def worst_case_by_strength(data: FigureData) -> Figure:
@@ -40,22 +48,21 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     figure = Figure(layout="constrained", figsize=(10.4, 2.9 * len(names) + 0.5))
     grid = figure.subplots(len(names), 2, squeeze=False)
     budgets = sorted(worst["budget"].unique())
-    looks = {
-        budget: {**look, "label": _name_line(worst[worst["budget"] == budget], cells["n"].max())}
-        for budget, look in zip(budgets, style.sequence(len(budgets)), strict=True)
+    labels = {
+        budget: _name_line(worst[worst["budget"] == budget], cells["n"].max()) for budget in budgets
     }
     for row, name in zip(grid, names, strict=True):
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):
             panel = worst[worst["filter"].isin([name, NO_FILTER])]
             proved = cells[cells["filter"].isin([name, NO_FILTER])]
-            _draw_panel(axes, panel, proved, threat, looks)
-            axes.set_title(f"{name}, {threat}")
+            _draw_panel(axes, panel, proved, _Look(labels, data.color(name), threat))
+            axes.set_title(f"{data.name_filter(name)}, {threat}")
             style.percent(axes, "worst-case accuracy")
         # Of the side that has lines.
         legends = [axes.get_legend_handles_labels() for axes in row]
         style.legend_right(row[1], *max(legends, key=lambda legend: len(legend[1])))
-    about = f"{style.NORMS[norm]} attacks on {data.cell['model']}, {data.cell['dataset']}"
-    figure.suptitle(f"worst case over the {about}{name_seeds(worst)}")
+    about = f"Worst case over the attacks in {style.NORMS[norm]}"
+    figure.suptitle(f"{about}\n{data.subject}{name_seeds(worst)}")
     return figure
 
 
@@ -66,28 +73,30 @@ def _name_line(at: pd.DataFrame, most: int) -> str:
     return f"{label} ({n:.0f} images)" if n < most else label
 
 
-def _draw_panel(
-    axes: Axes, worst: pd.DataFrame, cells: pd.DataFrame, threat: str, looks: Looks
-) -> None:
+def _draw_panel(axes: Axes, worst: pd.DataFrame, cells: pd.DataFrame, panel: _Look) -> None:
     """Draw a filter under a threat, a line a budget, with its brackets; no filter is apart."""
+    threat, budgets = panel.threat, list(panel.labels)
+    looks = sequence(len(budgets), panel.color, threat)
     filtered = worst[worst["filter"] != NO_FILTER]
     strengths = sorted(filtered["strength"].unique())
     apart = style.apart_from(strengths)
     shown = []
-    for budget, look in looks.items():
+    for budget, look, bare_look in zip(budgets, looks, sequence(len(budgets)), strict=True):
         at = worst[(worst["threat"] == threat) & (worst["budget"] == budget)]
         bare = at["filter"] == NO_FILTER
         if not bare.all():
-            draw_line(axes, condense_seeds(at[~bare], "accuracy", "strength"), **look)
+            rates = condense_seeds(at[~bare], "accuracy", "strength")
+            draw_line(axes, rates, label=panel.labels[budget], **look)
         none = condense_seeds(at[bare], "accuracy", "budget").set_axis([apart])
-        draw_line(axes, none, color=look["color"], marker=look["marker"])
+        draw_line(axes, none, **bare_look)
         proved = cells[cells["budget"] == budget]
         bare = proved["filter"] == NO_FILTER
         of_none = condense_brackets(proved[bare], "budget")
         of_filter = condense_brackets(proved[~bare & (proved["threat"] == threat)], "strength")
-        for brackets in (of_filter, of_none.set_axis([apart] * len(of_none))):
-            draw_bracket(axes, brackets, look["color"])
-            shown.append(brackets)
+        of_none = of_none.set_axis([apart] * len(of_none))
+        draw_bracket(axes, of_filter, look["color"])
+        draw_bracket(axes, of_none, bare_look["color"])
+        shown += [of_filter, of_none]
     name_brackets(axes, *shown)
     style.label_strength(axes, filtered)
     style.label_apart(axes, strengths)

@@ -1,6 +1,5 @@
 """Making filters from their settings, and applying them."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from epsigma.filters.filter import Filter
 from epsigma.filters.sequence import Sequence
 from epsigma.filters.surrogate import as_part
 from epsigma.loading import load
-from epsigma.storage.images import ImageSet, batches
+from epsigma.storage.batches import batches
 
 
 def build_filter(settings: dict[str, Any], generator: torch.Generator | None = None) -> Filter:
@@ -57,10 +56,3 @@ def apply_filter(module: Filter, images: Tensor) -> Tensor:
     for batch, out in batches(images, filtered):
         out.copy_(module(batch))
     return filtered
-
-
-def filter_images(
-    images: ImageSet, settings: dict[str, Any], generator: torch.Generator
-) -> ImageSet:
-    """Filter the images of a set, which lie where the generator does; all else of it stays."""
-    return replace(images, images=apply_filter(build_filter(settings, generator), images.images))

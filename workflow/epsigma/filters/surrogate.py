@@ -27,6 +27,8 @@ class StraightThrough(torch.autograd.Function):
 class Bpda(nn.Module):
     """A filter with the gradient of its `surrogate`: backward pass differentiable approximation.
 
+    The surrogate of one that is replayed draws what the filter has drawn.
+
     Source: Athalye, Carlini & Wagner 2018 (arXiv:1802.00420), section 4.1.
     """
 
@@ -40,8 +42,18 @@ class Bpda(nn.Module):
             unattacked: Tensor = self.module(images)
             return unattacked
         # Detached: Kornia takes a slower way for images that want a gradient.
-        filtered = self.module(images.detach())
-        result: Tensor = StraightThrough.apply(self.module.surrogate(images), filtered)
+        if not self.module.is_replayed:
+            filtered = self.module(images.detach())
+            surrogate = self.module.surrogate(images)
+        else:
+            source = self.module.generator or torch.default_generator
+            before = source.get_state()
+            filtered = self.module(images.detach())
+            after = source.get_state()
+            source.set_state(before)
+            surrogate = self.module.surrogate(images)
+            source.set_state(after)
+        result: Tensor = StraightThrough.apply(surrogate, filtered)
         return result
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from epsigma.loading import load
 from epsigma.models.normalized import Normalize, Normalized
+from epsigma.storage.batches import Images, batches
 from epsigma.storage.checkpoint import load_weights, read_checkpoint
 from epsigma.storage.files import damaged
-from epsigma.storage.images import batches
 
 CONTIGUOUS = "contiguous"
 
@@ -120,6 +120,6 @@ def most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def predict(model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def predict(model: Callable[[Tensor], Tensor], images: Images) -> Tensor:
     """Compute logits (N, K) of images (N, C, H, W), batch by batch."""
     return torch.cat([model(batch) for (batch,) in batches(images)])

@@ -32,7 +32,16 @@ class Jobs:
         settings = locate_parts(
             at_cell(recipe["settings"], cell), lambda part: prefix + path_of_part(part, named)
         )
-        return Job(cell, settings, recipe["code"], self._study.device, str(log))
+        study = self._study
+        return Job(
+            cell,
+            settings,
+            recipe["code"],
+            study.device,
+            str(log),
+            memory_mb=study.memory_mb,
+            batch_size=study.batch_size,
+        )
 
     def each(
         self,

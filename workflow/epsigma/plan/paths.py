@@ -55,6 +55,7 @@ GALLERY = f"{MODEL_FOLDER}/gallery/blind/{{attack}}/{{filter}}.safetensors"
 PROOFS = f"{MODEL_FOLDER}/proofs/linf/{{budget}}/{{filter}}/{{strength}}.json"
 SMOOTHED = f"{MODEL_FOLDER}/proofs/smoothing/{{filter}}/{{strength}}.parquet"
 COST = f"{DATA}/cost.csv"
+CONVERGENCE = "results/figures/{dataset}/{model}/{attack}/convergence.svg"
 CARD = "results/cards/{dataset}/{model}/{attack}.html"
 
 

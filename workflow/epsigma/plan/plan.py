@@ -6,6 +6,7 @@ from epsigma.plan.inputs import Inputs
 from epsigma.plan.jobs import Jobs
 from epsigma.plan.outputs import Outputs
 from epsigma.plan.recipes import Recipes
+from epsigma.plan.report import Report
 from epsigma.plan.resources import Resources
 from epsigma.plan.targets import Targets
 from epsigma.study.schema import Study, expand
@@ -27,5 +28,6 @@ class Plan:
         self.outputs = Outputs(self.study)
         self.resources = Resources(self.study)
         self.targets = Targets(self.study, self.cells)
+        self.report = Report(self.study)
         self.jobs = Jobs(self.study)
         self.twins = list_twins(self.study)

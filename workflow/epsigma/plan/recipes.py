@@ -8,6 +8,7 @@ from epsigma.plan import paths
 from epsigma.plan.cell_recipes import Recipe, make_recipe, of
 from epsigma.plan.figures import draw_modules, draw_settings, figures_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
+from epsigma.plan.names import names_of
 from epsigma.plan.probes import ProbeRecipes
 from epsigma.plan.settings import (
     Settings,
@@ -17,7 +18,17 @@ from epsigma.plan.settings import (
     settings,
 )
 from epsigma.registry.checks import CHECKS
-from epsigma.registry.figures import FigureKind
+from epsigma.registry.figures import (
+    BLIND_FILTERS,
+    BOUNDED,
+    BOUNDED_FILTERS,
+    DETECTORS,
+    DISTANCES,
+    FILTERS,
+    SMOOTHING,
+    TRACED,
+    FigureKind,
+)
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
@@ -86,6 +97,7 @@ class Recipes(ProbeRecipes):
             "block": next(one for one in given if one["name"] == wildcards.attack),
             "implementation": block.entry.implementation,
             "descriptions": described,
+            "names": names_of(self._study),
         }
         modules = attack_modules(self._study, wildcards.attack)
         return make_recipe(told, "epsigma.stages.card", *modules)
@@ -121,6 +133,12 @@ class Recipes(ProbeRecipes):
             "requantise": study.requantise,
             "rates": {one.name: one.false_positive_rate for one in study.detectors},
         }
+
+    def pages(self) -> Recipe:
+        """Of the pages of tables."""
+        titles = {name: table.label for name, table in TABLES.items() if table.label}
+        told = {"titles": titles, "names": names_of(self._study)}
+        return make_recipe(told, "epsigma.stages.pages")
 
     def collect(self) -> Recipe:
         """Of the table of all cells."""
@@ -159,6 +177,7 @@ class Recipes(ProbeRecipes):
             **self.facts(),
             "checks": {name: check.implementation for name, check in wanted.items()},
             "left_out": [name for name in CHECKS if name not in wanted],
+            "names": names_of(self._study),
         }
         modules = dict.fromkeys(check.module for check in wanted.values())
         return make_recipe(told, "epsigma.stages.check", *modules)
@@ -169,12 +188,18 @@ class Recipes(ProbeRecipes):
 
     def defences(self) -> Recipe:
         """Of the table of defences."""
-        return make_recipe({}, "epsigma.stages.defences")
+        return make_recipe({"names": names_of(self._study)}, "epsigma.stages.defences")
 
     @of("attack")
     def draw_attack(self, attack: str) -> Recipe:
         """Of the figures of an attack on a model."""
-        return self._draw(figures_of("attack"), **self._about_attack(attack))
+        figures = figures_of("attack", FILTERS, BLIND_FILTERS, DISTANCES)
+        return self._draw({**figures_of("attack"), **figures}, **self._about_attack(attack))
+
+    @of("attack")
+    def draw_convergence(self, attack: str) -> Recipe:
+        """Of the figure of how an attack converges."""
+        return self._draw(figures_of("attack", TRACED), **self._about_attack(attack))
 
     @of("attack")
     def draw_filters(self, attack: str) -> Recipe:
@@ -185,15 +210,15 @@ class Recipes(ProbeRecipes):
         """Of the figures of a model."""
         study = self._study
         norms = {one.name: find_attack_kind(study, one).norm for one in study.attacks}
-        return self._draw(figures_of("model"), norms=norms)
+        return self._draw(figures_of("model", BOUNDED, BOUNDED_FILTERS), norms=norms)
 
     def draw_detectors(self) -> Recipe:
         """Of the figures of a model with detectors."""
-        return self._draw(figures_of("model", detectors=True), seed=self._study.seeds[0])
+        return self._draw(figures_of("model", DETECTORS), seed=self._study.seeds[0])
 
     def draw_smoothed(self) -> Recipe:
         """Of the figures of a model of which the vote over noise is certified."""
-        return self._draw(figures_of("model", smoothing=True), norms={})
+        return self._draw(figures_of("model", SMOOTHING), norms={})
 
     def draw_dataset(self) -> Recipe:
         """Of the figures of a data set."""
@@ -203,8 +228,15 @@ class Recipes(ProbeRecipes):
         entry = find_attack_kind(self._study, self._study.find("attacks", attack))
         return {"norms": {attack: entry.norm}, "family": entry.family}
 
+    def _look(self) -> Settings:
+        """Say how figures look; which of them are made is the rules' business."""
+        look = self._study.figures.model_dump()
+        del look["kinds"]
+        return look
+
     def _draw(self, figures: Mapping[str, FigureKind], **about: Any) -> Recipe:
-        return make_recipe(draw_settings(figures, **about), *draw_modules(figures))
+        told = draw_settings(figures, names=names_of(self._study), look=self._look(), **about)
+        return make_recipe(told, *draw_modules(figures))
 
     @of("dataset")
     def cost(self, dataset: str) -> Recipe:

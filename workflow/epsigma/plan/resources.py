@@ -1,9 +1,10 @@
-"""What jobs ask for: whether they want a GPU."""
+"""What jobs ask for: memory, and whether they want a GPU."""
 
 from typing import Any
 
 from epsigma.plan.inputs import is_filtered_when_scored
 from epsigma.study.schema import Study
+from epsigma.vocabulary import MEMORY_MB, PROCESS_MB
 
 
 class Resources:
@@ -20,3 +21,7 @@ class Resources:
         """GPUs of a job that scores, on the CPU, what may have yet to pass a filter, on a GPU."""
         is_filtered = is_filtered_when_scored(self._study, wildcards)
         return self.gpu(wildcards) if is_filtered else 0
+
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """MB of a job that works on images batch by batch; more when it is tried again."""
+        return (PROCESS_MB + (self._study.memory_mb or MEMORY_MB)) * attempt

@@ -8,7 +8,7 @@ from typing import Any
 
 from epsigma.cell import Cell
 from epsigma.plan import paths
-from epsigma.plan.figures import FilterRule, figure_paths, filter_rules
+from epsigma.plan.figures import FigurePlan
 from epsigma.plan.inputs import is_scored_raw
 from epsigma.plan.probes import probed_parts
 from epsigma.plan.settings import block_levels
@@ -29,6 +29,7 @@ class Targets:
     def __init__(self, study: Study, cells: Sequence[Cell]) -> None:
         self._study = study
         self._cells = cells
+        self.drawings = FigurePlan(study, cells)
         self.metrics = [paths.METRICS.format(**cell.wildcards) for cell in cells]
         self.ledgers = [paths.LEDGER.format(**cell.wildcards) for cell in cells]
         self.models = {(cell.dataset, cell.model): None for cell in cells}
@@ -156,6 +157,19 @@ class Targets:
             for dataset, model, attack in self.attacks
         ]
 
+    def shown_sets(self) -> list[str]:
+        """The adversarial sets whose images the explorer shows: the first seed's that are kept."""
+        study = self._study
+        fooling = {one.name for one in study.attacks if one.entry.family == FOOLING}
+        shown = (
+            (paths.BLIND_SET if cell.threat == BLIND else paths.AWARE_SET).format(**cell.wildcards)
+            for cell in self._cells
+            if cell.seed == study.seeds[0]
+            and cell.attack not in fooling
+            and (cell.threat == BLIND or study.keep_aware)
+        )
+        return list(dict.fromkeys(shown))
+
     def costs(self) -> list[str]:
         """What the defences of each data set cost."""
         return [paths.COST.format(dataset=name) for name in self._study.names("datasets")]
@@ -172,17 +186,12 @@ class Targets:
 
     def figures(self) -> list[str]:
         """All figures of the study."""
-        watched = {block.name for block in self._study.filters if block.detectors}
-        return figure_paths(
-            self._cells,
-            with_detectors=watched,
-            measure_cost=self._study.measure_cost,
-            smoothed=self._study.smoothed_filters,
-        )
+        return self.drawings.paths()
 
-    def filter_rules(self) -> list[FilterRule]:
-        """The rules that draw filters, one for each list of filters that attacks meet."""
-        return filter_rules(self._cells)
+    def convergence(self, wildcards: Any) -> str | list[str]:
+        """The figure of an attack's convergence, for its card, if there is one."""
+        is_there = self.drawings.convergence(wildcards.model, wildcards.attack)
+        return paths.CONVERGENCE.format(**wildcards) if is_there else []
 
     def attack_pattern(self, *, is_fooling: bool) -> str:
         """A regular expression of the attacks that make fooling images, or of all others."""

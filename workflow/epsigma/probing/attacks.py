@@ -15,6 +15,7 @@ from epsigma.attacks.gradient import differentiate_as_is, find_loss
 from epsigma.attacks.losses import TARGETED_LOSSES
 from epsigma.attacks.rows import Rows
 from epsigma.detectors.rejection import attacked_logits
+from epsigma.storage.batches import batches
 
 # Steps of a loss curve that are kept.
 POINTS = 400
@@ -92,11 +93,11 @@ def try_longer(
     """
     trace, changed = Trace(), _single_run(parameters)
     if traced and not changed:
-        once = run(on_step=trace)
+        once = run(on_step=trace, on_batch=trace.begin_batch)
     once = once or run()
     twice = run(**{spends: 2 * parameters[spends]})
     if traced and changed:
-        run(on_step=trace, **changed)
+        run(on_step=trace, on_batch=trace.begin_batch, **changed)
     found = {
         "spends": spends,
         "tried": [parameters[spends], 2 * parameters[spends]],
@@ -148,8 +149,25 @@ def run_auto_pgd(
 ) -> Tensor:
     """Attack images (M, C, H, W) by Auto-PGD, to which others in that ball are held.
 
-    It ascends the cross-entropy, and of what is left the logit margin, 50 steps each.
+    It ascends the cross-entropy, and of what is left the logit margin, 50 steps each, batch by
+    batch.
     """
+    made = [
+        _run_auto_pgd(model, *part, norm=norm, eps=eps, generator=generator)
+        for part in batches(images, labels)
+    ]
+    return torch.cat(made)
+
+
+def _run_auto_pgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    generator: torch.Generator,
+) -> Tensor:
     result = images.clone()
     left = torch.arange(len(labels), device=labels.device)
     for loss in ASCENDED:
@@ -170,23 +188,44 @@ def share_lost_gradients(model: nn.Module, images: Tensor, labels: Tensor, loss:
 
     One value of an image that is not finite counts: there attacks do not move.
     """
-    gradient, _, _ = differentiate_as_is(model, images, labels, find_loss(loss))
-    size = gradient.flatten(1).abs().amax(1)
+    sizes = []
+    for some, true in batches(images, labels):
+        gradient, _, _ = differentiate_as_is(model, some, true, find_loss(loss))
+        sizes.append(gradient.flatten(1).abs().amax(1))
+    size = torch.cat(sizes)
     return float((~(size > VANISHING) | size.isinf()).float().mean())
 
 
 class Trace:
-    """Keeps the mean loss of each step, of the rows that an attack works on."""
+    """Keeps the mean loss of each step, of the rows that an attack works on, batch by batch."""
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
+        self._steps: list[list[tuple[float, int]]] = []
+        self._at = 0
+
+    def begin_batch(self) -> None:
+        """Let the next step be a batch's first."""
+        self._at = 0
 
     def __call__(self, losses: Tensor) -> None:
         """Note a step: `losses` (M,), of the rows worked on."""
-        self.losses.append(float(losses.mean()))
+        if self._at == len(self._steps):
+            self._steps.append([])
+        self._steps[self._at].append((float(losses.mean()), len(losses)))
+        self._at += 1
+
+    @property
+    def losses(self) -> list[float]:
+        """The mean loss of each step."""
+        return [
+            # Of one batch, its own, unrounded.
+            step[0][0] if len(step) == 1 else sum(m * n for m, n in step) / sum(n for _, n in step)
+            for step in self._steps
+        ]
 
     def thinned(self, points: int) -> tuple[list[int], list[float]]:
         """Return steps, from 1, and their losses; so many at most, evenly spread, the last too."""
-        count = len(self.losses)
+        losses = self.losses
+        count = len(losses)
         kept = sorted({round(at) for at in np.linspace(0, count - 1, min(points, count))})
-        return [at + 1 for at in kept], [self.losses[at] for at in kept]
+        return [at + 1 for at in kept], [losses[at] for at in kept]

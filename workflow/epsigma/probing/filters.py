@@ -5,9 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epsigma.filters.build import build_filter
+from epsigma.filters.build import apply_filter, build_filter
 from epsigma.filters.filter import Filter
 
+# Images that a filter is compared with its definition on, which may be slow: at most so many, of so
+# many values together.
+COMPARED, VALUES = 20, 400_000
 # Draws of a random filter.
 DRAWS = 400
 # Standard errors that the mean of its draws may be from a random filter's formula.
@@ -37,16 +40,17 @@ def examine_filter(
     impulse = torch.zeros_like(images[:1])
     height, width = images.shape[-2:]
     impulse[..., height // 2, width // 2] = 1
-    found = conformance(module, torch.cat([impulse, images[:20]]))
+    few = images[: min(COMPARED, max(1, VALUES // images[0].numel()))]
+    found = conformance(module, torch.cat([impulse, few]))
     all_pass = None
     if identity_parameters:
         parameters = {**settings["parameters"], **identity_parameters}
         identity = build_filter({**settings, "parameters": parameters}, generator)
-        all_pass = largest_difference(identity(images), images)
+        all_pass = largest_difference(apply_filter(identity, images), images)
     dimmed = images * DIMMED  # a filter may round to 8 bits
     return {
-        "changed": largest_difference(module(dimmed), dimmed),
-        "defined_change": max(found["deviation"], defined_change(module, dimmed[:20])),
+        "changed": largest_difference(apply_filter(module, dimmed), dimmed),
+        "defined_change": max(found["deviation"], defined_change(module, dimmed[: len(few)])),
         **found,
         "response_error": response_error(module, impulse),
         "all_pass_error": all_pass,
@@ -68,29 +72,55 @@ def conformance(module: Filter, probes: Tensor) -> dict[str, float]:
 
     Returns:
         Of the one that is farthest, `formula_error`, how far the mean over its draws (one, if it
-        does not draw) is from its `formula`, and the `standard_error` of that mean; of one that
-        draws, `deviation` and `measured_deviation` of its draws.
+        adds no noise) is from its `formula`, the `standard_error` of that mean and the filter's
+        `tolerance`; of one that adds noise, `deviation` and `measured_deviation` of its draws.
     """
     every = []
     for part in module.parts:
-        draws = torch.stack([part(probes) for _ in range(DRAWS if part.deviation else 1)])
-        mean, expected = draws.double().mean(0), part.formula(probes.double())
+        source = part.generator or torch.default_generator
+        before = source.get_state()
+        count = DRAWS if part.deviation else 1
+        first, mean, deviation = _draw(part, probes, count)
+        if part.is_replayed:
+            source.set_state(before)
+        expected = part.formula(probes.double())
         every.append(
             {
                 "formula_error": largest_difference(mean, expected),
-                "standard_error": part.deviation / len(draws) ** 0.5,
+                "standard_error": part.deviation / count**0.5,
+                "tolerance": part.tolerance,
                 "deviation": part.deviation,
-                "measured_deviation": float(draws.std(0).mean()) if part.deviation else 0.0,
+                "measured_deviation": deviation,
             }
         )
-        probes = draws[0]
-    # One that draws is off by its standard errors.
+        probes = first
+    # One that draws is off by its standard errors, a solver by its tolerance.
     farthest = max(
-        every, key=lambda one: one["formula_error"] - STANDARD_ERRORS * one["standard_error"]
+        every,
+        key=lambda one: (
+            one["formula_error"] - STANDARD_ERRORS * one["standard_error"] - one["tolerance"]
+        ),
     )
     drawn = max(every, key=lambda one: one["deviation"])
     deviations = {name: drawn[name] for name in ("deviation", "measured_deviation")}
     return {**farthest, **deviations}
+
+
+def _draw(module: Filter, images: Tensor, count: int) -> tuple[Tensor, Tensor, float]:
+    """Filter images so many times: the first draw, the mean (float64), and the mean deviation.
+
+    A draw at a time (Welford 1962, Note on a method for calculating corrected sums of squares and
+    products).
+    """
+    first = module(images)
+    mean = first.double()
+    squares = torch.zeros_like(mean)
+    for number in range(2, count + 1):
+        draw = module(images).double()
+        delta = draw - mean
+        mean += delta / number
+        squares += delta * (draw - mean)
+    return first, mean, float((squares / max(count - 1, 1)).sqrt().mean())
 
 
 def response_error(module: Filter, impulse: Tensor) -> float | None:

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.models.classifier import predict
+from epsigma.storage.batches import Images
 
 # Images that are also evaluated one by one.
 ALONE = 64
 
 
-def examine_model(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float | int]:
+def examine_model(model: nn.Module, images: Images, labels: Tensor) -> dict[str, float | int]:
     """Measure what the checks judge of a classifier, on test images (N, C, H, W).
 
     Returns:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from epsigma.filters.build import build_filter
 from epsigma.filters.frequency import radial_frequency
+from epsigma.storage.batches import Images, batches
 from epsigma.storage.files import atomic_write
-from epsigma.storage.images import batches
 
 # Frequencies at which responses are drawn: up to the Nyquist frequency of an axis.
 FREQUENCIES = torch.linspace(0, 0.5, 251, dtype=torch.float64)
 
 
-def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
+def radial_spectrum(images: Images) -> tuple[Tensor, Tensor]:
     """Average |F| over images, channels and directions.
 
     Args:
@@ -30,10 +30,10 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
         noise of standard deviation s has the same amplitude, about 0.89 s, everywhere.
     """
     height, width = images.shape[-2:]
-    amplitude = torch.zeros(height, width // 2 + 1, dtype=torch.float64, device=images.device)
+    amplitude = torch.zeros(height, width // 2 + 1, dtype=torch.float64)
     for (batch,) in batches(images):
-        amplitude += torch.fft.rfft2(batch, norm="ortho").abs().sum((0, 1), dtype=torch.float64)
-    amplitude = amplitude.cpu() / (images.shape[0] * images.shape[1])
+        amplitude += transform(batch).abs().sum((0, 1), dtype=torch.float64).cpu()
+    amplitude /= images.shape[0] * images.shape[1]
     # rfft2 leaves out the columns that mirror another; each of the others stands for two.
     weight = torch.full_like(amplitude, 2)
     weight[:, 0] = 1
@@ -47,7 +47,13 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(rings, dtype=torch.float64) / side, mean[:rings]
 
 
-def image_curve(curve: str, level: str, images: Tensor) -> pd.DataFrame:
+def transform(images: Tensor) -> Tensor:
+    """Transform images (N, C, H, W), orthonormally: (N, C, H, W // 2 + 1)."""
+    transformed: Tensor = torch.fft.rfft2(images, norm="ortho")
+    return transformed
+
+
+def image_curve(curve: str, level: str, images: Images) -> pd.DataFrame:
     """Tabulate the `radial_spectrum` of images, as `write_spectra` writes it."""
     return _tabulate(curve, "", level, *radial_spectrum(images))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
 from epsigma.models.normalized import Normalize
-from epsigma.storage.images import BATCH
+from epsigma.storage.batches import BATCH
 
 # What is affine in eval mode.
 AFFINE = (

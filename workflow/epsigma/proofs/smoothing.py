@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from epsigma.filters.filter import Filter
 from epsigma.filters.noise import GaussianNoise
 from epsigma.proofs.network import UnprovableError
-from epsigma.storage.images import BATCH
+from epsigma.storage.batches import BATCH
 
 # The columns of a ledger by name, (N,) each.
 Columns = dict[str, NDArray[Any]]

@@ -9,6 +9,15 @@ draws the figures of a scope: all those of an attack on a model, for example. A 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+# What a figure may need. Of an attack on a model, or of all attacks on it: filters that an attack
+# meets, that a blind one meets, and that one meets of which distances are known, as a norm bounds
+# it or it minimises one; a norm that bounds an attack, and filters that one meets in the norm of
+# most attacks; a loss that is followed. Of a model: detectors, and a vote over noise that is
+# certified.
+FILTERS, BLIND_FILTERS, DISTANCES = "filters", "blind_filters", "distances"
+BOUNDED, BOUNDED_FILTERS, TRACED = "bounded", "bounded_filters", "traced"
+DETECTORS, SMOOTHING = "detectors", "smoothing"
+
 
 @dataclass(frozen=True)
 class FigureKind:
@@ -19,15 +28,14 @@ class FigureKind:
             only by the job that draws.
         label: what it shows, for the report.
         filter: the filters that it shows, for the report: `all` or `none`.
-        detectors: of a model's figure, whether it is drawn only for a model with detectors.
-        smoothing: the same for a model behind noise of which the vote is certified.
+        needs: what there has to be for it to show something, one of those below; None if it
+            always does. It is drawn where there is.
     """
 
     implementation: str
     label: str
     filter: str = "all"
-    detectors: bool = False
-    smoothing: bool = False
+    needs: str | None = None
 
     @property
     def module(self) -> str:
@@ -43,14 +51,22 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
             "epsigma.figures.budgets:accuracy_by_budget", "accuracy over budget", filter="none"
         ),
         "success": FigureKind(
-            "epsigma.figures.budgets:success_by_budget", "attack success over budget"
+            "epsigma.figures.budgets:success_by_budget",
+            "attack success over budget",
+            needs=BLIND_FILTERS,
         ),
         "spectrum": FigureKind(
             "epsigma.figures.spectrum:spectra_and_responses", "spectra and responses"
         ),
-        "threats": FigureKind("epsigma.figures.threats:blind_and_aware", "blind against aware"),
-        "smallest": FigureKind("epsigma.figures.budgets:minimum_budgets", "smallest budgets"),
-        "convergence": FigureKind("epsigma.figures.convergence:loss_by_step", "convergence"),
+        "threats": FigureKind(
+            "epsigma.figures.threats:blind_and_aware", "blind against aware", needs=FILTERS
+        ),
+        "smallest": FigureKind(
+            "epsigma.figures.budgets:minimum_budgets", "smallest budgets", needs=DISTANCES
+        ),
+        "convergence": FigureKind(
+            "epsigma.figures.convergence:loss_by_step", "convergence", needs=TRACED
+        ),
     },
     "filter": {
         "accuracy": FigureKind(
@@ -60,20 +76,25 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
     },
     "model": {
         "attacks": FigureKind(
-            "epsigma.figures.attacks:accuracy_by_attack", "accuracy over budget", filter="none"
+            "epsigma.figures.attacks:accuracy_by_attack",
+            "accuracy over budget",
+            filter="none",
+            needs=BOUNDED,
         ),
         "worst_case": FigureKind(
-            "epsigma.figures.worst_case:worst_case_by_strength", "worst case over strength"
+            "epsigma.figures.worst_case:worst_case_by_strength",
+            "worst case over strength",
+            needs=BOUNDED_FILTERS,
         ),
         "detectors": FigureKind(
             "epsigma.figures.detectors:operating_characteristics",
             "ROC of the detectors",
-            detectors=True,
+            needs=DETECTORS,
         ),
         "smoothed": FigureKind(
             "epsigma.figures.smoothed:certified_by_radius",
             "certified radii of the vote over noise",
-            smoothing=True,
+            needs=SMOOTHING,
         ),
     },
     "dataset": {
@@ -82,3 +103,7 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
         ),
     },
 }
+
+# What a configuration calls them: `attack_accuracy`, as their captions.
+NAMES = tuple(f"{scope}_{name}" for scope, kinds in FIGURES.items() for name in kinds)
+ALL = "all"

@@ -4,101 +4,33 @@ An implementation is an `epsigma.filters.filter.Filter`, made from its hyper-par
 that of a random kind also from `generator`.
 """
 
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
-
-from epsigma.kinds import Count, FilterKind, Hyperparameters
-
-Positive = Annotated[float, Field(gt=0)]
-Border = Literal["reflect", "replicate", "constant", "circular"]
-
-
-def _border() -> Any:
-    return Field("reflect", description="how the image goes on beyond its border")
-
-
-def _cutoff(of: str) -> Any:
-    return Field(
-        gt=0,
-        le=0.7072,
-        description=f"{of}, in cycles per pixel (0.5 is the Nyquist frequency of an axis, "
-        "0.7071 the highest there is, on the diagonal)",
-    )
-
-
-def _dc(default: str) -> Any:
-    return Field(default, description="what is done with the mean of each channel of an image")
-
-
-class Gaussian(Hyperparameters):
-    sigma: Positive = Field(description="standard deviation of the kernel, in pixels")
-    truncate: Positive = Field(
-        4,
-        description="radius of the kernel in standard deviations, rounded up to whole pixels and "
-        "capped at the image's side - 1",
-    )
-    border: Border = _border()
-
-
-class _Response(Hyperparameters):
-    shape: Literal["ideal", "gaussian", "butterworth"] = Field(
-        "ideal",
-        description="how the response falls off; at the cutoff (or the band's edges) the smooth "
-        "shapes are at half amplitude",
-    )
-    order: Count = Field(
-        2, description="order of the Butterworth response; the other shapes ignore it"
-    )
-    dc: Literal["drop", "keep"] = _dc("drop")
-    post: Literal["none", "clip", "rescale"] = Field(
-        "none",
-        description="what is done with values outside [0, 1]: nothing, clipping, or an affine map "
-        "of each image's range to [0, 1]",
-    )
-
-
-class LowPass(_Response):
-    cutoff: float = _cutoff("the highest frequency that passes")
-    dc: Literal["drop", "keep"] = _dc("keep")
-
-
-class HighPass(_Response):
-    cutoff: float = _cutoff("the highest frequency that is stopped")
-
-
-class BandPass(_Response):
-    cutoff: float = _cutoff("centre of the band")
-    width: Annotated[float, Field(gt=0, le=1.4143)] = Field(
-        0.1, description="width of the band, in cycles per pixel"
-    )
-
-
-class BitDepth(Hyperparameters):
-    bits: Annotated[int, Field(ge=1, le=12)] = Field(description="bits that are kept of each value")
-
-
-class JPEG(Hyperparameters):
-    quality: Annotated[int, Field(ge=1, le=100)] = Field(
-        description="quality of the compression, as libjpeg scales it"
-    )
-
-
-class Median(Hyperparameters):
-    size: Annotated[int, Field(ge=2, le=11)] = Field(description="side of the window in pixels")
-    border: Border = _border()
-
-
-class GaussianNoise(Hyperparameters):
-    std: Positive = Field(
-        description="standard deviation of the noise, in units of the pixel range"
-    )
-
-
-class Reformer(Hyperparameters):
-    autoencoder: str = Field(description="name of an autoencoder of the study")
-    passes: Count = Field(description="how often an image passes it")
-
+from epsigma.kinds import FilterKind
+from epsigma.registry.filter_hyperparameters import (
+    JPEG,
+    BandPass,
+    Bilateral,
+    BitDepth,
+    Box,
+    Crop,
+    Gaussian,
+    GaussianNoise,
+    HighPass,
+    KMeans,
+    LowPass,
+    LowRank,
+    Median,
+    Morphology,
+    NonlocalMeans,
+    PixelDeflection,
+    Reformer,
+    ResizePad,
+    Shield,
+    Thermometer,
+    TotalVariation,
+    UnsharpMask,
+    Wavelet,
+    Wiener,
+)
 
 _IDENTITY_RESPONSE = {"dc": "keep", "shape": "ideal", "post": "none"}
 
@@ -162,5 +94,109 @@ FILTERS = {
         swept="passes",
         gradient="exact",
         autoencoder="autoencoder",
+    ),
+    "box": FilterKind(
+        "epsigma.filters.box:Box",
+        Box,
+        swept="radius",
+        gradient="exact",
+        identity_parameters={"radius": 0},
+    ),
+    "bilateral": FilterKind(
+        "epsigma.filters.bilateral:Bilateral",
+        Bilateral,
+        swept="sigma_color",
+        gradient="exact",
+        identity_parameters={"sigma_color": 0.000001},
+    ),
+    "nonlocal_means": FilterKind(
+        "epsigma.filters.nonlocal_means:NonlocalMeans",
+        NonlocalMeans,
+        swept="strength",
+        gradient="bpda",
+    ),
+    "total_variation": FilterKind(
+        "epsigma.filters.total_variation:TotalVariation",
+        TotalVariation,
+        swept="weight",
+        gradient="exact",
+        identity_parameters={"weight": 0.000001},
+    ),
+    "wavelet": FilterKind(
+        "epsigma.filters.wavelet:Wavelet",
+        Wavelet,
+        swept="noise",
+        gradient="exact",
+        identity_parameters={"noise": 0.000001, "method": "visu"},
+    ),
+    "pixel_deflection": FilterKind(
+        "epsigma.filters.pixel_deflection:PixelDeflection",
+        PixelDeflection,
+        swept="share",
+        gradient="exact",
+        random=True,
+        identity_parameters={"share": 0},
+    ),
+    "wiener": FilterKind(
+        "epsigma.filters.wiener:Wiener",
+        Wiener,
+        swept="radius",
+        gradient="exact",
+        identity_parameters={"radius": 0},
+    ),
+    "thermometer": FilterKind(
+        "epsigma.filters.quantisation:Thermometer",
+        Thermometer,
+        swept="levels",
+        gradient="bpda",
+        identity_parameters={"levels": 2**18},
+    ),
+    "kmeans": FilterKind(
+        "epsigma.filters.quantisation:KMeans", KMeans, swept="levels", gradient="bpda"
+    ),
+    **{
+        name: FilterKind(
+            f"epsigma.filters.morphology:{name.title()}",
+            Morphology,
+            swept="radius",
+            gradient="bpda",
+            identity_parameters={"radius": 0},
+        )
+        for name in ("opening", "closing")
+    },
+    "unsharp_mask": FilterKind(
+        "epsigma.filters.unsharp:UnsharpMask",
+        UnsharpMask,
+        swept="amount",
+        gradient="bpda",
+        identity_parameters={"amount": 0.000001},
+    ),
+    "equalize": FilterKind("epsigma.filters.equalization:HistogramEqualization", gradient="bpda"),
+    "resize_pad": FilterKind(
+        "epsigma.filters.resampling:RandomResizePad",
+        ResizePad,
+        swept="smallest",
+        gradient="exact",
+        random=True,
+        identity_parameters={"smallest": 1},
+    ),
+    "random_crop": FilterKind(
+        "epsigma.filters.resampling:RandomCrop",
+        Crop,
+        swept="share",
+        gradient="exact",
+        random=True,
+        identity_parameters={"share": 1},
+    ),
+    "shield": FilterKind(
+        "epsigma.filters.shield:Shield", Shield, swept="lowest", gradient="bpda", random=True
+    ),
+    "low_rank": FilterKind(
+        "epsigma.filters.low_rank:LowRank",
+        LowRank,
+        swept="rank",
+        gradient="bpda",
+        random=True,
+        identity_parameters={"rank": 10000, "keep": 1},
     ),
 }

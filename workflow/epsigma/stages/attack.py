@@ -4,16 +4,20 @@ import logging
 
 from torch import nn
 
-from epsigma.attacks.craft import make_set, rows_of
+from epsigma.attacks.craft import make_parts, rows_of
+from epsigma.attacks.fitting import fit_attacked_batches
+from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
-from epsigma.filters.build import filter_images
+from epsigma.filters.build import build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
+from epsigma.storage.batches import batch_size
 from epsigma.storage.files import progress_path
-from epsigma.storage.images import ImageSet, read_classes, read_clean, write_image_set
+from epsigma.storage.images import read_classes
 from epsigma.storage.progress import ProgressFile, digest_inputs
+from epsigma.storage.stored import open_clean
 
 
 def attack(
@@ -37,24 +41,38 @@ def attack(
     """
     with job.logged() as log:
         device, settings = resolve(job.device), job.settings
-        clean = read_clean(test, device)
+        clean = open_clean(test, device)
         generator = seeded_generator(job, device, "attack")
         classifier: nn.Module = load_classifier(checkpoint, settings["model"], device)
         target = build_target(settings, classifier, generator)
         rows = rows_of(settings["attack"], clean.labels, read_classes(test))
         kept = _keep(job, adversarial or filtered, [test, checkpoint], log)
-        images, measures = make_set(
-            settings["attack"], generator, target, clean.images, rows, kept=kept
-        )
-        means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
-        log.info("%d images, means %s", len(images), means)
-        made = ImageSet(images, rows.labels, measures, rows.columns)
-        if adversarial is not None:
-            write_image_set(adversarial, made, job.metadata)
+        module = None
         if filtered is not None:
             # The attacker does not control what the filter draws.
-            draws = seeded_generator(job, device, "filter")
-            write_image_set(filtered, filter_images(made, settings["filter"], draws), job.metadata)
+            module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
+
+        with fit_attacked_batches(job, target, clean.images, rows.labels, generator):
+            log.info("batches of %d images", batch_size())
+            parts = make_parts(
+                settings["attack"],
+                generator,
+                target,
+                clean.images,
+                rows,
+                kept=kept,
+                say=log.warning,
+            )
+            measures = write_parts(
+                parts,
+                rows,
+                job.metadata,
+                adversarial=adversarial,
+                filtered=filtered,
+                module=module,
+            )
+        means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
+        log.info("%d images, means %s", len(rows.index), means)
 
 
 def _keep(

@@ -43,7 +43,7 @@ def check(
         left_out = map(leave_out, job.settings["left_out"])
         table = tabulate_verdicts([*chain.from_iterable(made), *left_out])
         write_table(checks, table, digits=6)
-        write_text(page, table_page(table, "Verdicts of the checks"))
+        write_text(page, table_page(table, "Verdicts of the checks", job.settings.get("names", {})))
         log.info("%s", dict(table["verdict"].value_counts()))
 
 

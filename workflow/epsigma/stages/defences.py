@@ -20,4 +20,9 @@ def set_beside_cost(
             read_table(robust), read_table(clean), pd.concat([read_table(path) for path in costs])
         )
         write_table(defences, table, digits=6)
-        write_text(page, table_page(table, "Defences: what they keep, and what they cost"))
+        write_text(
+            page,
+            table_page(
+                table, "Defences: what they keep, and what they cost", job.settings.get("names", {})
+            ),
+        )

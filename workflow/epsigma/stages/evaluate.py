@@ -2,16 +2,19 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from epsigma.device import CPU, resolve
 from epsigma.job import Job
 from epsigma.memoize import Memoized
 from epsigma.models.classifier import load_classifier
 from epsigma.scoring import Columns, add_rows, identify, score_defended, summarise
+from epsigma.storage.batches import Changed
 from epsigma.storage.class_names import encode_names
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_class_names, read_clean, read_image_set
+from epsigma.storage.images import read_class_names
 from epsigma.storage.ledgers import read_ledger, write_ledger
+from epsigma.storage.stored import open_clean, open_image_set
 
 # Of 8 bits, above zero.
 LEVELS = 255
@@ -25,7 +28,7 @@ def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None
     the classes as the data set does.
     """
     with job.logged() as log:
-        clean = read_clean(test, CPU)
+        clean = open_clean(test, CPU)
         model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
         columns = score_defended(
             job, model, clean.images, clean.labels, device=CPU, perturbed=False
@@ -62,8 +65,8 @@ def evaluate(
         ValueError: if the set's labels are not the test set's.
     """
     with job.logged() as log:
-        given = read_image_set(images or adversarial, CPU)
-        measures = given.measures or {}
+        given = open_image_set(images or adversarial, CPU)
+        measures = given.measures
         model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
         device = resolve(job.device) if adversarial else None
         perturbed = measures["linf"] > 0
@@ -74,7 +77,7 @@ def evaluate(
         path = images or adversarial
         columns["correct_clean"] = _correct_clean(columns, clean, given.rows is None, path)
         if job.settings.get("requantise"):
-            rounded = (given.images * LEVELS).round_().div_(LEVELS)
+            rounded = Changed(given.images, _round)
             columns["correct_8bit"] = score_defended(
                 job, model, rounded, given.labels, device=device, perturbed=perturbed
             )["correct"]
@@ -83,6 +86,11 @@ def evaluate(
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**identify(job.cell), **figures, "made_by": job.metadata})
         log.info("%s", figures)
+
+
+def _round(images: Tensor, _: slice) -> Tensor:
+    """Round images to 8 bits."""
+    return (images * LEVELS).round_().div_(LEVELS)
 
 
 def _correct_clean(columns: Columns, clean: str, is_complete: bool, path: str) -> NDArray[np.bool_]:

@@ -1,10 +1,18 @@
 """Stage filter: put a filter in front of the classifier."""
 
+import math
+
+import torch
+
 from epsigma.device import resolve
-from epsigma.filters.build import filter_images
+from epsigma.filters.build import apply_filter, build_filter
 from epsigma.job import Job
 from epsigma.randomness import seeded_generator
-from epsigma.storage.images import read_image_set, write_image_set
+from epsigma.sizing import fit_batches
+from epsigma.storage.batches import each_batch
+from epsigma.storage.images import ImageSet
+from epsigma.storage.stored import open_image_set
+from epsigma.storage.writing import writing_set
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
@@ -15,8 +23,23 @@ def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
     with job.logged() as log:
         device = resolve(job.device)
         generator = seeded_generator(job, device, "filter")
-        given = read_image_set(adversarial, device)
-        result = filter_images(given, job.settings["filter"], generator)
-        write_image_set(filtered, result, job.metadata)
-        images = result.images
-        log.info("%d images, from %.3f to %.3f", len(images), images.min(), images.max())
+        given = open_image_set(adversarial, device)
+        module = build_filter(job.settings["filter"], generator)
+        low, high = math.inf, -math.inf
+
+        def filter_rows(at: slice) -> ImageSet:
+            rows = {name: value[at] for name, value in given.rows.items()} if given.rows else None
+            measures = {name: value[at] for name, value in given.measures.items()}
+            images = apply_filter(module, given.images[at])
+            return ImageSet(images, given.labels[at], measures, rows)
+
+        count = len(given.labels)
+        with (
+            torch.no_grad(),
+            fit_batches(job, given.images, module, device, generator),
+            writing_set(filtered, count, job.metadata) as writer,
+        ):
+            for part in each_batch(count, filter_rows, generator=generator, say=log.warning):
+                writer.write(part)
+                low, high = min(low, float(part.images.min())), max(high, float(part.images.max()))
+        log.info("%d images, from %.3f to %.3f", count, low, high)

@@ -11,8 +11,9 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.gallery import write_gallery
-from epsigma.storage.images import read_class_names, read_clean, read_image_set
+from epsigma.storage.images import read_class_names
 from epsigma.storage.ledgers import read_ledger
+from epsigma.storage.stored import open_clean, open_image_set
 
 
 def make_gallery(
@@ -33,9 +34,10 @@ def make_gallery(
         columns = [read_ledger(path, ["index", "correct", "correct_clean"]) for path in ledgers]
         level, row = choose([column["correct"] for column in columns], columns[0]["correct_clean"])
         index, budget = int(columns[level]["index"][row]), job.settings["budgets"][level]
-        clean = read_clean(test, CPU)
-        attacked = read_image_set(adversarial[level], CPU).images[row]
-        shown, twice = torch.stack([clean.images[index], attacked]), torch.tensor([index, index])
+        clean = open_clean(test, CPU)
+        attacked = open_image_set(adversarial[level], CPU).images[row : row + 1]
+        shown = torch.cat([clean.images[index : index + 1], attacked])
+        twice = torch.tensor([index, index])
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         names, labels = read_class_names(test), clean.labels[twice]
         write_gallery(job, gallery, model, shown, twice, labels, budget, names)

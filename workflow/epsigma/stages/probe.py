@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.craft import make_set, rows_of
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.rows import Rows
 from epsigma.cell import Level
 from epsigma.defence import build_target
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.device import CPU
+from epsigma.filters.build import build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
@@ -26,29 +28,41 @@ from epsigma.probing.attacks import (
 from epsigma.probing.filters import examine_filter
 from epsigma.probing.models import examine_model
 from epsigma.randomness import seeded_generator
+from epsigma.sizing import fit_batches
+from epsigma.storage.batches import batches
 from epsigma.storage.files import write_json
-from epsigma.storage.images import batches, read_classes, read_clean
+from epsigma.storage.images import read_classes
 from epsigma.storage.ledgers import read_ledger
+from epsigma.storage.stored import StoredSet, count_kept, open_clean
 
-# Images that probes look at, from the start of the test set, and rows of an attack on them.
+# Images that probes look at, at most, from the start of the test set, and rows of an attack.
 IMAGES = 500
 
 
 def probe_model(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     """Write what `examine_model` returns as JSON; the job's settings are the `model`."""
     with job.logged():
-        clean = read_clean(test, CPU)
+        clean = open_clean(test, CPU)
         model = load_classifier(checkpoint, job.settings["model"], CPU)
-        write_json(facts, {"cell": job.cell, **examine_model(model, clean.images, clean.labels)})
+        with torch.no_grad(), fit_batches(job, clean.images, model, CPU):
+            found = examine_model(model, clean.images, clean.labels)
+        write_json(facts, {"cell": job.cell, **found})
 
 
 def probe_filter(job: Job, *, test: str, facts: str) -> None:
     """Write what `examine_filter` returns as JSON; it says what the job's settings are."""
     with job.logged():
-        images = read_clean(test, CPU).images[:IMAGES]
+        stored = open_clean(test, CPU).images
+        images = stored[: _count_probed(stored.shape)]
         generator = seeded_generator(job, CPU, "filter")
         settings, identity = job.settings["filter"], job.settings["identity_parameters"]
-        found = examine_filter(settings, identity, images, generator)
+
+        def filter_one(image: Tensor) -> Tensor:
+            filtered: Tensor = build_filter(settings, generator)(image)
+            return filtered
+
+        with torch.no_grad(), fit_batches(job, images, filter_one, CPU, generator):
+            found = examine_filter(settings, identity, images, generator)
         write_json(facts, {"cell": job.cell, **found})
 
 
@@ -65,11 +79,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
     budget, says what comes of the attack as it is.
     """
     with job.logged() as log:
-        clean, classes = read_clean(test, CPU), read_classes(test)
+        clean, classes = open_clean(test, CPU), read_classes(test)
         settings, how = job.settings, dict(job.settings["attack"])
-        how["examples"] = min(how.get("examples") or IMAGES, IMAGES, len(clean.labels))
-        # Of one that aims at several classes, too: in one batch, which has one loss curve.
-        rows = rows_of(how, clean.labels, classes)[:IMAGES]
+        rows = _choose_rows(how, clean, classes)
         generator = seeded_generator(job, CPU, "attack")
         classifier = load_classifier(checkpoint, settings["model"], CPU)
         model = build_target(settings, classifier, generator)
@@ -104,12 +116,26 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             "budget": str(Level(swept, parameters[swept])),
         }
         once = find_successes(read_ledger(ledger), rows) if ledger else None
-        for part in settings["parts"]:
-            started = perf_counter()
-            once, more = measure(part, once)
-            found |= more
-            log.info("%s: %.2f s", part, perf_counter() - started)
+        with fit_attacked_batches(job, model, given, rows.labels, generator):
+            for part in settings["parts"]:
+                started = perf_counter()
+                once, more = measure(part, once)
+                found |= more
+                log.info("%s: %.2f s", part, perf_counter() - started)
         write_json(facts, found)
+
+
+def _choose_rows(how: dict[str, Any], clean: StoredSet, classes: int) -> Rows:
+    """Choose the rows of an attack on few of the images; its settings then say of how many."""
+    most = _count_probed(clean.images.shape)
+    how["examples"] = min(how.get("examples") or most, most, len(clean.labels))
+    # Of one that aims at several classes, too.
+    return rows_of(how, clean.labels, classes)[:most]
+
+
+def _count_probed(shape: torch.Size) -> int:
+    """Say how many images, of (N, C, H, W), a probe looks at."""
+    return min(IMAGES, count_kept(shape))
 
 
 @torch.no_grad()

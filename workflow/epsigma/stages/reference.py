@@ -15,4 +15,6 @@ def set_beside_published(
         tables = (read_table(clean), read_table(cells), read_table(distortion))
         board = scoreboard(Study(*tables, **job.settings))
         write_table(reference, board, digits=6)
-        write_text(page, table_page(board, "Published figures, and ours"))
+        write_text(
+            page, table_page(board, "Published figures, and ours", job.settings.get("names", {}))
+        )

@@ -8,8 +8,8 @@ from epsigma.proofs.network import UnprovableError
 from epsigma.proofs.smoothing import certify_votes, know_nothing
 from epsigma.randomness import seeded_generator
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_clean
 from epsigma.storage.ledgers import write_ledger
+from epsigma.storage.stored import open_clean
 
 
 def smooth(job: Job, *, test: str, checkpoint: str, metrics: str, ledger: str) -> None:
@@ -28,8 +28,8 @@ def smooth(job: Job, *, test: str, checkpoint: str, metrics: str, ledger: str) -
     with job.logged() as log:
         device, asked = resolve(job.device), job.settings["smoothing"]
         how = {name: asked[name] for name in ("samples", "selection", "alpha")}
-        clean = read_clean(test, device)
-        images, labels = (part[: asked["examples"]] for part in (clean.images, clean.labels))
+        clean = open_clean(test, device)
+        images, labels = clean.images[: asked["examples"]], clean.labels[: asked["examples"]]
         classifier = load_classifier(checkpoint, job.settings["model"], device)
         generator = seeded_generator(job, device, "smoothing")
         module = build_filter(job.settings["filter"], generator)

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from epsigma.device import CPU
 from epsigma.job import Job
-from epsigma.probing.spectra import image_curve, response_curves, write_spectra
-from epsigma.storage.images import read_clean, read_image_set
+from epsigma.probing.spectra import image_curve, response_curves, transform, write_spectra
+from epsigma.sizing import fit_batches
+from epsigma.storage.batches import Changed, Images
+from epsigma.storage.stored import StoredImages, open_clean, open_image_set
 
 
 def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
@@ -16,10 +20,19 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
     of the sets, and the `filters`, as `response_curves` takes them.
     """
     with job.logged():
-        clean = read_clean(test, CPU).images
-        curves = [image_curve("images", "", clean)]
-        for budget, path in zip(job.settings["budgets"], adversarial, strict=True):
-            made = read_image_set(path, CPU)
-            rows = slice(len(made.images)) if made.rows is None else made.rows["index"]
-            curves.append(image_curve("perturbation", budget, made.images.sub_(clean[rows])))
+        clean = open_clean(test, CPU).images
+        with fit_batches(job, clean, transform, CPU):
+            curves = [image_curve("images", "", clean)]
+            for budget, path in zip(job.settings["budgets"], adversarial, strict=True):
+                curves.append(image_curve("perturbation", budget, _subtract(path, clean)))
         write_spectra(spectrum, [*curves, *response_curves(job.settings["filters"])])
+
+
+def _subtract(path: str, clean: StoredImages) -> Images:
+    """Open the perturbations of an adversarial set."""
+    made = open_image_set(path, CPU)
+
+    def subtract(images: Tensor, at: slice) -> Tensor:
+        return images - clean[at if made.rows is None else made.rows["index"][at]]
+
+    return Changed(made.images, subtract)

@@ -16,7 +16,8 @@ from epsigma.models.classifier import ModelError, build_model, load_classifier
 from epsigma.models.trial import TRIED, try_model
 from epsigma.models.weights import fit_own_weights
 from epsigma.storage.files import atomic_write, write_json
-from epsigma.storage.images import read_classes, read_clean, read_training, read_validation
+from epsigma.storage.images import read_classes, read_training, read_validation
+from epsigma.storage.stored import open_clean
 from epsigma.training.lightning import (
     Training,
     fit,
@@ -67,17 +68,18 @@ def train(
     """
     with job.logged() as log, silence_lightning():
         device = _seed_everything(job)
-        data = (read_training if weights is None else read_clean)(images, device)
+        data = read_training(images, device) if weights is None else None
+        given = data.images if data else open_clean(images, device).images[:TRIED]
         classes = read_classes(images)
         how = job.settings["model"]
         try:
-            model, needs = _build_classifier(how, data.images, classes, weights)
+            model, needs = _build_classifier(how, given, classes, weights)
         except ModelError as error:
             raise ModelError(f"model {job.cell.get('model')}: {error}") from error
-        shape = list(data.images.shape[1:])
+        shape = list(given.shape[1:])
         about = {"shape": shape, "classes": classes, "needs": needs, **job.metadata}
         seconds = None
-        if weights is None:
+        if data is not None:
             training = job.settings["training"]
             taught = load_classifier(teacher, how, device) if teacher else None
             objective = _build_objective(job.settings, taught)

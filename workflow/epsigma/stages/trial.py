@@ -10,7 +10,8 @@ from epsigma.models.classifier import CONTIGUOUS, ModelError, build_model
 from epsigma.models.trial import try_model
 from epsigma.randomness import seeded_generator
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_classes, read_clean
+from epsigma.storage.images import read_classes
+from epsigma.storage.stored import count_kept, open_clean
 
 
 def try_own_attack(job: Job, *, test: str, trial: str) -> None:
@@ -31,12 +32,13 @@ def try_own_attack(job: Job, *, test: str, trial: str) -> None:
     with job.logged():
         torch.manual_seed(0)
         device = resolve(job.device)
-        clean, classes = read_clean(test, device), read_classes(test)
-        channels, height, width = clean.images.shape[1:]
+        clean, classes = open_clean(test, device), read_classes(test)
+        images = clean.images[: count_kept(clean.images.shape)]
+        channels, height, width = images.shape[1:]
         how = job.settings["model"]
         try:
             model = build_model(shape=(channels, height, width), classes=classes, **how).to(device)
-            needs = try_model(model, clean.images, classes, trains=False)
+            needs = try_model(model, images, classes, trains=False)
         except ModelError as error:
             raise ModelError(f"model {job.cell['model']}: {error}") from error
         model.eval().requires_grad_(False)
@@ -45,7 +47,7 @@ def try_own_attack(job: Job, *, test: str, trial: str) -> None:
         generator = seeded_generator(job, device, "attack")
         attack, traced = job.settings["attack"], job.settings["traced"]
         try:
-            try_attack(attack, generator, model, clean.images, clean.labels, classes, traced=traced)
+            try_attack(attack, generator, model, images, clean.labels, classes, traced=traced)
         except ValueError as error:
             raise AttackError(f"attack {job.cell['attack']}: {error}") from error
         write_json(trial, {"cell": job.cell, "images": TRIED, "made_by": job.metadata})

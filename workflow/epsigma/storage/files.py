@@ -25,28 +25,40 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     onto the disk: when the power fails, a file that is just written may be empty or damaged, which
     those who read it notice. If the folder is not writable, or the disk full, the OSError says so.
     """
+    with appearing(path) as temporary, naming_disk(path):
+        yield temporary
+
+
+@contextmanager
+def appearing(path: str | Path) -> Iterator[Path]:
+    """Do what `atomic_write` does, but for the errors of the body: they stay what they are."""
     path = Path(path)
-    try:
+    with naming_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritten(path, error) from error
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        temporary.unlink()
+        with naming_disk(path):
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            temporary.unlink()
         yield temporary
-        # Some writers (safetensors) give their files to the owner alone, whatever the umask.
-        temporary.chmod(mode)
-        temporary.replace(path)
-    # safetensors and torch.save have errors of their own for a full disk.
-    except (OSError, SafetensorError, RuntimeError) as error:
-        found = _unwritten(path, error)
-        temporary.unlink(missing_ok=True)
-        raise found from error
+        with naming_disk(path):
+            # Some writers (safetensors) give their files to the owner alone, whatever the umask.
+            temporary.chmod(mode)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def naming_disk(path: str | Path) -> Iterator[None]:
+    """Say of what goes wrong in the body, which writes a file, what file and how full its disk."""
+    try:
+        yield
+    # safetensors and torch.save have errors of their own for a full disk.
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _unwritten(Path(path), error) from error
 
 
 def _unwritten(path: Path, error: Exception) -> OSError:

@@ -1,6 +1,5 @@
 """Images and labels in safetensors files."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +8,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from epsigma.storage.batches import batches
 from epsigma.storage.checksums import checksums, verify
 from epsigma.storage.class_names import decode_names
 from epsigma.storage.files import atomic_write, damaged
 
-# Images that are worked on at a time: of MNIST's, a batch stays in a core's cache.
-BATCH = 1000
 # How a set calls which of its examples one attack of an ensemble fooled: this and its name.
 FOOLED_BY = "fooled_by_"
 # Bytes, of the memory that torch allocates on a CPU.
@@ -43,6 +41,11 @@ class ImageSet:
     MEASURES = ("linf", "l2", "l0", "changed", "outside")
     ROWS = ("index", "target")
 
+    def __repr__(self) -> str:
+        """Say what there is: a notebook would print each pixel."""
+        others = ", ".join(("labels", *(self.measures or ()), *(self.rows or ())))
+        return f"ImageSet(images {tuple(self.images.shape)}, {others})"
+
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file."""
@@ -64,11 +67,7 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
     return ImageSet(
         images=tensors["images"],
         labels=tensors["labels"],
-        measures={
-            name: value
-            for name, value in tensors.items()
-            if name in ImageSet.MEASURES or name.startswith(FOOLED_BY)
-        },
+        measures={name: value for name, value in tensors.items() if is_measure(name)},
         rows={name: tensors[name] for name in ImageSet.ROWS} if "index" in tensors else None,
     )
 
@@ -76,10 +75,16 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
 def read_clean(path: str | Path, device: torch.device) -> ImageSet:
     """Read a data set's images (uint8 or float32 in the file) as float32 in [0, 1]."""
     tensors = read_tensors(path, ("images", "labels"), device)
-    return ImageSet(images=_from_pixels(tensors["images"]), labels=tensors["labels"])
+    return ImageSet(images=to_float(tensors["images"]), labels=tensors["labels"])
 
 
-def _from_pixels(pixels: Tensor) -> Tensor:
+def is_measure(name: str) -> bool:
+    """Say whether a tensor of a set is one of its measures."""
+    return name in ImageSet.MEASURES or name.startswith(FOOLED_BY)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Make images float32 in [0, 1], of uint8 or float32."""
     return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
 
@@ -106,7 +111,7 @@ def read_validation(path: str | Path, device: torch.device) -> ImageSet | None:
         raise damaged(path, error) from error
     tensors = read_tensors(path, names, device)
     images, labels = (tensors[name] for name in names)
-    return ImageSet(images=_from_pixels(images), labels=labels)
+    return ImageSet(images=to_float(images), labels=labels)
 
 
 def read_classes(path: str | Path) -> int:
@@ -185,9 +190,3 @@ def _reach(images: Tensor) -> tuple[Tensor, Tensor]:
     flat = images.flatten(1)
     # + 0 makes 0 of -0.
     return flat.amin(1).neg_().add_(0), flat.amax(1)
-
-
-def batches(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Cut tensors of as many rows, together, into views of at most `BATCH` rows."""
-    for start in range(0, len(tensors[0]), BATCH):
-        yield tuple(tensor[start : start + BATCH] for tensor in tensors)

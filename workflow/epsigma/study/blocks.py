@@ -24,6 +24,7 @@ from epsigma.kinds import (
     Strict,
     TrainingKind,
 )
+from epsigma.registry.figures import ALL
 from epsigma.registry.filters import FILTERS
 from epsigma.vocabulary import NO_FILTER, THREATS
 
@@ -243,6 +244,27 @@ class Proofs(Strict):
         None,
         description="certify l2 radii of the majority vote over the noise of filters of the kind "
         "`noise`, with or without others after it: `smoothed.csv`. Null for none",
+    )
+
+
+class Figures(Strict):
+    """Which figures are made, and how they look."""
+
+    kinds: str | Names = Field(
+        ALL,
+        description="which are made: `all`, or a list of their names, each once; `[]` for none",
+    )
+    formats: Annotated[list[Literal["png", "pdf"]], DISTINCT] = Field(
+        ["png"],
+        description="formats of each figure beside SVG, which the report and the cards show",
+    )
+    panel_width: Annotated[float, Field(ge=1, le=20)] = Field(
+        5.2,
+        description="width in inches of a figure of one panel; others are wider, and heights "
+        "follow, in proportion",
+    )
+    font_size: Annotated[float, Field(ge=4, le=30)] = Field(
+        10, description="size of labels in points, whatever the width; other text in proportion"
     )
 
 

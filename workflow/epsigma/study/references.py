@@ -10,6 +10,7 @@ from typing import Any
 from epsigma.cell import spell
 from epsigma.kinds import AttackKind, Configured, Part
 from epsigma.registry.checks import ALL, CHEAP, CHECKS
+from epsigma.registry.figures import NAMES
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
@@ -30,21 +31,24 @@ def check_references(study: Study) -> list[str]:
         _check_named,
         _check_autoencoders,
         _check_smoothing,
-        _check_checks,
+        _check_chosen,
     )
     return list(chain.from_iterable(check(study) for check in checks))
 
 
-def _check_checks(study: Study) -> Iterator[str]:
-    """Refuse checks that there are not."""
-    given = [study.checks] if isinstance(study.checks, str) else study.checks
-    allowed = CHECKS if isinstance(study.checks, list) else (ALL, CHEAP)
-    unknown = [name for name in given if name not in allowed]
-    if unknown:
-        yield (
-            f"checks: there is no {list_names(map(repr, unknown))} here; allowed: {ALL}, {CHEAP}, "
-            f"or a list of {list_names(CHECKS)}"
-        )
+def _check_chosen(study: Study) -> Iterator[str]:
+    """Refuse checks and figures that there are not."""
+    for key, chosen, words, known in (
+        ("checks", study.checks, (ALL, CHEAP), CHECKS),
+        ("figures.kinds", study.figures.kinds, (ALL,), NAMES),
+    ):
+        given, allowed = ([chosen], words) if isinstance(chosen, str) else (chosen, known)
+        unknown = [name for name in given if name not in allowed]
+        if unknown:
+            yield (
+                f"{key}: there is no {list_names(map(repr, unknown))} here; allowed: "
+                f"{', '.join(words)}, or a list of {list_names(known)}"
+            )
 
 
 def source_of(attack: Attack, model: str, seed: int) -> tuple[str, int]:

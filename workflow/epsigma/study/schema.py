@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, PrivateAttr
 
-from epsigma.kinds import DISTINCT, Configured, Strict
+from epsigma.kinds import DISTINCT, Configured, Count, Strict
 from epsigma.registry.checks import ALL, CHEAP, CHECKS, COSTLY, CheckKind
 from epsigma.study.blocks import (
     NONE,
@@ -14,6 +14,7 @@ from epsigma.study.blocks import (
     Block,
     Dataset,
     Detector,
+    Figures,
     Filter,
     Model,
     Proofs,
@@ -59,6 +60,17 @@ class Study(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where tensors live; `auto` is a GPU if there is one"
     )
+    memory_mb: Annotated[int, Field(ge=100)] | None = Field(
+        None,
+        description="MB (of 10⁶ bytes) that a job's batch of images may take with what is computed "
+        "of it. Null: 600, or less where the machine has less for each of its cores; of a GPU half "
+        "of what is free. A batch is 1,000 images at most, of 28 × 28 pixels always",
+    )
+    batch_size: Count | None = Field(
+        None,
+        description="images that are attacked, filtered and scored at a time, in place of as many "
+        "as `memory_mb` has room for",
+    )
     columns: Literal["none", "filter", "attack"] = Field(
         "none",
         description="how many cells a job makes: `none`, one; `filter`, those of an attack at one "
@@ -95,6 +107,10 @@ class Study(Strict):
         ALL,
         description="which checks judge the results: `all`; `cheap`, those that run no attack; or "
         "a list of their names, each once. What only others need is not measured",
+    )
+    figures: Figures = Field(
+        default_factory=lambda: Figures(),
+        description="which figures are made, in which formats, how wide, in which size of letters",
     )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"

@@ -1,13 +1,16 @@
 """Stage fool: make fooling images."""
 
-from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
+from epsigma.attacks.fitting import fit_attacked_batches
+from epsigma.attacks.fooling_set import fooling_rows, make_fooling_parts
+from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
-from epsigma.filters.build import filter_images
+from epsigma.filters.build import build_filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
-from epsigma.storage.images import ImageSet, read_classes, read_clean, write_image_set
+from epsigma.storage.images import read_classes
+from epsigma.storage.stored import count_kept, open_clean
 
 
 def fool(
@@ -25,17 +28,27 @@ def fool(
     """
     with job.logged() as log:
         device, settings = resolve(job.device), job.settings
-        clean = read_clean(test, device).images
+        stored = open_clean(test, device).images
+        clean = stored[: count_kept(stored.shape)]
         generator = seeded_generator(job, device, "attack")
         classifier = load_classifier(checkpoint, settings["model"], device)
         target = build_target(settings, classifier, generator)
         rows = fooling_rows(read_classes(test), settings["attack"]["images"], device)
-        images, measures = make_fooling_set(settings["attack"], generator, target, clean, rows)
-        log.info("%d images", len(images))
-        made = ImageSet(images, rows.labels, measures, rows.columns)
-        if adversarial is not None:
-            write_image_set(adversarial, made, job.metadata)
+        module = None
         if filtered is not None:
             # The attacker does not control what the filter draws.
-            draws = seeded_generator(job, device, "filter")
-            write_image_set(filtered, filter_images(made, settings["filter"], draws), job.metadata)
+            module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
+
+        with fit_attacked_batches(job, target, clean, rows.labels, generator):
+            parts = make_fooling_parts(
+                settings["attack"], generator, target, clean, rows, say=log.warning
+            )
+            write_parts(
+                parts,
+                rows,
+                job.metadata,
+                adversarial=adversarial,
+                filtered=filtered,
+                module=module,
+            )
+        log.info("%d images", len(rows.index))

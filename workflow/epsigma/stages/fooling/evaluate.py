@@ -9,8 +9,8 @@ from epsigma.memoize import Memoized
 from epsigma.models.classifier import load_classifier
 from epsigma.scoring import add_rows, identify, score_defended, summarise
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_image_set
 from epsigma.storage.ledgers import write_ledger
+from epsigma.storage.stored import open_image_set
 
 
 def evaluate_fooling(
@@ -29,7 +29,7 @@ def evaluate_fooling(
     the confidence that is the cell's budget. All are `correct_clean`.
     """
     with job.logged() as log:
-        given = read_image_set(images or adversarial, CPU)
+        given = open_image_set(images or adversarial, CPU)
         model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
         device = resolve(job.device) if adversarial else None
         columns = score_defended(
@@ -39,7 +39,7 @@ def evaluate_fooling(
         confident = columns["probability"] >= Level.parse(job.cell["budget"]).value
         columns["correct"] = ~(columns["reached"] & confident)
         columns["correct_clean"] = np.ones_like(columns["correct"])
-        columns |= {name: value.numpy() for name, value in (given.measures or {}).items()}
+        columns |= {name: value.numpy() for name, value in given.measures.items()}
         figures = summarise(columns)
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**identify(job.cell), **figures, "made_by": job.metadata})

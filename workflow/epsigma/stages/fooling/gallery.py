@@ -8,7 +8,8 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.gallery import write_gallery
-from epsigma.storage.images import read_class_names, read_image_set
+from epsigma.storage.images import read_class_names
+from epsigma.storage.stored import open_image_set
 
 
 def gallery_fooling(
@@ -20,7 +21,7 @@ def gallery_fooling(
     `write_gallery` wants. The file of `test` images says what classes are called.
     """
     with job.logged() as log:
-        made, budget = read_image_set(adversarial[-1], CPU), job.settings["budgets"][-1]
+        made, budget = open_image_set(adversarial[-1], CPU), job.settings["budgets"][-1]
         classes = torch.unique(made.labels)
         first = (made.labels[None] == classes[:, None]).int().argmax(1)
         model = load_classifier(checkpoint, job.settings["model"], CPU)

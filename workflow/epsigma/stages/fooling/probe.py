@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
 from epsigma.cell import Level
 from epsigma.defence import build_target
@@ -11,7 +12,8 @@ from epsigma.models.classifier import load_classifier, most_probable, predict
 from epsigma.probing.attacks import Successes, count_successes, try_longer
 from epsigma.randomness import seeded_generator
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_classes, read_clean
+from epsigma.storage.images import read_classes
+from epsigma.storage.stored import count_kept, open_clean
 
 
 def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
@@ -22,7 +24,8 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
     the stage `attack` at a budget in the middle of the grid, and `swept`, `spends` and `traced`.
     """
     with job.logged():
-        clean, classes = read_clean(test, CPU).images, read_classes(test)
+        stored, classes = open_clean(test, CPU).images, read_classes(test)
+        clean = stored[: count_kept(stored.shape)]
         settings, how = job.settings, job.settings["attack"]
         rows = fooling_rows(classes, how["images"], CPU)
         generator = seeded_generator(job, CPU, "attack")
@@ -36,7 +39,8 @@ def probe_fooling(job: Job, *, test: str, checkpoint: str, facts: str) -> None:
             accepted = (prediction == rows.targets) & (probability >= parameters[swept])
             return count_successes(accepted, measures["l2"])
 
-        _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
+        with fit_attacked_batches(job, model, clean, rows.labels, generator):
+            _, longer = try_longer(run, parameters, settings["spends"], settings["traced"])
         found = {
             "cell": job.cell,
             "n": len(rows.index),

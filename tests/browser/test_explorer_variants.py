@@ -1,0 +1,103 @@
+"""The explorer of studies that lack something, or have more: made by hand, from a few cells."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from browsing import Visit
+from epsigma.explorer.tables import IDENTITY, list_cells
+from epsigma.pages import render_explorer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def cell(right: int, **more: Any) -> dict[str, Any]:
+    return {
+        **{"dataset": "mnist", "model": "mlp", "seed": 0, "threat": "blind", "attack": "pgd"},
+        **{"budget_name": "eps", "budget": 0.1, "filter": "none", "strength_name": None},
+        **{"strength": None, "n": 100, "n_correct": right, "accuracy": right / 100},
+        **{"accuracy_low": right / 100 - 0.05, "accuracy_high": right / 100 + 0.05},
+        **{"attack_success": None, **more},
+    }
+
+
+def write_page(path: Path, *cells: dict[str, Any], **more: Any) -> Path:
+    page = render_explorer(
+        {
+            "identity": list(IDENTITY),
+            "cells": list_cells(pd.DataFrame(cells)),
+            **{"clean": [], "checks": [], "by_class": None, "made": [None] * len(cells)},
+            **{"makers": [], "followed": [None] * len(cells), "images": [None] * len(cells)},
+            **{"sprites": [], "left_out": 0, "examples": {}, "labels": {}, "clean_images": {}},
+            "attacks": {"pgd": {"family": "iterative", "norm": "linf"}},
+            **{"names": {}, "class_names": {"mnist": []}, "metrics": "{model}/{budget}.json"},
+            **{"configuration": "c.yaml", "versions": {"epsigma": "0"}, **more},
+        }
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def through(strength: float, threat: str) -> dict[str, Any]:
+    return {"filter": "blur", "strength_name": "sigma", "strength": strength, "threat": threat}
+
+
+STUDIES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
+    "no filters": ([cell(50), cell(40, budget=0.2)], {}, "pgd ε = 0.2, no filter 40.0 %"),
+    "no budget": ([cell(50, budget_name=None, budget=None)], {}, "pgd, no filter 50.0 %"),
+    "blind only": ([cell(50), cell(60, **through(1, "blind"))], {}, "blur σ = 1, blind 60.0 %"),
+    "proofs": (
+        [
+            cell(50, certified=0.3, attacked=0.5, n_certified=30, n_unfooled=50, n_proofs=100),
+            cell(45, **through(1, "aware"), certified=0.2, attacked=0.4),
+        ],
+        {},
+        "proved … not fooled",
+    ),
+    "seeds": ([cell(50), cell(70, seed=1)], {}, "pgd ε = 0.1, no filter 50.0 %"),
+    "fooling": (
+        [cell(20, budget_name="confidence", budget=0.9, attack="fool")],
+        {"attacks": {"fool": {"family": "fooling", "norm": None}}},
+        "fooling images not accepted, 95 % interval 15.0 … 25.0 %",
+    ),
+    "hostile": (
+        [cell(50, model=HOSTILE)],
+        {
+            "names": {HOSTILE: HOSTILE},
+            "checks": [{"check": "logits", "verdict": "warn", "sentence": HOSTILE}],
+        },
+        f"logits: {HOSTILE}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_page_lives_with_what_a_study_has(browser: "Browser", tmp_path: Path, name: str) -> None:
+    cells, more, said = STUDIES[name]
+    visit = Visit(browser, write_page(tmp_path / "explorer.html", *cells, **more))
+    # What a picture says is no text that is laid out.
+    drawn = visit.page.evaluate("document.getElementById('over-budget').textContent")
+    assert said in visit.text("main") + drawn
+    assert visit.page.locator("img").count() == 0
+    # Whatever can be chosen is shown.
+    for control in visit.page.locator("#choices select").all():
+        number = control.evaluate("(select) => select.options.length")
+        for option in range(number if control.is_enabled() else 0):
+            control.select_option(index=option)
+    assert visit.errors == []
+    visit.page.close()
+
+
+def test_seeds_are_chosen_one_by_one(browser: "Browser", tmp_path: Path) -> None:
+    page = write_page(tmp_path / "explorer.html", *STUDIES["seeds"][0])
+    visit = Visit(browser, page)
+    visit.page.select_option("#choose-seed", "1")
+    assert visit.text("#figure") == "70.0 %"
+    assert "snakemake --cores all --configfile c.yaml --force mlp/eps~0.1.json" in visit.text(
+        "#cell"
+    )
+    visit.page.close()

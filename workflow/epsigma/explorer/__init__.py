@@ -1,0 +1,1 @@
+"""The explorer: what its page is told of a study."""

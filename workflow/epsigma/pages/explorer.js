@@ -1,0 +1,751 @@
+"use strict";
+(() => {
+  // What Python has gathered: explorer/gather.py says what there is.
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const NONE = "none", BLIND = "blind", AWARE = "aware", FIXED = "fixed";
+  const SYMBOLS = { eps: "ε", sigma: "σ", gamma: "Υ", kappa: "κ" };
+  const NORMS = { linf: "ℓ∞", l2: "ℓ2", l0: "ℓ0" };
+  const THREATS = { blind: "blind: does not know the filter", aware: "aware: knows the filter" };
+  const SVG = "http://www.w3.org/2000/svg";
+  const at = (id) => document.getElementById(id);
+
+  const cells = data.cells.rows.map((row, place) => ({
+    place, ...Object.fromEntries(data.cells.columns.map((name, i) => [name, row[i]])),
+  }));
+  const keyOf = (cell) => data.identity.map((name) => cell[name]).join("|");
+  const byKey = new Map(cells.map((cell) => [keyOf(cell), cell]));
+
+  // --- words
+
+  const valueOf = (level) => (level === FIXED ? 0 : Number(level.split("~")[1]));
+  const shorten = (value) => String(Number(Number(value).toPrecision(4)));
+  const percent = (value) => (value == null ? "–" : `${(value * 100).toFixed(1)} %`);
+  const interval = (cell, rate) =>
+    cell[`${rate}_low`] == null ? ""
+      : `${(cell[`${rate}_low`] * 100).toFixed(1)} … ${(cell[`${rate}_high`] * 100).toFixed(1)} %`;
+  function levelLabel(level) {
+    if (level === FIXED) return "";
+    const [name] = level.split("~");
+    return `${SYMBOLS[name] || name} = ${shorten(valueOf(level))}`;
+  }
+  const filterLabel = (name, level) =>
+    name === NONE ? "no filter" : `${name} ${level === FIXED ? "" : levelLabel(level)}`.trim();
+  function cellLabel(cell) {
+    const knows = cell.filter === NONE ? "" : `, ${cell.threat}`;
+    return `${cell.attack} ${levelLabel(cell.budget)}`.trim() +
+      `, ${filterLabel(cell.filter, cell.strength)}${knows}`;
+  }
+  function className(dataset, label) {
+    const name = (data.class_names[dataset] || [])[label];
+    return name === undefined ? String(label) : name;
+  }
+  const isFooling = () => data.attacks[state.attack].family === "fooling";
+  const rateName = () => (isFooling() ? "fooling images not accepted" : "accuracy");
+
+  // --- what is chosen, which the address has, too
+
+  const CHOICES = ["dataset", "model", "seed", "attack", "threat", "filter", "budget", "strength"];
+  const state = {};
+  let written = null;
+
+  function fits(cell, name) {
+    // Without a filter there is nothing to know: these cells are of either threat.
+    if (name === "threat" && cell.filter === NONE) return true;
+    return String(cell[name]) === state[name];
+  }
+  function optionsOf(name) {
+    const before = CHOICES.slice(0, CHOICES.indexOf(name));
+    let found = cells.filter((cell) => before.every((one) => fits(cell, one)));
+    if (name === "threat" && found.some((cell) => cell.filter !== NONE)) {
+      found = found.filter((cell) => cell.filter !== NONE);
+    }
+    const values = [...new Set(found.map((cell) => String(cell[name])))];
+    return ["budget", "strength"].includes(name)
+      ? values.sort((one, other) => valueOf(one) - valueOf(other)) : values;
+  }
+  function defaultOf(name, options) {
+    if (name === "threat") return options.includes(AWARE) ? AWARE : options[0];
+    if (name === "filter") return options.find((one) => one !== NONE) || options[0];
+    return options[name === "budget" ? Math.floor(options.length / 2) : 0];
+  }
+  function settle() {
+    for (const name of CHOICES) {
+      const options = optionsOf(name);
+      if (!options.includes(state[name])) state[name] = defaultOf(name, options);
+    }
+    const examples = data.examples[state.dataset] || [];
+    if (!examples.includes(Number(state.example))) state.example = String(examples[0] ?? "");
+    if (!classesShown().includes(state.class)) state.class = "all";
+  }
+  function read() {
+    for (const [name, value] of new URLSearchParams(location.hash.slice(1))) state[name] = value;
+    settle();
+  }
+  function write() {
+    const names = [...CHOICES, "example", "class"];
+    written = "#" + new URLSearchParams(names.map((name) => [name, state[name]]));
+    if (location.hash !== written) location.hash = written;
+  }
+  function choose(changes) {
+    Object.assign(state, changes);
+    settle();
+    write();
+    render();
+  }
+  const pick = (cell) => choose({
+    attack: cell.attack, budget: cell.budget, filter: cell.filter, strength: cell.strength,
+    ...(cell.filter === NONE ? {} : { threat: cell.threat }),
+  });
+  function find(changes) {
+    const of = { ...state, ...changes };
+    if (of.filter === NONE) Object.assign(of, { threat: BLIND, strength: FIXED });
+    return byKey.get(keyOf(of));
+  }
+  const shownCells = () =>
+    cells.filter((cell) => ["dataset", "model", "seed", "attack"].every((one) => fits(cell, one)));
+
+  // --- elements
+
+  function make(name, attributes = {}, ...children) {
+    const isDrawn = ["svg", "g", "path", "rect", "line", "text", "circle", "title"].includes(name);
+    const made = isDrawn ? document.createElementNS(SVG, name) : document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key === "onclick") made.addEventListener("click", value);
+      else if (value != null && value !== false) made.setAttribute(key, value === true ? "" : value);
+    }
+    made.append(...children.filter((child) => child != null && child !== false));
+    return made;
+  }
+  // A part of a picture or a table that chooses a cell; arrows go from one to the next.
+  function markOf(name, cell, row, column, label, attributes, ...children) {
+    const mark = make(name, {
+      "data-row": row, "data-column": column, "data-key": keyOf(cell), "aria-label": label,
+      onclick: () => pick(cell), ...attributes,
+    }, ...children);
+    if (name === "g") {
+      mark.setAttribute("role", "button");
+      mark.setAttribute("class", "mark");
+    }
+    return mark;
+  }
+  const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  function rove(host) {
+    const marks = [...host.querySelectorAll("[data-row]")];
+    const entry = marks.find((mark) => mark.hasAttribute("aria-current")) || marks[0];
+    for (const mark of marks) mark.setAttribute("tabindex", mark === entry ? 0 : -1);
+    host.onkeydown = (event) => {
+      const mark = event.target.closest("[data-row]");
+      if (!mark) return;
+      if (["Enter", " "].includes(event.key) && mark.tagName === "g") {
+        event.preventDefault();
+        mark.dispatchEvent(new MouseEvent("click"));
+      }
+      const step = STEPS[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const row = Number(mark.dataset.row), column = Number(mark.dataset.column);
+      // The next one in this direction; of several the nearest across it.
+      const ahead = marks.map((other) => {
+        const down = Number(other.dataset.row) - row, right = Number(other.dataset.column) - column;
+        const along = step[0] * down + step[1] * right;
+        return { other, along, across: Math.abs(step[0] * right) + Math.abs(step[1] * down) };
+      }).filter(({ along }) => along > 0);
+      ahead.sort((one, two) => one.across - two.across || one.along - two.along);
+      if (!ahead.length) return;
+      mark.setAttribute("tabindex", -1);
+      ahead[0].other.setAttribute("tabindex", 0);
+      ahead[0].other.focus();
+    };
+  }
+
+  // --- pictures
+
+  const INK = "#1a1a1a", GREY = "#595959", CHOSEN = "#b3003b", PROVED = "#00795c";
+  const LOOKS = {
+    none: { colour: "#595959", dash: "1.5 3", shape: "circle", name: "no filter" },
+    blind: { colour: "#a05a00", dash: "6 3", shape: "square", name: "blind" },
+    aware: { colour: "#00579c", dash: "", shape: "diamond", name: "aware" },
+  };
+  function shapeOf(look, x, y, size) {
+    const s = size * 1.3;
+    const paths = {
+      square: `M${x - size} ${y - size}h${2 * size}v${2 * size}h${-2 * size}z`,
+      diamond: `M${x} ${y - s}L${x + s} ${y}L${x} ${y + s}L${x - s} ${y}z`,
+      circle: `M${x - size} ${y}a${size} ${size} 0 1 0 ${2 * size} 0a${size} ${size} 0 1 0 ${-2 * size} 0z`,
+    };
+    const fill = look.shape === "circle" ? "#fff" : look.colour;
+    return make("path", { d: paths[look.shape], fill, stroke: look.colour, "stroke-width": 1.5 });
+  }
+  const writeAt = (x, y, said, more = {}) =>
+    make("text", { x, y, "font-size": 12, fill: INK, ...more }, said);
+  function canvasOf(width, height, label) {
+    return make("svg", {
+      xmlns: SVG, viewBox: `0 0 ${width} ${height}`, width, height, role: "group",
+      "aria-label": label, "font-family": "system-ui, sans-serif",
+    }, make("rect", { width, height, fill: "#fff" }));
+  }
+  function captioned(host, title, note, drawing, file) {
+    const button = make("button", {
+      type: "button", "aria-label": `SVG: ${title}`,
+      onclick: () => save(`${file}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(drawing)),
+    }, "SVG");
+    host.replaceChildren(
+      make("figcaption", {}, title, button, make("small", {}, note)), drawing);
+    rove(host);
+  }
+
+  // How much room there is, asked before anything is drawn: then it costs no layout.
+  const widths = {};
+  function measure() {
+    at("over-strength").hidden = state.strength === FIXED;
+    for (const id of ["over-budget", "over-strength", "map"]) widths[id] = Math.max(at(id).clientWidth, 240);
+  }
+
+  // Lines of rates over levels: each of `series` has a look, and cells, one a level or one for all.
+  function drawLines(host, title, note, levels, series, file) {
+    const width = widths[host.id], height = 270;
+    const legend = series.map(({ kind }) => [LOOKS[kind], LOOKS[kind].name]);
+    if (series.some((one) => one.proved)) legend.push([null, "proved … not fooled"]);
+    const left = 44, right = 14, bottom = 40;
+    const places = layLegend(legend.map(([, words]) => words), left, width - right);
+    const top = 16 + 18 * (1 + places[places.length - 1].line);
+    const values = levels.map(valueOf), low = Math.min(...values), high = Math.max(...values);
+    const xOf = (level) => (high === low ? (left + width - right) / 2
+      : left + 12 + ((valueOf(level) - low) / (high - low)) * (width - left - right - 24));
+    const yOf = (rate) => top + (1 - rate) * (height - top - bottom);
+    const svg = canvasOf(width, height, title);
+    for (const rate of [0, 0.25, 0.5, 0.75, 1]) {
+      svg.append(
+        make("line", { x1: left, x2: width - right, y1: yOf(rate), y2: yOf(rate), stroke: "#e2e2e2" }),
+        writeAt(left - 6, yOf(rate) + 4, `${rate * 100} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
+    }
+    let last = -Infinity;
+    for (const level of levels) {
+      if (xOf(level) - last < 34 && level !== levels[0]) continue;
+      last = xOf(level);
+      svg.append(writeAt(last, height - bottom + 16, level === FIXED ? "" : shorten(valueOf(level)),
+        { "text-anchor": "middle", fill: GREY, "font-size": 11 }));
+    }
+    const [name] = levels[0].split("~");
+    svg.append(writeAt((left + width - right) / 2, height - 6, name === FIXED ? "" : SYMBOLS[name] || name,
+      { "text-anchor": "middle" }));
+    drawProved(svg, series, xOf, yOf);
+    series.forEach(({ kind, cells: points, flat }, row) => {
+      const look = LOOKS[kind], shift = (row - (series.length - 1) / 2) * 5;
+      const drawn = points.map((cell, i) => ({
+        cell, x: flat ? left + 4 : xOf(levels[i]) + shift, y: cell && yOf(cell.accuracy),
+      })).filter(({ cell }) => cell);
+      const ends = flat ? [...drawn, { ...drawn[0], x: width - right }] : drawn;
+      svg.append(make("path", {
+        d: ends.map((one, i) => `${i ? "L" : "M"}${one.x} ${one.y}`).join(""), fill: "none",
+        stroke: look.colour, "stroke-width": 1.8, "stroke-dasharray": look.dash || null,
+      }));
+      drawn.forEach((one, column) => svg.append(drawPoint(one, look, row, column, yOf)));
+    });
+    // The legend is part of the picture, which is saved without the page.
+    legend.forEach(([look, words], i) => {
+      const { x, line } = places[i], y = 13 + 18 * line;
+      svg.append(look ? shapeOf(look, x + 6, y, 4)
+        : make("rect", { x, y: y - 6, width: 12, height: 12, fill: PROVED, "fill-opacity": 0.25, stroke: PROVED }),
+      writeAt(x + 17, y + 4, words));
+    });
+    captioned(host, title, note, svg, file);
+  }
+  function layLegend(words, left, right) {
+    let x = left, line = 0;
+    return words.map((one) => {
+      const width = 34 + one.length * 6.4;
+      if (x + width > right && x > left) [x, line] = [left, line + 1];
+      x += width;
+      return { x: x - width, line };
+    });
+  }
+  function drawPoint({ cell, x, y }, look, row, column, yOf) {
+    const isChosen = cell === chosen();
+    const label = `${cellLabel(cell)}: ${percent(cell.accuracy)}, ${interval(cell, "accuracy")}`;
+    return markOf("g", cell, row, column, label, { "aria-current": isChosen ? "true" : null },
+      make("title", {}, label),
+      make("line", { x1: x, x2: x, y1: yOf(cell.accuracy_low), y2: yOf(cell.accuracy_high), stroke: look.colour, "stroke-width": 1.5 }),
+      isChosen && make("circle", { cx: x, cy: y, r: 10, fill: "none", stroke: CHOSEN, "stroke-width": 2.5 }),
+      shapeOf(look, x, y, 4),
+      make("circle", { cx: x, cy: y, r: 11, fill: "transparent" }));
+  }
+  // From what is proved to what nothing fools, of the cells whose attackers know all.
+  function drawProved(svg, series, xOf, yOf) {
+    for (const { cells: points, proved } of series) {
+      const known = proved ? points.filter((cell) => cell && cell.certified != null) : [];
+      if (!known.length) continue;
+      const level = proved === "budget" ? (cell) => cell.budget : (cell) => cell.strength;
+      const upper = known.map((cell) => `${xOf(level(cell))} ${yOf(cell.attacked)}`);
+      const lower = known.map((cell) => `${xOf(level(cell))} ${yOf(cell.certified)}`).reverse();
+      svg.append(make("path", {
+        d: `M${[...upper, ...lower].join("L")}z`, fill: PROVED, "fill-opacity": 0.25,
+        stroke: PROVED, "stroke-opacity": 0.6,
+      }));
+    }
+  }
+  const hasProofs = (points) => points.some((cell) => cell && cell.certified != null);
+
+  function renderCurves() {
+    const budgets = optionsOf("budget"), strengths = optionsOf("strength");
+    const threats = state.filter === NONE ? [] : [BLIND, AWARE];
+    const over = (name, levels, changes) => levels.map((level) => find({ ...changes, [name]: level }));
+    const series = (name, levels) => {
+      const bare = over("budget", budgets, { filter: NONE });
+      const lines = name === "budget"
+        ? [{ kind: NONE, cells: bare, proved: !threats.length && hasProofs(bare) && name }]
+        : [{ kind: NONE, cells: [find({ filter: NONE })], flat: true }];
+      for (const threat of threats) {
+        const points = over(name, levels, { threat });
+        if (points.some(Boolean)) {
+          lines.push({ kind: threat, cells: points, proved: threat === AWARE && hasProofs(points) && name });
+        }
+      }
+      return lines.filter((line) => line.cells.some(Boolean));
+    };
+    const norm = NORMS[data.attacks[state.attack].norm];
+    const ball = norm ? `, ${SYMBOLS.eps} is the radius of the ${norm} ball` : "";
+    drawLines(at("over-budget"),
+      `${capital(rateName())} over the budget, ${filterLabel(state.filter, state.strength)}`,
+      `Bars are 95 % intervals (Wilson)${ball}.`, budgets, series("budget", budgets), "over-budget");
+    if (state.strength !== FIXED) {
+      drawLines(at("over-strength"),
+        `${capital(rateName())} over the strength of ${state.filter}, ${levelLabel(state.budget)}`,
+        "The level line is without a filter.", strengths, series("strength", strengths), "over-strength");
+    }
+  }
+  const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+  // Dark to light as the eye sees it, in grey, too (cividis).
+  const RAMP = [[0, 32, 77], [64, 77, 107], [124, 123, 120], [187, 175, 109], [255, 234, 70]];
+  function colourOf(rate) {
+    const place = Math.min(rate, 0.9999) * (RAMP.length - 1), start = Math.floor(place);
+    const mixed = RAMP[start].map((one, i) => Math.round(one + (RAMP[start + 1][i] - one) * (place - start)));
+    return `rgb(${mixed})`;
+  }
+  function rowsOf() {
+    const levels = new Map();
+    for (const cell of shownCells()) {
+      if (cell.filter === NONE || cell.threat === state.threat) {
+        levels.set(`${cell.filter}|${cell.strength}`, [cell.filter, cell.strength]);
+      }
+    }
+    const filters = [...new Set([...levels.values()].map(([name]) => name))];
+    return [...levels.values()].sort((one, other) =>
+      filters.indexOf(one[0]) - filters.indexOf(other[0]) || valueOf(one[1]) - valueOf(other[1]));
+  }
+  function renderMap() {
+    const host = at("map"), rows = rowsOf(), budgets = optionsOf("budget");
+    const cellOf = ([filter, strength], budget) => find({ filter, strength, budget });
+    const best = budgets.map((budget) => rows.filter(([filter]) => filter !== NONE)
+      .map((row) => cellOf(row, budget)).filter(Boolean)
+      .reduce((top, cell) => (top && top.accuracy >= cell.accuracy ? top : cell), null));
+    const longest = Math.max(...rows.map((row) => filterLabel(...row).length));
+    const room = widths.map, left = Math.min(longest * 6.6 + 8, room * 0.42);
+    const side = Math.max(Math.min((room - left - 4) / budgets.length, 72), 24), line = 23;
+    const isSlanted = budgets.some((budget) => shorten(valueOf(budget)).length * 7 > side), top = isSlanted ? 44 : 22;
+    const title = `What is left: ${rateName()} in percent, ${THREATS[state.threat]}`;
+    const svg = canvasOf(left + side * budgets.length + 4, top + rows.length * line + 24, title);
+    budgets.forEach((budget, column) => {
+      const x = left + side * (column + 0.5) + (isSlanted ? 4 : 0), y = top - 7;
+      svg.append(writeAt(x, y, budget === FIXED ? "" : shorten(valueOf(budget)), {
+        "text-anchor": isSlanted ? "start" : "middle", "font-size": 11, fill: GREY,
+        transform: isSlanted ? `rotate(-90 ${x} ${y})` : null,
+      }));
+    });
+    rows.forEach((row, number) => {
+      const y = top + number * line;
+      svg.append(writeAt(left - 6, y + 16, filterLabel(...row), {
+        "text-anchor": "end", "font-size": 11.5,
+        textLength: filterLabel(...row).length * 6.6 > left - 8 ? left - 10 : null, lengthAdjust: "spacingAndGlyphs",
+      }));
+      budgets.forEach((budget, column) => {
+        const cell = cellOf(row, budget);
+        if (cell) svg.append(drawSquare(cell, left + side * column, y, side, line, number, column, best.includes(cell)));
+      });
+    });
+    const [name] = budgets[0].split("~");
+    svg.append(writeAt(left + (side * budgets.length) / 2, top + rows.length * line + 17,
+      name === FIXED ? "" : SYMBOLS[name] || name, { "text-anchor": "middle" }));
+    captioned(host, title, "★ is the highest of its column behind a filter, on the same images as all.",
+      svg, "map");
+    // The chosen one is drawn last: its frame lies on its neighbours.
+    const current = svg.querySelector("[aria-current]");
+    if (current) svg.append(current);
+  }
+  function drawSquare(cell, x, y, width, height, row, column, isBest) {
+    const isChosen = cell === chosen(), rate = cell.accuracy;
+    const label = `${cellLabel(cell)}: ${percent(rate)}, ${interval(cell, "accuracy")}` +
+      (isBest ? ", the highest of its column" : "");
+    const fill = rate > 0.48 ? "#000" : "#fff";
+    return markOf("g", cell, row, column, label, { "aria-current": isChosen ? "true" : null },
+      make("title", {}, label),
+      make("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 1, fill: colourOf(rate) }),
+      isChosen && make("rect", { x: x + 1, y: y + 1, width: width - 2, height: height - 2, fill: "none", stroke: "#fff", "stroke-width": 5 }),
+      isChosen && make("rect", { x, y, width, height, fill: "none", stroke: CHOSEN, "stroke-width": 3 }),
+      writeAt(x + width / 2, y + 16, `${isBest && width > 30 ? "★ " : ""}${Math.round(rate * 100)}`, {
+        "text-anchor": "middle", "font-size": 11.5, fill, "font-weight": isBest ? 700 : null,
+        "text-decoration": isBest && width <= 30 ? "underline" : null,
+      }));
+  }
+
+  // --- the chosen cell
+
+  const chosen = () => find({});
+  function tableOf(caption, heads, rows, attributes = {}) {
+    const cellOf = (name, value, column) => make(name, {
+      scope: name === "th" ? (column ? "col" : "row") : null,
+      class: column && !(value instanceof Node) ? "number" : null,
+    }, value);
+    return make("table", attributes,
+      caption && make("caption", {}, caption),
+      heads && make("thead", {}, make("tr", {}, ...heads.map((head, i) =>
+        make("th", { scope: "col", class: i ? "number" : null }, head)))),
+      make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((value, i) =>
+        i ? cellOf("td", value, i) : make("th", { scope: "row" }, value))))));
+  }
+  function figuresOf(cell) {
+    const clean = data.clean.find((row) => ["dataset", "model", "seed", "filter", "strength"]
+      .every((name) => row[name] === cell[name]));
+    const rate = (label, name, count, of) => cell[name] != null &&
+      [label, percent(cell[name]), interval(cell, name), cell[count] == null ? "" : `${cell[count]} of ${cell[of]}`];
+    const mean = (label, name, unit) => cell[name] != null && [label, shorten(cell[name]), unit,
+      cell[`${name}_max`] == null ? "" : `largest ${shorten(cell[`${name}_max`])}`];
+    const parts = Object.keys(cell).filter((name) => name.startsWith("n_fooled_by_") && cell[name] != null);
+    return [
+      rate(rateName(), "accuracy", "n_correct", "n"),
+      rate("attack success", "attack_success", "n_fooled", "n_correct_clean"),
+      clean && ["clean accuracy", percent(clean.accuracy), interval(clean, "accuracy"), `of ${clean.n}`],
+      rate("accuracy, 8 bits", "accuracy_8bit", "n_correct_8bit", "n"),
+      rate("rejected", "rejected", "n_rejected", "n"),
+      rate("proved safe", "certified", "n_certified", "n_proofs"),
+      rate("not fooled by any attack", "attacked", "n_unfooled", "n_proofs"),
+      mean("mean ℓ∞", "linf", "of the pixel range"),
+      mean("mean ℓ2", "l2", "of the pixel range"),
+      mean("pixels changed", "l0", ""),
+      mean("mean confidence", "confidence", ""),
+      ...parts.map((name) => [`first fooled by ${name.slice(12)}`, String(cell[name]), "", ""]),
+    ].filter(Boolean);
+  }
+  function classesOf(cell) {
+    const counts = (data.by_class && data.by_class[cell.place]) || [];
+    if (!counts.length) return null;
+    const sorted = [...counts].sort((one, other) => one[2] / one[1] - other[2] / other[1] || one[0] - other[0]);
+    const ties = sorted.filter(([, n, right]) => right * sorted[0][1] === sorted[0][2] * n).length - 1;
+    const rows = sorted.map(([label, n, right]) => [
+      className(cell.dataset, label),
+      make("meter", { min: 0, max: 1, value: right / n, "aria-hidden": "true" }),
+      percent(right / n), `${right} of ${n}`]);
+    return make("details", { open: true },
+      make("summary", {}, `By class: least of ${className(cell.dataset, sorted[0][0])}${ties ? ` and ${ties} more` : ""}`),
+      tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
+  }
+  const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
+    .every((name) => check[name] === undefined || String(check[name]) === String(cell[name]));
+  const ORDER = { fail: 0, warn: 1, pass: 2 };
+  function checkList(checks, withSubject) {
+    const said = (check) => !withSubject ? "" :
+      " (" + ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
+        .filter((name) => check[name] !== undefined).map((name) => check[name]).join(" ") + ")";
+    return make("ul", { class: "checks" }, ...checks.map((check) => make("li", {},
+      make("span", { class: `verdict ${check.verdict}` }, check.verdict),
+      make("strong", {}, check.check), said(check), `: ${check.sentence}`)));
+  }
+  function checksOf(cell) {
+    const about = data.checks.filter((check) => check.verdict in ORDER && concerns(check, cell))
+      .sort((one, other) => ORDER[one.verdict] - ORDER[other.verdict]);
+    const count = (verdict) => about.filter((one) => one.verdict === verdict).length;
+    const [fail, warn, pass] = Object.keys(ORDER).map(count);
+    return make("div", {}, checkList(about.filter((one) => one.verdict !== "pass"), false),
+      make("details", {}, make("summary", {}, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`),
+        checkList(about.filter((one) => one.verdict === "pass"), false)));
+  }
+  function madeBy(cell) {
+    const made = data.made[cell.place];
+    if (!made) return null;
+    const show = (number, words) => {
+      if (number == null) return [];
+      const one = data.makers[number];
+      const settings = one.settings && JSON.stringify(JSON.parse(one.settings), null, 1);
+      const versions = Object.entries(JSON.parse(one.versions || "{}")).map((pair) => pair.join(" ")).join(", ");
+      return [make("h3", {}, `${words}, by code ${one.code}`), make("pre", {}, settings), make("p", { class: "soft" }, versions)];
+    };
+    return make("details", {}, make("summary", {}, "Made by: settings, code, versions"),
+      ...show(made[1], "Attacked"), ...show(made[0], "Scored"));
+  }
+  function commandOf(cell) {
+    const path = data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
+    return `snakemake --cores all --configfile ${data.configuration} --force ${path}`;
+  }
+  function renderCell() {
+    const cell = chosen(), host = at("cell");
+    const heads = ["", "", "95 % interval", ""];
+    host.replaceChildren(
+      make("h2", { id: "cell-title" }, cellLabel(cell)),
+      make("p", { class: "big", id: "figure" }, percent(cell.accuracy)),
+      make("p", {}, `${rateName()}, 95 % interval ${interval(cell, "accuracy")}, of ${cell.n} images`),
+      make("div", { class: "wide" }, tableOf(null, heads, figuresOf(cell))),
+      ...[classesOf(cell), checksOf(cell), madeBy(cell)].filter(Boolean),
+      make("h3", {}, "Make this cell again"),
+      make("pre", { id: "command" }, commandOf(cell)),
+      make("button", { type: "button", id: "copy", onclick: () => copy(commandOf(cell), "The command") }, "Copy the command"));
+    at("said").textContent = `${cellLabel(cell)}: ${percent(cell.accuracy)}`;
+  }
+
+  // --- images
+
+  // Width and height of a PNG, out of its header.
+  function sizeOf(sprite) {
+    const head = atob(sprite.slice(22, 54));
+    const number = (start) => [0, 1, 2, 3].reduce((sum, i) => sum * 256 + head.charCodeAt(start + i), 0);
+    return [number(16), number(20)];
+  }
+  const differences = new Map();
+  async function drawDifference(clean, attacked) {
+    const key = `${clean}|${attacked}`;
+    if (differences.has(key)) return differences.get(key);
+    const [before, after] = await Promise.all([clean, attacked].map(async (number) => {
+      const image = new Image();
+      image.src = data.sprites[number];
+      await image.decode();
+      const canvas = make("canvas", { width: image.width, height: image.height });
+      const context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      return [canvas, context.getImageData(0, 0, image.width, image.height)];
+    }));
+    const [canvas, shown] = after, other = before[1].data, pixels = shown.data;
+    let largest = 1;
+    for (let i = 0; i < pixels.length; i++) largest = Math.max(largest, Math.abs(pixels[i] - other[i]));
+    for (let i = 0; i < pixels.length; i++) {
+      pixels[i] = i % 4 === 3 ? 255 : 128 + (127 * (pixels[i] - other[i])) / largest;
+    }
+    canvas.getContext("2d").putImageData(shown, 0, 0);
+    differences.set(key, canvas.toDataURL());
+    return differences.get(key);
+  }
+  const classesShown = () => ["all", ...new Set(Object.values(labelsOf()))];
+  // The label of each example of the data set, by its index.
+  function labelsOf() {
+    const examples = data.examples[state.dataset] || [];
+    return Object.fromEntries(examples.map((index, i) => [index, String(data.labels[state.dataset][i])]));
+  }
+  function saidOf(cell, place) {
+    const followed = data.followed[cell.place];
+    if (!followed || followed.right[place] == null) return null;
+    const isRejected = followed.rejected && followed.rejected[place];
+    return {
+      isRight: Boolean(followed.right[place]),
+      words: isRejected ? "rejected" : className(cell.dataset, followed.prediction[place]),
+      probability: followed.probability[place],
+    };
+  }
+  function cardOf(cell, place, index, label, kinds, size) {
+    const said = saidOf(cell, place), [width, height, count] = size;
+    const words = `class ${className(cell.dataset, label)} → ${said.words} (${said.probability} %)`;
+    return make("button", {
+      type: "button", class: "card", "data-example": index, "aria-pressed": String(String(index) === state.example),
+      onclick: () => choose({ example: String(index) }),
+    }, make("strong", {}, `#${index}: ${words}`), ...kinds.map((kind) => make("span", {},
+      make("span", {
+        class: `picture ${kind}`,
+        style: `aspect-ratio: ${width} / ${height}; ` +
+          `background-size: ${count * 100}% 100%; background-position: ${count > 1 ? (100 * place) / (count - 1) : 0}% 0`,
+      }), kind)));
+  }
+  // A rule a kind: the browser reads each sprite once, not once a picture.
+  const pictures = new CSSStyleSheet();
+  document.adoptedStyleSheets = [pictures];
+  const ruleOf = (kind, sprite) => `.picture.${kind} { background-image: url("${sprite}"); }`;
+  let turn = 0;
+  function renderImages() {
+    const cell = chosen(), host = at("images"), examples = data.examples[cell.dataset] || [];
+    const [attacked, filtered] = data.images[cell.place] || [], clean = data.clean_images[cell.dataset];
+    host.hidden = !data.followed[cell.place];
+    if (host.hidden) return;
+    const numbers = { clean, attacked, difference: clean != null && attacked != null ? -1 : null, filtered };
+    const kinds = Object.keys(numbers).filter((kind) => numbers[kind] != null);
+    const count = examples.length, labels = labelsOf();
+    const [width, height] = clean == null ? [count, 1] : sizeOf(data.sprites[clean]);
+    pictures.replaceSync(kinds.filter((kind) => numbers[kind] >= 0)
+      .map((kind) => ruleOf(kind, data.sprites[numbers[kind]])).join(""));
+    const mine = ++turn;
+    if (numbers.difference) {
+      drawDifference(clean, attacked).then((made) => {
+        if (mine === turn) pictures.insertRule(ruleOf("difference", made));
+      });
+    }
+    const groups = { Fooled: [], "Not fooled": [] };
+    examples.forEach((index, place) => {
+      const said = saidOf(cell, place);
+      if (!said || (state.class !== "all" && labels[index] !== state.class)) return;
+      groups[said.isRight ? "Not fooled" : "Fooled"].push(
+        cardOf(cell, place, index, Number(labels[index]), kinds, [width / count, height, count]));
+    });
+    const select = make("select", { id: "class", "aria-label": "class of the images" },
+      ...classesShown().map((label) => make("option", { value: label, selected: label === state.class },
+        label === "all" ? "all classes" : className(cell.dataset, Number(label)))));
+    select.onchange = () => choose({ class: select.value });
+    const missing = [];
+    if (attacked == null) missing.push(cell.threat === AWARE
+      ? "Attacked images are shown of the first seed, and of the aware attacker if the study keeps them (keep_aware: true)."
+      : "Attacked images are shown of the first seed.");
+    if (data.left_out) missing.push(`${data.left_out} strips of images are left out: the page's budget is spent.`);
+    host.replaceChildren(
+      make("h2", { id: "images-title" }, `Images: ${cellLabel(cell)}`),
+      make("p", { class: "soft" }, "Chosen by class, some that fall early and some late, without looking at any filter. " +
+        "The difference is scaled to its largest; grey is none. A card follows its example below."),
+      ...missing.map((words) => make("p", { class: "soft" }, words)), select,
+      ...Object.entries(groups).flatMap(([name, cards]) => [
+        make("h3", {}, `${name} (${cards.length})`), make("div", { class: "cards" }, ...cards)]));
+  }
+
+  // One example through all filters and budgets: where it falls.
+  function renderExample() {
+    const host = at("example"), examples = data.examples[state.dataset] || [];
+    const place = examples.indexOf(Number(state.example)), index = state.example;
+    host.hidden = !data.followed[chosen().place];
+    if (host.hidden) return;
+    const budgets = optionsOf("budget");
+    const rows = rowsOf().map(([filter, strength], row) => {
+      const said = budgets.map((budget) => {
+        const cell = find({ filter, strength, budget });
+        return cell && { cell, ...saidOf(cell, place) };
+      });
+      const fallen = said.findIndex((one) => one && one.isRight === false);
+      return [filterLabel(filter, strength), ...said.map((one, column) => {
+        if (!one || one.words === undefined) return "–";
+        const words = `${cellLabel(one.cell)}: taken for ${one.words} (${one.probability} %), ${one.isRight ? "right" : "fooled"}`;
+        return markOf("button", one.cell, row, column, words, {
+          type: "button", title: words, class: one.isRight ? "right" : "fooled",
+          "aria-current": one.cell === chosen() ? "true" : null,
+        }, `${one.isRight ? "" : "✗ "}${one.words}`);
+      }), fallen < 0 ? "stands" : levelLabel(budgets[fallen]) || "falls"];
+    });
+    const heads = ["", ...budgets.map((budget) => levelLabel(budget)), "falls at"];
+    host.replaceChildren(
+      make("h2", { id: "example-title" }, `Example #${index}, class ${className(state.dataset, Number(labelsOf()[index]))}, through all filters`),
+      make("p", { class: "soft" }, `${state.attack}, ${THREATS[state.threat]}. What it is taken for; ✗ and dark where it is fooled.`),
+      make("div", { class: "wide" }, tableOf(null, heads, rows, { class: "grid" })));
+    rove(host);
+  }
+
+  // --- the rest of the page
+
+  function renderChoices() {
+    const labels = {
+      dataset: "data set", seed: "seed", budget: "budget", strength: "strength", filter: "filter",
+      model: "model", attack: "attack", threat: "attacker",
+    };
+    const words = {
+      budget: (one) => levelLabel(one) || "fixed", strength: (one) => levelLabel(one) || "fixed",
+      threat: (one) => THREATS[one], filter: (one) => (one === NONE ? "no filter" : one),
+      model: (one) => (data.names[one] && data.names[one] !== one ? `${one}: ${data.names[one]}` : one),
+    };
+    at("choices").replaceChildren(...CHOICES.map((name) => {
+      const options = optionsOf(name).map((one) =>
+        make("option", { value: one, selected: one === state[name] }, (words[name] || String)(one)));
+      const select = make("select", { id: `choose-${name}`, disabled: options.length < 2 }, ...options);
+      select.onchange = () => choose({ [name]: select.value });
+      return make("label", {}, labels[name], select);
+    }));
+  }
+  function renderTable() {
+    const host = at("as-table");
+    if (!host.open) return;
+    const rows = shownCells().map((cell) => [
+      cellLabel(cell), percent(cell.accuracy), interval(cell, "accuracy"), percent(cell.attack_success), String(cell.n)]);
+    host.querySelector("div").replaceChildren(
+      tableOf(null, ["cell", rateName(), "95 % interval", "attack success", "images"], rows));
+  }
+  function renderVerdicts() {
+    const judged = data.checks.filter((check) => check.verdict in ORDER && check.verdict !== "pass");
+    const groups = new Map();
+    for (const check of judged) {
+      const name = `${check.verdict}: ${check.check}`;
+      groups.set(name, [...(groups.get(name) || []), check]);
+    }
+    at("verdicts").replaceChildren(
+      make("h2", { id: "verdicts-title" }, "Checks of the whole study that did not pass"),
+      ...[...groups].map(([name, checks]) => make("details", { open: checks.length < 4 },
+        make("summary", {}, `${name} (${checks.length})`), checkList(checks, true))),
+      ...(judged.length ? [] : [make("p", {}, "All passed.")]));
+    const counts = ["fail", "warn", "pass"].map((verdict) =>
+      `${data.checks.filter((check) => check.verdict === verdict).length} ${verdict}`);
+    at("summary").replaceChildren(`${cells.length} cells. `,
+      make("a", { href: "#verdicts", onclick: (event) => jump(event, "verdicts") }, `Checks: ${counts.join(", ")}`),
+      `. epsigma ${data.versions.epsigma}.`);
+  }
+  function save(name, type, content) {
+    const address = URL.createObjectURL(new Blob([content], { type }));
+    make("a", { href: address, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+  function saveCsv() {
+    const quoted = (value) => {
+      const text = value == null ? "" : String(value);
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    const names = data.cells.columns;
+    const rows = shownCells().map((cell) => names.map((name) => quoted(cell[name])).join(","));
+    save("cells.csv", "text/csv", [names.join(","), ...rows, ""].join("\n"));
+  }
+  async function copy(text, what) {
+    try {
+      await navigator.clipboard.writeText(text);
+      at("said").textContent = `${what} is copied.`;
+    } catch {
+      window.prompt(`${what}, to copy:`, text);
+    }
+  }
+  // The address is the view's: links within the page leave it alone.
+  function jump(event, id) {
+    event.preventDefault();
+    at(id).focus();
+    at(id).scrollIntoView();
+  }
+  // What has the focus has it again when all is drawn anew.
+  function focused() {
+    const has = document.activeElement, host = has && has.closest("[id]:not(button)");
+    if (!has || !host) return () => {};
+    const attribute = ["data-key", "data-example"].find((name) => has.hasAttribute(name));
+    const way = attribute ? `#${host.id} [${attribute}="${CSS.escape(has.getAttribute(attribute))}"]` : has.id && `#${has.id}`;
+    return () => {
+      const again = way && document.querySelector(way);
+      if (again && again !== document.activeElement) again.focus({ preventScroll: true });
+    };
+  }
+  function render() {
+    const restore = focused();
+    measure();
+    renderChoices();
+    renderCurves();
+    renderMap();
+    renderCell();
+    renderImages();
+    renderExample();
+    renderTable();
+    restore();
+  }
+
+  at("csv").onclick = saveCsv;
+  at("link").onclick = () => copy(location.href, "The address");
+  at("as-table").ontoggle = renderTable;
+  at("skip").onclick = (event) => jump(event, "cell");
+  window.addEventListener("hashchange", () => {
+    if (location.hash === written) return;
+    read();
+    render();
+  });
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth !== width) {
+      width = window.innerWidth;
+      measure();
+      renderCurves();
+      renderMap();
+    }
+  });
+  read();
+  renderVerdicts();
+  render();
+})();

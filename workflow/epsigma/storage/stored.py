@@ -1,0 +1,149 @@
+"""Sets of images that are read a batch at a time."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from epsigma.storage.checksums import Checksum, verify_sums
+from epsigma.storage.files import damaged
+from epsigma.storage.images import ImageSet, is_measure, to_float
+
+# Bytes of images, as float32, that are read at once and kept.
+KEPT = 64_000_000
+# Bytes that are read at a time to be verified.
+BLOCK = 4_000_000
+_DTYPES = {"U8": torch.uint8, "F32": torch.float32}
+
+
+def count_kept(shape: torch.Size) -> int:
+    """Say how many images, of (N, C, H, W), take no more memory than may be kept; at least one."""
+    return max(1, KEPT // (4 * math.prod(shape[1:])))
+
+
+class StoredImages:
+    """The images (N, C, H, W) of a safetensors file, of which slices are read: float32.
+
+    Args:
+        path: of the file.
+        at: where they begin in it, in bytes.
+        shape: (N, C, H, W).
+        dtype: in the file: float32, or uint8, of which 255 is 1.
+        device: where what is read is put.
+    """
+
+    def __init__(
+        self, path: Path, at: int, shape: torch.Size, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._path, self._at, self._dtype, self._device = path, at, dtype, device
+        self.shape = shape
+        self._size = math.prod(shape[1:]) * dtype.itemsize
+        self._kept: Tensor | None = None
+
+    def __len__(self) -> int:
+        """N."""
+        return self.shape[0]
+
+    def __getitem__(self, at: slice | Tensor) -> Tensor:
+        """Read a slice of the images, or those of an index (M,), as (M, C, H, W)."""
+        if self._kept is not None:
+            return self._kept[at]
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
+            found = self._read(start, max(start, stop))[::step]
+        else:
+            index = at.cpu()
+            first = int(index.min())
+            found = self._read(first, int(index.max()) + 1)[index - first]
+        return to_float(found).to(self._device)
+
+    def verify(self) -> Checksum:
+        """Sum up what is in the file; if it is little, keep it."""
+        found, rows = Checksum(), max(1, BLOCK // max(self._size, 1))
+        if len(self) <= count_kept(self.shape):
+            whole = self._read(0, len(self))
+            found.add(whole.numpy())
+            self._kept = to_float(whole).to(self._device)
+            return found
+        for start in range(0, len(self), rows):
+            found.add(self._read(start, min(start + rows, len(self))).numpy())
+        return found
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        """Read rows of the file. No memory of it is mapped: that would count as the process's."""
+        # torch aligns it, as products want it that are to be rounded alike.
+        rows = torch.empty((stop - start, *self.shape[1:]), dtype=self._dtype)
+        octets = rows.numpy().data.cast("B") if rows.numel() else memoryview(b"")
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._at + start * self._size)
+            done = 0
+            while done < len(octets):
+                read = file.readinto(octets[done:])
+                if not read:
+                    raise damaged(self._path, "it is cut off")
+                done += read
+        return rows
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A set whose images are read a batch at a time; all else is as in `ImageSet`."""
+
+    images: StoredImages
+    labels: Tensor
+    measures: dict[str, Tensor]
+    rows: dict[str, Tensor] | None = None
+
+
+def open_image_set(path: str | Path, device: torch.device) -> StoredSet:
+    """Open an adversarial or a filtered set; what is in it is verified."""
+    return _open(path, device, ImageSet.MEASURES)
+
+
+def open_clean(path: str | Path, device: torch.device) -> StoredSet:
+    """Open a data set's images; what is in the file is verified."""
+    return _open(path, device, ())
+
+
+def _open(path: str | Path, device: torch.device, measures: tuple[str, ...]) -> StoredSet:
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if missing := [one for one in ("images", "labels", *measures) if one not in names]:
+                raise damaged(path, f"it has no tensor {', '.join(missing)}")
+            others = [name for name in names if name != "images"]
+            tensors = {name: file.get_tensor(name).clone() for name in others}
+            metadata = file.metadata()
+        images = _find_images(path, device)
+        sums = {"images": images.verify()} | {name: Checksum() for name in tensors}
+        for name, value in tensors.items():
+            sums[name].add(value.numpy())
+        verify_sums({name: str(value) for name, value in sums.items()}, metadata)
+    except (SafetensorError, OSError, LookupError, TypeError) as error:
+        raise damaged(path, error) from error
+    except ValueError as error:
+        raise error if str(path) in str(error) else damaged(path, error) from error
+    moved = {name: value.to(device) for name, value in tensors.items()}
+    return StoredSet(
+        images,
+        moved["labels"],
+        {name: value for name, value in moved.items() if is_measure(name)},
+        {name: moved[name] for name in ImageSet.ROWS} if "index" in moved else None,
+    )
+
+
+def _find_images(path: Path, device: torch.device) -> StoredImages:
+    """Find the images in a file that safetensors has found to be one."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        about = json.loads(file.read(length))["images"]
+    if about["dtype"] not in _DTYPES:
+        raise ValueError(f"images of {about['dtype']}")
+    begin = 8 + length + about["data_offsets"][0]
+    shape, dtype = torch.Size(about["shape"]), _DTYPES[about["dtype"]]
+    return StoredImages(path, begin, shape, dtype, device)
