@@ -414,14 +414,14 @@
     const parts = Object.keys(cell).filter((name) => name.startsWith("n_fooled_by_") && cell[name] != null);
     return [
       rate(rateName(), "accuracy", "n_correct", "n"),
-      rate("attack success", "attack_success", "n_fooled", "n_correct_clean"),
-      clean && ["clean accuracy", percent(clean.accuracy), interval(clean, "accuracy"), `of ${clean.n}`],
+      rate("attack success, of those right when clean, without a filter", "attack_success", "n_fooled", "n_correct_clean"),
+      clean && [cell.filter === NONE ? "clean accuracy" : "clean accuracy, through the filter", percent(clean.accuracy), interval(clean, "accuracy"), `of ${clean.n}`],
       rate("accuracy, 8 bits", "accuracy_8bit", "n_correct_8bit", "n"),
       rate("rejected", "rejected", "n_rejected", "n"),
       rate("proved safe", "certified", "n_certified", "n_proofs"),
       rate("not fooled by any attack", "attacked", "n_unfooled", "n_proofs"),
       mean("mean ℓ∞", "linf", "of the pixel range"),
-      mean("mean ℓ2", "l2", "of the pixel range"),
+      mean("mean ℓ2", "l2", ""),
       mean("pixels changed", "l0", ""),
       mean("mean confidence", "confidence", ""),
       ...parts.map((name) => [`first fooled by ${name.slice(12)}`, String(cell[name]), "", ""]),
@@ -437,7 +437,7 @@
       make("meter", { min: 0, max: 1, value: right / n, "aria-hidden": "true" }),
       percent(right / n), `${right} of ${n}`]);
     return make("details", { open: true },
-      make("summary", {}, `By class: least of ${className(cell.dataset, sorted[0][0])}${ties ? ` and ${ties} more` : ""}`),
+      make("summary", {}, `By class; lowest: ${className(cell.dataset, sorted[0][0])}${ties ? ` (and ${ties} others as low)` : ""}`),
       tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
   }
   const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
