@@ -431,13 +431,15 @@
     const counts = (data.by_class && data.by_class[cell.place]) || [];
     if (!counts.length) return null;
     const sorted = [...counts].sort((one, other) => one[2] / one[1] - other[2] / other[1] || one[0] - other[0]);
-    const ties = sorted.filter(([, n, right]) => right * sorted[0][1] === sorted[0][2] * n).length - 1;
+    const lowest = sorted.filter(([, n, right]) => right * sorted[0][1] === sorted[0][2] * n)
+      .map(([label]) => className(cell.dataset, label));
+    const others = lowest.length > 3 ? ` and ${lowest.length - 3} more` : "";
     const rows = sorted.map(([label, n, right]) => [
       className(cell.dataset, label),
       make("meter", { min: 0, max: 1, value: right / n, "aria-hidden": "true" }),
       percent(right / n), `${right} of ${n}`]);
     return make("details", { open: true },
-      make("summary", {}, `By class; lowest: ${className(cell.dataset, sorted[0][0])}${ties ? ` (and ${ties} others as low)` : ""}`),
+      make("summary", {}, `By class; lowest: ${lowest.slice(0, 3).join(", ")}${others}`),
       tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
   }
   const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
