@@ -341,6 +341,29 @@ def test_the_kernel_s_radius_is_rounded_up_and_ends_at_the_side_less_one(
 
 
 @pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("size", "sigma"), [((96, 97), 1.2), ((224, 130), 1.0), ((99, 224), 0.3)])
+def test_a_large_image_is_blurred_as_kornia_does_whoever_computes_it(size, sigma, border):
+    given, module = images(2, 3, *size), Gaussian(sigma=sigma, border=border)
+    assert module._is_for_opencv(given) == (border != "circular")
+    side = 2 * math.ceil(4 * sigma) + 1
+    expected = gaussian_blur2d(given, (side, side), (sigma, sigma), border)
+    followed = given.clone().requires_grad_()
+    found = [module(given), module(given.to(memory_format=torch.channels_last)), module(followed)]
+    with torch.no_grad():
+        found.append(module(followed))
+    for filtered in found:
+        torch.testing.assert_close(filtered.detach(), expected, atol=1e-6, rtol=0)
+    assert found[2].requires_grad
+    assert torch.equal(found[0], found[3])
+
+
+def test_a_small_image_or_a_long_kernel_is_for_matrices():
+    assert not Gaussian(sigma=1)._is_for_opencv(images(1, 1, 95, 224))
+    assert not Gaussian(sigma=4)._is_for_opencv(images(1, 1, 224, 224))
+    assert not Gaussian(sigma=1)._is_for_opencv(images(1, 1, 224, 224).double())
+
+
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_the_gaussian_operator_is_kornia_s_blur(sigma, border):
     for shape in [(2, 1, 28, 28), (2, 3, 17, 30), (1, 1, 30, 13)]:

@@ -1,6 +1,9 @@
 """The median over a square window."""
 
+from typing import Literal
+
 import cv2
+import numpy as np
 import torch
 from kornia.filters import median_blur
 from torch import Tensor
@@ -11,7 +14,14 @@ from epsigma.filters.filter import Filter
 # One thread a job, as of torch.
 cv2.setNumThreads(1)
 # The sides that OpenCV has for floats, and values of a piece that stays in the cache.
-_OPENCV, _PIECE = (3, 5), 2**20
+_OPENCV, _PIECE = (3, 5), 2**18
+# NumPy goes on beyond a border as torch does, in a fraction of the time.
+_NUMPY: dict[str, Literal["reflect", "edge", "constant", "wrap"]] = {
+    "reflect": "reflect",
+    "replicate": "edge",
+    "constant": "constant",
+    "circular": "wrap",
+}
 
 
 class Median(Filter):
@@ -67,17 +77,16 @@ class Median(Filter):
 
         20 to 40 times as fast as sorting windows, on one thread.
         """
-        planes = images.flatten(0, 1).unsqueeze(1)
-        filtered = torch.empty_like(planes, memory_format=torch.contiguous_format)
-        reach, at_once = side // 2, max(1, _PIECE // planes[0].numel())
-        for given, found in zip(
-            torch.split(planes, at_once), torch.split(filtered, at_once), strict=True
-        ):
-            padded = self._pad(given)
-            median = cv2.medianBlur(padded.reshape(-1, padded.shape[-1]).numpy(), side)
-            inner = torch.from_numpy(median).view(padded.shape)
-            found.copy_(inner[..., reach:-reach, reach:-reach])
-        return filtered.view(images.shape)
+        filtered = torch.empty_like(images, memory_format=torch.contiguous_format)
+        planes, found = images.detach().flatten(0, 1).numpy(), filtered.flatten(0, 1).numpy()
+        reach, at_once = side // 2, max(1, _PIECE // planes[0].size)
+        for start in range(0, len(planes), at_once):
+            piece = slice(start, start + at_once)
+            edges = ((0, 0), (reach, reach), (reach, reach))
+            padded = np.pad(planes[piece], edges, _NUMPY[self.border])
+            median = cv2.medianBlur(padded.reshape(-1, padded.shape[-1]), side)
+            found[piece] = median.reshape(padded.shape)[:, reach:-reach, reach:-reach]
+        return filtered
 
     def formula(self, images: Tensor) -> Tensor:
         """Sort each window and take its middle, of two the larger."""
