@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from epsigma.filters.filter import Filter
+from epsigma.filters.planes import in_pieces
 
 BORDERS = ("reflect", "replicate", "constant", "circular")
 
-# One thread a job, as of torch.
-cv2.setNumThreads(1)
 # The borders that OpenCV has for a separable filter, and from where on it is the faster way: at
 # sides of so many pixels, and of so many times the kernel's taps.
 _OPENCV = {
@@ -23,6 +22,8 @@ _OPENCV = {
     "constant": cv2.BORDER_CONSTANT,
 }
 _SIDE, _SIDE_PER_TAP = 96, 8
+# Planes that a thread takes at a time.
+_PLANES = 16
 
 
 def kernel_radius(sigma: float, truncate: float, side: float) -> int:
@@ -107,10 +108,14 @@ class Gaussian(Filter):
         """Smooth images (N, C, H, W), float32, a plane at a time: each stays in the cache."""
         weights = self._weights(math.inf).float().numpy()
         filtered = torch.empty_like(images, memory_format=torch.contiguous_format)
-        planes = zip(images.detach().flatten(0, 1), filtered.flatten(0, 1), strict=True)
-        for given, found in planes:
-            border = _OPENCV[self.border]
-            cv2.sepFilter2D(given.numpy(), -1, weights, weights, found.numpy(), borderType=border)
+        planes, found = images.detach().flatten(0, 1).numpy(), filtered.flatten(0, 1).numpy()
+        border = _OPENCV[self.border]
+
+        def smooth(piece: slice) -> None:
+            for plane, into in zip(planes[piece], found[piece], strict=True):
+                cv2.sepFilter2D(plane, -1, weights, weights, into, borderType=border)
+
+        in_pieces(smooth, len(planes), _PLANES)
         return filtered
 
     def formula(self, images: Tensor) -> Tensor:

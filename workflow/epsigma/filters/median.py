@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from epsigma.filters.filter import Filter
+from epsigma.filters.planes import in_pieces
 
-# One thread a job, as of torch.
-cv2.setNumThreads(1)
 # The sides that OpenCV has for floats, and values of a piece that stays in the cache.
 _OPENCV, _PIECE = (3, 5), 2**18
 # NumPy goes on beyond a border as torch does, in a fraction of the time.
@@ -80,12 +79,14 @@ class Median(Filter):
         filtered = torch.empty_like(images, memory_format=torch.contiguous_format)
         planes, found = images.detach().flatten(0, 1).numpy(), filtered.flatten(0, 1).numpy()
         reach, at_once = side // 2, max(1, _PIECE // planes[0].size)
-        for start in range(0, len(planes), at_once):
-            piece = slice(start, start + at_once)
-            edges = ((0, 0), (reach, reach), (reach, reach))
+        edges = ((0, 0), (reach, reach), (reach, reach))
+
+        def sort(piece: slice) -> None:
             padded = np.pad(planes[piece], edges, _NUMPY[self.border])
             median = cv2.medianBlur(padded.reshape(-1, padded.shape[-1]), side)
             found[piece] = median.reshape(padded.shape)[:, reach:-reach, reach:-reach]
+
+        in_pieces(sort, len(planes), at_once)
         return filtered
 
     def formula(self, images: Tensor) -> Tensor:
