@@ -278,7 +278,13 @@ def run_install(tmp_path, status=0, seconds=0.0):
     (tmp_path / "pip" / "__init__.py").touch()
     text = PIP.replace("{status}", str(status)).replace("{seconds}", str(seconds))
     (tmp_path / "pip" / "__main__.py").write_text(text)
-    program = "import install, sys; install.PAUSE = 0.4; sys.exit(install.install('some.txt'))"
+    for name in ("packages/a.py", "packages/tests/b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    program = (
+        "import install, sys; install.PAUSE = 0.4; install.PACKAGES = 'packages'; "
+        "sys.exit(install.install('some.txt'))"
+    )
     return subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
@@ -294,6 +300,12 @@ def test_an_installation_says_that_it_begins_and_ends(tmp_path):
     first, *_, last = done.stderr.splitlines()
     assert first.startswith("installing some.txt")
     assert last.startswith("installed some.txt in ")
+
+
+def test_what_is_installed_is_compiled_but_for_its_tests(tmp_path):
+    run_install(tmp_path, 0)
+    (compiled,) = (tmp_path / "packages").rglob("*.pyc")
+    assert compiled.name.startswith("a.")
 
 
 def test_an_installation_that_takes_long_says_how_far_it_is(tmp_path):

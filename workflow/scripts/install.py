@@ -9,6 +9,7 @@ elsewhere one is printed now and then. What pip says is kept, and printed if it 
 import re
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 
@@ -16,6 +17,7 @@ import time
 STEP = re.compile(
     r"\s*(Collecting|Downloading|Using cached|Installing collected packages) ?([^ (]*)"
 )
+PACKAGES = sysconfig.get_path("purelib")
 # Seconds between two lines where none can move, and of what pip says the last so many lines.
 PAUSE, LAST = 30, 20
 
@@ -46,11 +48,18 @@ class Line:
         print(begin, end="", file=sys.stderr, flush=True)
 
 
+def compile_all() -> None:
+    """Compile what is installed, on all cores; pip has one, and compiles tests of packages, too."""
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-x", r"[/\\]tests?[/\\]"]
+    # Some packages bring templates that are no Python: they stay as they are, as pip leaves them.
+    subprocess.run([*command, PACKAGES], capture_output=True, check=False)
+
+
 def install(requirements: str) -> int:
     """Install requirements into this Python's environment; pip's exit status."""
     print(f"installing {requirements}: some minutes, the first time", file=sys.stderr)
     pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    command = [*pip, "--progress-bar", "off", "-r", requirements]
+    command = [*pip, "--progress-bar", "off", "--no-compile", "-r", requirements]
     said = []
     line = Line()
     with subprocess.Popen(
@@ -68,6 +77,9 @@ def install(requirements: str) -> int:
                 if found[1].startswith("Installing"):
                     what = f"{text.count(',') + 1} packages"
                 line.step = f"{found[1].split()[0].lower()} {what}"
+    if not pip_process.returncode:
+        line.step = "compiling"
+        compile_all()
     seconds = line.end()
     if pip_process.returncode:
         print(*said[-LAST:], sep="", end="", file=sys.stderr)
