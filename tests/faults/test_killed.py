@@ -37,7 +37,7 @@ MOMENTS = {
 GRACEFUL = ("training", "a cell's attack", "collect, its table written")
 # The others are slow tests.
 FIRST = {
-    (signal.SIGINT, "training"),
+    (signal.SIGINT, "a cell's attack"),
     (signal.SIGTERM, "a cell's attack"),
     (signal.SIGKILL, "training"),
     (signal.SIGKILL, "a cell's attack"),

@@ -73,9 +73,8 @@ def test_every_image_is_fooled_as_wanted(trained, targeted):
     assert attacked.shape == images.shape
 
 
-@pytest.mark.parametrize("kappa", [0, 2])
-@pytest.mark.parametrize("targeted", [False, True])
-def test_no_farther_than_foolbox_at_equal_steps(trained, targeted, kappa):
+@pytest.mark.parametrize(("kappa", "targeted"), [(0, False), (2, True)])
+def test_no_farther_than_foolbox_at_equal_steps(trained, kappa, targeted):
     images, labels = right_ones(trained, 30)
     targets = (labels + 3) % 10 if targeted else None
     attacked = carlini_wagner(trained.model, images, labels, kappa=kappa, targets=targets, **QUICK)
@@ -118,7 +117,7 @@ def test_on_a_linear_model_the_distance_is_nearly_the_least_there_is(classes, ta
 def test_the_lead_is_kappa_at_least_and_costs_distance(trained):
     images, labels = right_ones(trained, 30)
     lengths = []
-    for kappa in (0, 1, 3, 6):
+    for kappa in (0, 2, 6):
         attacked = carlini_wagner(trained.model, images, labels, kappa=kappa, **QUICK)
         assert (lead(trained.model, attacked, labels) >= kappa - 1e-4).all()
         lengths.append(length(attacked, images).mean().item())
@@ -189,14 +188,14 @@ def test_a_row_alone_is_the_row_in_a_batch(trained):
         model = MLP((1, 8, 8), 10, hidden=32).double()
     model.load_state_dict(trained.model.state_dict())
     model.requires_grad_(False)
-    images, labels = trained.images[:12].double(), trained.labels[:12]
+    images, labels = trained.images[:6].double(), trained.labels[:6]
     options = {"kappa": 0.5, "steps": 100, "search_steps": 5, "learning_rate": 0.05}
     together = carlini_wagner(model, images, labels, **options)
     alone = [
-        carlini_wagner(model, images[i : i + 1], labels[i : i + 1], **options) for i in range(12)
+        carlini_wagner(model, images[i : i + 1], labels[i : i + 1], **options) for i in range(6)
     ]
     torch.testing.assert_close(torch.cat(alone), together, rtol=0, atol=1e-6)
-    assert (length(together, images) > 0.05).sum() >= 10
+    assert (length(together, images) > 0.05).sum() >= 5
 
 
 def test_finished_rows_leave_the_batch(trained):
