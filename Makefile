@@ -15,7 +15,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 DOCTOR = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo "$(PYTHON)")
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
+.PHONY: help doctor environment results paper photos report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ results: .venv/run.stamp ## run the default configuration to the end, into resul
 
 paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 	$(MAKE) results CONFIG=config/paper.yaml
+
+photos: .venv/photos.stamp ## run config/photos.yaml: a network of ImageNet on photographs that packages bring
+	$(BIN)/python workflow/scripts/photos.py data/photos
+	$(MAKE) results CONFIG=config/photos.yaml
 
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
