@@ -15,7 +15,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 DOCTOR = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo "$(PYTHON)")
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor environment results paper report prune cluster test test-all test-faults test-slurm lint format docs tutorial bench clean
+.PHONY: help doctor environment results paper photos report prune cluster test test-all test-faults test-gpu test-slurm lint format docs tutorial bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ results: .venv/run.stamp ## run the default configuration to the end, into resul
 paper: ## run the paper's study on the full MNIST (DATA_DIR=folder of IDX files)
 	$(MAKE) results CONFIG=config/paper.yaml
 
+photos: .venv/photos.stamp ## run config/photos.yaml: a network of ImageNet on photographs that packages bring
+	$(BIN)/python workflow/scripts/photos.py data/photos
+	$(MAKE) results CONFIG=config/photos.yaml
+
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
 
@@ -56,6 +60,9 @@ test-all: .venv/test.stamp lint ## the same with the slow ones, before a release
 
 test-faults: .venv/test.stamp ## kill runs, damage files, fill disks; nothing may be lost
 	$(BIN)/pytest -n 2 tests/faults tests/unit/test_bad_input.py tests/unit/test_files.py
+
+test-gpu: .venv/test.stamp ## run the tests on a GPU; without one they are skipped, and say so
+	$(BIN)/pytest -rs tests/gpu
 
 test-slurm: .venv-slurm/stamp ## run the tests on a real SLURM, installed with apt (Debian 12, root)
 	@$(SLURM) start; \

@@ -45,6 +45,8 @@ GIVEN: dict[tuple[str, str], Any] = {
         for what in ("images", "labels")
     },
     ("factory", "factory"): "json:loads",
+    ("zoo", "library"): "torchvision",
+    ("zoo", "architecture"): "resnet18",
     ("transfer", "attack"): "fgsm",
     ("jpeg", "quality"): [75],
     ("median", "size"): [3],

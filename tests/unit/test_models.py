@@ -32,7 +32,7 @@ SMALL = {
     "cnn": ({"channels": 4, "hidden": 16}, {"epochs": 4, "learning_rate": 0.005}),
     "resnet": ({"width": 4, "blocks": 1}, {"epochs": 3, "learning_rate": 0.01}),
 }
-OWN = [name for name in MODELS if name != "factory"]
+OWN = [name for name in MODELS if name not in ("factory", "zoo")]
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 9, 14)]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.loading import load
-from epsigma.models.normalized import Normalize, Normalized
+from epsigma.models.preprocessing import Normalize, Preprocessed, ResizeCrop
 from epsigma.storage.batches import Images, batches
 from epsigma.storage.checkpoint import load_weights, read_checkpoint
 from epsigma.storage.files import damaged
@@ -25,26 +25,30 @@ def build_model(
     shape: tuple[int, int, int],
     classes: int,
     parameters: dict[str, Any],
+    preprocess: dict[str, Any] | None = None,
     normalize: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Make an untrained model by its implementation, `module:name`, and hyper-parameters.
 
     Args:
-        normalize: `mean` and `std`, for a network of normalised images, which is then part of a
-            `Normalized`; None for a network of images in [0, 1].
+        preprocess: `resize`, `crop` and `interpolation`, for a network of images of another size;
+            None for one of images as they are.
+        normalize: `mean` and `std`, for a network of normalised images; None for one of images in
+            [0, 1]. With either the network is part of a `Preprocessed`.
 
     Raises:
-        ModelError: if the numbers are not as many as channels, or too small to divide by.
+        ModelError: if the images are too small to crop, or the numbers are not as many as channels,
+            or too small to divide by.
     """
-    model = load(implementation)(shape, classes, **parameters)
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
-    if normalize is None:
-        return model
     try:
-        return Normalized(Normalize(**normalize, channels=shape[0]), model)
+        resized = ResizeCrop(shape, **preprocess) if preprocess else None
+        normalized = Normalize(**normalize, channels=shape[0]) if normalize else None
     except ValueError as error:
         raise ModelError(str(error)) from None
+    model = load(implementation)(resized.shape if resized else shape, classes, **parameters)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
+    return Preprocessed(model, resized, normalized) if resized or normalized else model
 
 
 def adapt(model: nn.Module, needs: Collection[str]) -> None:
@@ -88,8 +92,8 @@ def load_classifier(
     """Read a trained classifier out of a Lightning checkpoint, without executing a pickle.
 
     The model is in eval mode, its parameters frozen; what it needs of those who ask it, it has
-    (`adapt`). Its settings (`implementation`, `parameters`, perhaps `normalize`) come from the
-    caller, not from the file: a file cannot name code to run.
+    (`adapt`). Its settings (`implementation`, `parameters`, perhaps `preprocess` and
+    `normalize`) come from the caller, not from the file: a file cannot name code to run.
 
     Raises:
         ValueError: if the checkpoint is damaged, holds pickled objects, or is another model's.

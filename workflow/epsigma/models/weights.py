@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from epsigma.models.classifier import ModelError
-from epsigma.models.normalized import Normalized
+from epsigma.models.preprocessing import Preprocessed
 from epsigma.storage.checkpoint import UNREADABLE
 
 # Names that an error lists, of each sort.
@@ -142,7 +142,7 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
 def fit_own_weights(model: nn.Module, path: str | Path) -> None:
     """Put the weights of a file into a model as `epsigma.models.classifier.build_model` makes it.
 
-    Of a `Normalized` the file holds the network alone, or, as a checkpoint of epsigma does, its
+    Of a `Preprocessed` the file holds the network alone, or, as a checkpoint of epsigma does, its
     normalisation, too.
 
     Raises:
@@ -150,10 +150,11 @@ def fit_own_weights(model: nn.Module, path: str | Path) -> None:
             another one.
     """
     weights = read_weights(path)
-    if not isinstance(model, Normalized):
+    if not isinstance(model, Preprocessed):
         fit_weights(model, weights, path)
         return
-    if not any(f".{name}".endswith(".normalize.mean") for name in weights):
+    kept = any(f".{name}".endswith(".normalize.mean") for name in weights)
+    if not (model.normalizes and kept):
         fit_weights(model.network, weights, path)
         return
     asked = {name: value.clone() for name, value in model.normalize.state_dict().items()}

@@ -30,8 +30,8 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
     Returns:
         `implementation`, and `parameters` by keyword in the registry's order; `random` if the
         kind draws; `swept`, name and type of a hyper-parameter that is left open; of a filter that
-        others follow these as `then`, each with its `gradient`, as its own is; and of a model of
-        normalised images `normalize`.
+        others follow these as `then`, each with its `gradient`, as its own is; and of a model
+        `preprocess` and `normalize`, if it has them.
 
     Raises:
         ValueError: if there is no such block, or the level is not spelt as it should be.
@@ -41,8 +41,9 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
     if block.get("then"):
         made["gradient"] = block.entry.gradient
         made["then"] = [_make_part(study, part) for part in block["then"]]
-    if isinstance(block, Model) and block.normalize is not None:
-        made["normalize"] = block.normalize.model_dump()
+    if isinstance(block, Model):
+        front = {"preprocess": block.preprocess, "normalize": block.normalize}
+        made |= {name: part.model_dump() for name, part in front.items() if part is not None}
     swept = block.entry.swept
     if swept is not None:
         made["swept"] = [swept, block.entry.parameters[swept].get("type", "number")]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
-from epsigma.models.normalized import Normalize
+from epsigma.models.preprocessing import Normalize
 from epsigma.storage.batches import BATCH
 
 # What is affine in eval mode.

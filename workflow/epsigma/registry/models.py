@@ -3,7 +3,7 @@
 If it has a method `constrain`, training calls it after each step.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,7 @@ def _check_plain(value: Any) -> Any:
 
 Plain = Annotated[Any, AfterValidator(_check_plain)]
 Keyword = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*\Z")]
+Parameters = Annotated[dict[Keyword, Plain], WithJsonSchema({"type": "object"})]
 
 
 class MLP(Hyperparameters):
@@ -68,8 +69,20 @@ class Factory(Hyperparameters):
             examples=["package.module:function"],
         )
     )
-    parameters: Annotated[dict[Keyword, Plain], WithJsonSchema({"type": "object"})] = Field(
+    parameters: Parameters = Field(
         {}, description="what the function takes beside shape and classes, by keyword"
+    )
+
+
+class Zoo(Hyperparameters):
+    library: Literal["torchvision", "timm", "efficientnet_lite_pytorch"] = Field(
+        description="which library makes the network; what is not installed, install"
+    )
+    architecture: Annotated[str, Field(min_length=1)] = Field(
+        description="its name there, such as `resnet18`", examples=["resnet18"]
+    )
+    parameters: Parameters = Field(
+        {}, description="what the library takes beside the number of classes, by keyword"
     )
 
 
@@ -80,4 +93,5 @@ MODELS = {
     "cnn": Kind("epsigma.models.cnn:CNN", CNN),
     "resnet": Kind("epsigma.models.resnet:ResNet", ResNet),
     "factory": Kind("epsigma.models.factory:make", Factory),
+    "zoo": Kind("epsigma.models.zoo:make", Zoo),
 }

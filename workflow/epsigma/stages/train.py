@@ -47,9 +47,9 @@ def train(
 
     Args:
         job: its settings are the `model` (`implementation` and `parameters`, and perhaps
-            `normalize`), the `seed` and, to train, `training` (`epochs`, `batch_size`,
-            `learning_rate`, `validation`, perhaps `schedule` and `objective`), and whether what is
-            trained `teaches`.
+            `preprocess` and `normalize`), the `seed` and, to train, `training` (`epochs`,
+            `batch_size`, `learning_rate`, `validation`, perhaps `schedule` and `objective`), and
+            whether what is trained `teaches`.
         images: of the training set; a random part is held out for validation, unless the data set
             brings images for that. With `weights` some of the data set, on which the model is
             tried.

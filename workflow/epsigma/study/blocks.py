@@ -24,7 +24,6 @@ from epsigma.kinds import (
     Strict,
     TrainingKind,
 )
-from epsigma.registry.figures import ALL
 from epsigma.registry.filters import FILTERS
 from epsigma.vocabulary import NO_FILTER, THREATS
 
@@ -85,6 +84,23 @@ class Normalization(Strict):
     )
 
 
+class Preprocessing(Strict):
+    """How a network's images come from those of the data set."""
+
+    resize: Count | None = Field(
+        None,
+        description="length in pixels that the shorter side gets, the other in proportion; null to "
+        "leave the size",
+    )
+    crop: Count | None = Field(
+        None,
+        description="side in pixels of the square that is cut out of the centre; null for all",
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="of resizing, low-passed where it shrinks"
+    )
+
+
 class Model(Block[Kind]):
     """A model, trained on every data set."""
 
@@ -98,6 +114,12 @@ class Model(Block[Kind]):
         description="file of weights that are loaded instead of training the model: a state_dict "
         "or a Lightning checkpoint, written by torch.save, or a .safetensors file; relative to the "
         "working directory. Null to train",
+    )
+    preprocess: Preprocessing | None = Field(
+        None,
+        description="`resize`, `crop` and `interpolation` of a network of images of another size, "
+        "before `normalize`; they become part of the model, so that attacks and filters work on "
+        "the images as they are. Null for a network of these",
     )
     normalize: Normalization | None = Field(
         None,
@@ -213,58 +235,6 @@ class AutoencoderTraining(Strict):
     )
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="fraction of the training images held out for the validation curve"
-    )
-
-
-class Smoothing(Strict):
-    """What is certified of the majority vote over a filter's noise, by randomised smoothing."""
-
-    samples: Count = Field(10_000, description="draws that are counted for each image")
-    selection: Count = Field(100, description="draws that select the class of each image")
-    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.001, description="probability with which the radius of an image may be wrong"
-    )
-    examples: Count | None = Field(
-        500, description="how many of the test images, the first ones; null for all"
-    )
-
-
-class Proofs(Strict):
-    """What is proved of models that are small enough."""
-
-    exact_examples: Annotated[int, Field(ge=0)] = Field(
-        0,
-        description="how many of the test images, the first ones, get an exact answer where "
-        "neither a bound nor an attack settles them",
-    )
-    seconds: Positive = Field(
-        10, description="processor time that an exact answer may take; else it stays open"
-    )
-    smoothing: Smoothing | None = Field(
-        None,
-        description="certify l2 radii of the majority vote over the noise of filters of the kind "
-        "`noise`, with or without others after it: `smoothed.csv`. Null for none",
-    )
-
-
-class Figures(Strict):
-    """Which figures are made, and how they look."""
-
-    kinds: str | Names = Field(
-        ALL,
-        description="which are made: `all`, or a list of their names, each once; `[]` for none",
-    )
-    formats: Annotated[list[Literal["png", "pdf"]], DISTINCT] = Field(
-        ["png"],
-        description="formats of each figure beside SVG, which the report and the cards show",
-    )
-    panel_width: Annotated[float, Field(ge=1, le=20)] = Field(
-        5.2,
-        description="width in inches of a figure of one panel; others are wider, and heights "
-        "follow, in proportion",
-    )
-    font_size: Annotated[float, Field(ge=4, le=30)] = Field(
-        10, description="size of labels in points, whatever the width; other text in proportion"
     )
 
 

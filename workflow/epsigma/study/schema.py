@@ -14,11 +14,10 @@ from epsigma.study.blocks import (
     Block,
     Dataset,
     Detector,
-    Figures,
     Filter,
     Model,
-    Proofs,
 )
+from epsigma.study.options import Figures, Proofs
 
 
 class Study(Strict):

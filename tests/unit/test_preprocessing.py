@@ -1,4 +1,7 @@
-"""A network of normalised images is a model of images in [0, 1]: `normalize` of a model."""
+"""A network of images of another size and range is a model of images in [0, 1].
+
+`preprocess` and `normalize` of a model.
+"""
 
 import copy
 
@@ -6,7 +9,7 @@ import pytest
 import torch
 from epsigma.filters.none import Identity
 from epsigma.models.classifier import ModelError, build_model, load_classifier, predict
-from epsigma.models.normalized import Normalized
+from epsigma.models.preprocessing import Preprocessed, ResizeCrop
 from epsigma.models.weights import fit_own_weights
 from epsigma.plan.settings import settings
 from epsigma.proofs.network import fold
@@ -14,6 +17,7 @@ from epsigma.study.faults import ConfigurationError
 from epsigma.study.reading import validate
 from running import SMALL
 from torch import nn
+from torchvision.models import EfficientNet_B0_Weights, ResNet18_Weights, Swin_V2_T_Weights
 from torchvision.transforms.functional import normalize as torchvision_normalize
 
 CPU = torch.device("cpu")
@@ -146,7 +150,7 @@ def test_numbers_that_normalise_nothing_are_refused(numbers, key, said):
 def test_without_the_key_nothing_is_different():
     model, how = made(**model_block())
     assert set(how) == {"implementation", "parameters"}
-    assert not isinstance(model, Normalized)
+    assert not isinstance(model, Preprocessed)
 
 
 def test_proofs_see_through_it():
@@ -167,3 +171,78 @@ def test_a_model_s_own_bounds_hold_behind_it():
     ]
     assert longest[0] > 0.11 > longest[1]
     made(**model_block(normalize={"mean": 0.5, "std": 0.5}))[0].constrain()
+
+
+RECIPES = [
+    weights.IMAGENET1K_V1.transforms()
+    for weights in (ResNet18_Weights, EfficientNet_B0_Weights, Swin_V2_T_Weights)
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.interpolation.value)
+@pytest.mark.parametrize("size", [(300, 451), (451, 300), (180, 260), (256, 256), (257, 258)])
+def test_it_is_what_torchvision_s_recipe_does(recipe, size):
+    (resize,), (crop,) = recipe.resize_size, recipe.crop_size
+    images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    front = ResizeCrop(
+        (3, *size), resize=resize, crop=crop, interpolation=recipe.interpolation.value
+    )
+    made = front(images)
+    assert tuple(made.shape[1:]) == front.shape == (3, crop, crop)
+    assert made.min() >= 0
+    assert made.max() <= 1
+    # Of floats torchvision does not clamp what bicubic interpolation overshoots.
+    expected = recipe(images)
+    mean, std = (torch.tensor(one)[:, None, None] for one in (recipe.mean, recipe.std))
+    low, high = (0 - mean) / std, (1 - mean) / std
+    torch.testing.assert_close((made - mean) / std, expected.clamp(low, high), atol=1e-5, rtol=0)
+
+
+def test_its_gradient_is_that_of_the_pixels_that_it_reads():
+    images = torch.rand(1, 3, 10, 12, dtype=torch.float64, requires_grad=True)
+    front = ResizeCrop((3, 10, 12), resize=5, crop=4)
+    assert torch.autograd.gradcheck(front, images)
+    cropped = ResizeCrop((3, 10, 12), crop=4)
+    (gradient,) = torch.autograd.grad(cropped(images).sum(), images)
+    expected = torch.zeros_like(images)
+    expected[..., 3:7, 4:8] = 1
+    assert torch.equal(gradient, expected)
+
+
+def test_a_network_sees_resized_and_normalised_images_and_the_file_holds_it_alone(tmp_path):
+    block = MODELS["cnn"]
+    model, how = made(
+        **block, preprocess={"resize": 10, "crop": 9}, normalize={"mean": MEAN, "std": STD}
+    )
+    network = build_model(shape=(3, 9, 9), classes=CLASSES, **made(**block)[1])
+    torch.save(network.state_dict(), tmp_path / "own.pt")
+    fit_own_weights(model, tmp_path / "own.pt")
+    seen = torchvision_normalize(ResizeCrop(SHAPE, resize=10, crop=9)(some()), MEAN, STD)
+    expected = predict(network.eval(), seen)
+    assert torch.equal(predict(model, some()), expected)
+    # As a checkpoint of epsigma, and named as one.
+    kept = {f"model.{name}": value for name, value in model.state_dict().items()}
+    about = {"shape": list(SHAPE), "classes": CLASSES}
+    torch.save({"state_dict": kept, "hyper_parameters": about}, tmp_path / "checkpoint.ckpt")
+    loaded = load_classifier(tmp_path / "checkpoint.ckpt", how, CPU)
+    torch.testing.assert_close(predict(loaded, some()), expected)
+    bare, _ = made(**block, preprocess={"resize": 10, "crop": 9})
+    with pytest.raises(ModelError, match=r"unexpected: model\.normalize\.mean"):
+        fit_own_weights(bare, tmp_path / "checkpoint.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"crop": 9}, ModelError, "preprocess.crop = 9 is more than the 8 × 8 pixels"),
+        ({"resize": 5, "crop": 6}, ModelError, "or set preprocess.resize to 6 or more"),
+        ({"resize": 0}, ConfigurationError, "models[0].preprocess.resize: "),
+        ({"crop": 2.5}, ConfigurationError, "models[0].preprocess.crop: "),
+        ({"interpolation": "nearest"}, ConfigurationError, "bilinear"),
+        ({"size": 8}, ConfigurationError, "allowed: resize, crop, interpolation"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(given, error, said):
+    with pytest.raises(error) as raised:
+        made(**model_block(preprocess=given))
+    assert said in str(raised.value)
