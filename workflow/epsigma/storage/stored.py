@@ -93,7 +93,7 @@ class StoredImages:
 class StoredSet:
     """A set whose images are read a batch at a time; all else is as in `ImageSet`."""
 
-    images: StoredImages
+    images: StoredImages | Tensor
     labels: Tensor
     measures: dict[str, Tensor]
     rows: dict[str, Tensor] | None = None
