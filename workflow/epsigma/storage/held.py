@@ -1,6 +1,5 @@
 """Sets that one stage makes and another one scores in the same job, and that nobody keeps."""
 
-import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +11,14 @@ from torch import Tensor
 
 from epsigma.device import CPU
 from epsigma.storage.images import ImageSet, is_measure
-from epsigma.storage.stored import KEPT, StoredSet, open_image_set
+from epsigma.storage.stored import StoredSet, count_kept, open_image_set
 from epsigma.storage.writing import SetWriter, writing_set
 
 
 class HeldSet:
     """An adversarial or a filtered set, as long as the body of `with` runs.
 
-    It is in memory, on the CPU. If its images take more than `KEPT` bytes it is in a file that is
+    It is in memory, on the CPU. If that is more than `count_kept` allows it is in a file, which is
     removed at the end; what a killed job leaves of it has a temporary name.
 
     Args:
@@ -50,11 +49,12 @@ class HeldSet:
         self, shape: torch.Size, rows: int, metadata: dict[str, str]
     ) -> Iterator["SetWriter | HeldWriter"]:
         """Take a set of so many images (C, H, W) in the body, as `writing_set` writes one."""
-        if 4 * rows * math.prod(shape) > KEPT:
+        whole = torch.Size((rows, *shape))
+        if rows > count_kept(whole):
             with writing_set(self._path, rows, metadata) as file:
                 yield file
             return
-        writer = HeldWriter(torch.empty((rows, *shape)))
+        writer = HeldWriter(torch.empty(whole))
         yield writer
         self._held = writer.join()
 
