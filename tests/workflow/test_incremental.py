@@ -204,6 +204,11 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
             id="not keeping the filtered sets redoes nothing",
         ),
         pytest.param(
+            lambda study: study.update(keep_filtered=False, keep_aware=False),
+            {},
+            id="keeping no sets redoes nothing",
+        ),
+        pytest.param(
             lambda study: study.update(device="cpu"), {}, id="naming the device redoes nothing"
         ),
         pytest.param(
