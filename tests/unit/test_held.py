@@ -205,6 +205,9 @@ def test_a_job_attacks_before_it_scores_in_one_log(tmp_path):
     plan.jobs.score_each(note("attack"), note("score"), cell, named, Output(), Params, ["a.log"])
     (first, attacker, made), (second, scorer, scored) = seen
     assert (first, second) == ("attack", "score")
+    # The wildcards of the rule `attack_aware`, from which its random numbers follow.
+    assert attacker.cell == {name: value for name, value in cell.items() if name != "threat"}
+    assert scorer.cell == cell
     assert attacker.settings["attack"]["parameters"]["eps"] == 0.1
     assert (made["test"], made["checkpoint"], made["filtered"]) == ("t", "s", scored["images"])
     assert (scored["checkpoint"], scored["ledger"]) == ("c", ledger)

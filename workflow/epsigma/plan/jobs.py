@@ -98,7 +98,9 @@ class Jobs:
             if "test" not in files:
                 evaluate(job, **files)
                 continue
-            attacker = self._make(job.cell, params.attack, output, job.log)
+            # As the rule `attack_aware` names it: what an attack draws follows from that.
+            cell = {name: value for name, value in job.cell.items() if name != "threat"}
+            attacker = self._make(cell, params.attack, output, job.log)
             given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
             is_filtered_later = "filter" in job.settings
             made, scored = ("adversarial",) * 2 if is_filtered_later else ("filtered", "images")
