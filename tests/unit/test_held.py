@@ -62,6 +62,7 @@ def test_what_is_held_is_what_was_written_and_is_gone_at_the_end(room, tmp_path)
         assert torch.equal(found.labels, whole.labels)
         for one, other in ((found.measures, whole.measures), (found.rows, whole.rows)):
             assert one.keys() == other.keys()
+            assert list(one) == sorted(one), "the order of a ledger's columns"
             assert all(torch.equal(one[name], other[name]) for name in one)
         # Products are rounded alike if their factors lie alike.
         assert found.images[0:7].data_ptr() % 64 == 0
@@ -102,7 +103,7 @@ def test_a_cell_scores_alike_whether_its_set_was_a_file(
     with HeldSet(tmp_path / "held.parquet") as held:
         others, other = run(held, "held")
     assert metrics == others
-    assert ledger.keys() == other.keys()
+    assert list(ledger) == list(other)
     assert all(np.array_equal(ledger[name], other[name]) for name in ledger)
 
 

@@ -87,7 +87,9 @@ class HeldWriter:
         """
         if self._done != len(self._images):
             raise ValueError(f"{self._done} rows of {len(self._images)}")
-        joined = {name: torch.cat([part[name] for part in self._parts]) for name in self._parts[0]}
+        # In a file's order, which is that of a ledger's columns.
+        first = sorted(self._parts[0].items(), key=lambda one: (-one[1].dtype.itemsize, one[0]))
+        joined = {name: torch.cat([part[name] for part in self._parts]) for name, _ in first}
         return StoredSet(
             self._images,
             joined["labels"],
