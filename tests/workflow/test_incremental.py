@@ -205,8 +205,9 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
         ),
         pytest.param(
             lambda study: study.update(keep_filtered=False, keep_aware=False),
-            {},
-            id="keeping no sets redoes nothing",
+            # It shows the sets that are kept.
+            {"explore": 1, "gate": 1},
+            id="keeping no sets redoes no cell",
         ),
         pytest.param(
             lambda study: study.update(device="cpu"), {}, id="naming the device redoes nothing"
