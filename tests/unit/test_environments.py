@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -97,7 +98,10 @@ def test_the_slurm_profile_names_rules_that_there_are_and_grows_with_each_attemp
         assert request
         for name, value in request.items():
             assert name in ("runtime", "mem_mb")
-            assert eval(value, {"attempt": 2}) == 2 * eval(value, {"attempt": 1})
+            for threat in ("blind", "aware"):
+                known = {"wildcards": SimpleNamespace(threat=threat)}
+                once, twice = (eval(value, {**known, "attempt": n}) for n in (1, 2))
+                assert twice == 2 * once
     assert profile["retries"] > 0
 
 

@@ -66,7 +66,7 @@ def _tensors(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("columns", "kept", "jobs"),
     [
-        ("attack", False, 51),
+        ("attack", False, 48),
         ("filter", True, 85),
         pytest.param("attack", True, 57, marks=pytest.mark.slow),
     ],

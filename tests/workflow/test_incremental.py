@@ -204,6 +204,12 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
             id="not keeping the filtered sets redoes nothing",
         ),
         pytest.param(
+            lambda study: study.update(keep_filtered=False, keep_aware=False),
+            # It shows the sets that are kept.
+            {"explore": 1, "gate": 1},
+            id="keeping no sets redoes no cell",
+        ),
+        pytest.param(
             lambda study: study.update(device="cpu"), {}, id="naming the device redoes nothing"
         ),
         pytest.param(

@@ -134,8 +134,7 @@ def test_a_cold_run_trains_and_calibrates_what_is_named_and_no_more(done: Workdi
         "probe_attack": 4 + 2 + 2,
         # Two budgets on each model; the transfer on all but its source.
         "attack": 3 * 2 + 2,
-        "attack_aware": 2 * (3 + 1 + 1),
-        # Blind through nothing, too.
+        # Aware ones are attacked there: no set is kept. Blind through nothing, too.
         "evaluate": 2 * (4 + 2 + 2) + 2 * 2 + 2 * (3 + 1 + 1),
         "cost": 1,
     }
@@ -201,14 +200,13 @@ def test_it_ends_with_the_tables_and_figures_of_defences(done: Workdir) -> None:
 # --- What is trained anew
 
 # What depends on how `magnet` decides, of two budgets.
-MAGNET = {"attack_aware": 2, "evaluate": 4, "evaluate_clean": 1, "probe_attack": 1, "cost": 1}
+MAGNET = {"evaluate": 4, "evaluate_clean": 1, "probe_attack": 1, "cost": 1}
 # What depends on a variant's weights. Transfers are made on another model.
 VARIANT = {
     "evaluate_clean": 2,
     "probe_model": 1,
     "probe_attack": 2,
     "attack": 2,
-    "attack_aware": 2,
     "evaluate": 2 * 2 + 2 + 2,
     "cost": 1,
 }
@@ -232,8 +230,7 @@ def test_another_training_of_an_autoencoder_redoes_what_uses_it_and_no_classifie
     assert count(jobs) == {"train_autoencoder": 1, "calibrate": 1, "probe_filter": 1, **MAGNET}
     assert of(jobs, "train_autoencoder", "autoencoder") == ["ae"]
     assert of(jobs, "calibrate", "detector") == ["rec"]
-    cells = [*of(jobs, "evaluate", "filter"), *of(jobs, "attack_aware", "filter")]
-    assert set(cells) == {"magnet"}
+    assert set(of(jobs, "evaluate", "filter")) == {"magnet"}
 
 
 def test_an_autoencoder_that_only_a_detector_uses_leaves_the_filters_alone(
@@ -266,7 +263,7 @@ def test_another_temperature_trains_one_teacher_and_one_student(finished: Workdi
     jobs = finished.scheduled()
     # New, it needs a transfer to it, too.
     assert count(jobs) == {"train_teacher": 1, "train": 1, **VARIANT, "attack": 2 + 1}
-    for rule in ("train_teacher", "train", "attack", "attack_aware", "evaluate"):
+    for rule in ("train_teacher", "train", "attack", "evaluate"):
         assert set(of(jobs, rule, "model")) == {"distilled/temperature~20"}
 
 

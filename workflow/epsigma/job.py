@@ -25,6 +25,7 @@ class Job:
         memory_mb: MB that a batch may take, and what is made of it; None for what
             `epsigma.memory` thinks right.
         batch_size: images of a batch; None for as many as fit.
+        continues: whether its log goes on from that of another job.
     """
 
     cell: dict[str, str]
@@ -34,6 +35,7 @@ class Job:
     log: str
     memory_mb: int | None = None
     batch_size: int | None = None
+    continues: bool = False
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -45,7 +47,7 @@ class Job:
         """Give the body a logger that writes to the job's log file only, errors of the body too."""
         path = Path(self.log)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as stream:
+        with path.open("a" if self.continues else "w", encoding="utf-8") as stream:
             # Not registered with the logging module: it goes away with the job.
             logger = logging.Logger(self.log)
             handler = logging.StreamHandler(stream)

@@ -22,9 +22,12 @@ rule evaluate_clean:
 
 
 rule evaluate:
-    """Score a cell: its figures and a ledger of its examples."""
+    """Score a cell: its figures and a ledger of its examples. Attack it first if no set is kept."""
     input:
         inputs.scored_parts,
+        # Of a cell whose sets are not kept: it is attacked here.
+        test=inputs.attacked_images,
+        source=inputs.attacked_source,
         images=inputs.filtered_set,
         adversarial=inputs.unfiltered_set,
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",
@@ -43,8 +46,9 @@ rule evaluate:
         mem_mb=resources.mem_mb,
     params:
         recipe=recipes.evaluate,
+        attack=recipes.attack_when_scored,
     run:
+        from epsigma.stages.attack import attack
         from epsigma.stages.evaluate import evaluate
 
-        for job, files in jobs.each(wildcards, input, output, params, log):
-            evaluate(job, **files)
+        jobs.score_each(attack, evaluate, wildcards, input, output, params, log)

@@ -1,7 +1,7 @@
 """Writing what an attack makes, and what a filter makes of that, batch by batch."""
 
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import torch
 from torch import Tensor
@@ -10,8 +10,9 @@ from epsigma.attacks.craft import Part
 from epsigma.attacks.rows import Rows
 from epsigma.filters.build import apply_filter
 from epsigma.filters.filter import Filter
+from epsigma.storage.held import HeldSet, HeldWriter
 from epsigma.storage.images import ImageSet
-from epsigma.storage.writing import writing_set
+from epsigma.storage.writing import SetWriter, writing_set
 
 
 def write_parts(
@@ -19,8 +20,9 @@ def write_parts(
     rows: Rows,
     metadata: dict[str, str],
     *,
-    adversarial: str | None = None,
-    filtered: str | None = None,
+    shape: torch.Size,
+    adversarial: str | HeldSet | None = None,
+    filtered: str | HeldSet | None = None,
     module: Filter | None = None,
 ) -> dict[str, Tensor]:
     """Write the parts of a set as they come: as they are, through a filter, or both.
@@ -29,8 +31,9 @@ def write_parts(
         parts: of all rows, in their order.
         rows: of the set.
         metadata: of the files.
-        adversarial: file to write of the images as they are; None for none.
-        filtered: file to write of the filtered images; None for none.
+        shape: (C, H, W) of the images.
+        adversarial: file or set to write of the images as they are; None for none.
+        filtered: file or set to write of the filtered images; None for none.
         module: the filter.
 
     Returns:
@@ -40,9 +43,9 @@ def write_parts(
     with ExitStack() as stack:
         count = len(rows.index)
         wanted = [
-            (stack.enter_context(writing_set(path, count, metadata)), how)
-            for path, how in ((adversarial, None), (filtered, module))
-            if path is not None
+            (stack.enter_context(_writing(made, shape, count, metadata)), how)
+            for made, how in ((adversarial, None), (filtered, module))
+            if made is not None
         ]
         for part in parts:
             columns = None if rows.complete else part.rows.columns
@@ -51,3 +54,12 @@ def write_parts(
                 images = part.images if how is None else apply_filter(how, part.images)
                 writer.write(ImageSet(images, part.rows.labels, part.measures, columns))
     return {name: torch.cat([part[name] for part in measures]) for name in measures[0]}
+
+
+def _writing(
+    made: str | HeldSet, shape: torch.Size, rows: int, metadata: dict[str, str]
+) -> AbstractContextManager[SetWriter | HeldWriter]:
+    """Write a file, or a set that is scored in this job."""
+    if isinstance(made, HeldSet):
+        return made.writing(shape, rows, metadata)
+    return writing_set(made, rows, metadata)

@@ -28,7 +28,7 @@ from epsigma.plan.settings import (
 from epsigma.storage.digest import code_digest
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
-from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, TRANSFER
+from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER, TRANSFER
 
 Recipe = dict[str, Any]
 
@@ -203,6 +203,13 @@ class CellRecipes:
             *modules,
             *filter_modules(self._study, filter_name),
         )
+
+    def attack_when_scored(self, wildcards: Any) -> Recipe:
+        """Of the attack whose set a cell is scored on, if that may be made where it is scored.
+
+        The same whether it is: keeping sets, or not, makes nothing anew.
+        """
+        return self.attack_aware(wildcards) if wildcards["threat"] == AWARE else {}
 
     @of("filter")
     def filter(self, filter_name: str) -> Recipe:

@@ -20,7 +20,7 @@ from epsigma.plan.settings import block_levels, find_parts
 from epsigma.storage.source import fingerprint, locate
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
+from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER
 
 Wildcards = Mapping[str, str]
 
@@ -137,8 +137,22 @@ class Inputs:
         return [paths.LEDGER.format(**cell, budget=budget) for cell in cells]
 
     def scored_parts(self, wildcards: Any) -> list[str]:
-        """The autoencoders and thresholds that scoring a cell needs."""
-        return self._parts(self._recipes.evaluate(wildcards), wildcards)
+        """The autoencoders and thresholds that scoring a cell needs, and attacking it there."""
+        parts = self._parts(self._recipes.evaluate(wildcards), wildcards)
+        if not is_attacked_when_scored(self.study, wildcards):
+            return parts
+        attacked = [*self.attacked_parts(wildcards), *self.trials(wildcards)]
+        return list(dict.fromkeys([*parts, *attacked]))
+
+    def attacked_images(self, wildcards: Any) -> str | list[str]:
+        """The test images, if a cell is attacked where it is scored."""
+        is_here = is_attacked_when_scored(self.study, wildcards)
+        return paths.TEST.format(dataset=wildcards.dataset) if is_here else []
+
+    def attacked_source(self, wildcards: Any) -> str | list[str]:
+        """The classifier that is attacked, if a cell is attacked where it is scored."""
+        is_here = is_attacked_when_scored(self.study, wildcards)
+        return self.source_checkpoint(wildcards) if is_here else []
 
     def spectrum_parts(self, wildcards: Any) -> list[str]:
         """The autoencoders of all filters."""
@@ -158,12 +172,14 @@ class Inputs:
     @each_cell
     def unfiltered_set(self, cell: dict[str, str]) -> str:
         """The set that a cell is scored on, if it has yet to pass the filter."""
+        if is_attacked_when_scored(self.study, cell):
+            return ""
         return _adversarial_set(cell) if is_filtered_when_scored(self.study, cell) else ""
 
     @each_cell
     def filtered_set(self, cell: dict[str, str]) -> str:
         """The set that a cell is scored on, if it is scored as it is."""
-        if is_filtered_when_scored(self.study, cell):
+        if is_filtered_when_scored(self.study, cell) or is_attacked_when_scored(self.study, cell):
             return ""
         if cell["filter"] == NO_FILTER:
             return _adversarial_set(cell)
@@ -221,3 +237,13 @@ def is_filtered_when_scored(study: Study, cell: Mapping[str, str]) -> bool:
     if cell["filter"] == NO_FILTER:
         return False
     return is_scored_raw(study) or (cell["threat"] == BLIND and not study.keep_filtered)
+
+
+def is_attacked_when_scored(study: Study, cell: Mapping[str, str]) -> bool:
+    """Whether a cell is attacked and scored in one job: an aware one of which no set is kept.
+
+    Fooling images, which are few, have a job of their own.
+    """
+    if cell["threat"] == BLIND or study.keep_aware or study.keep_filtered:
+        return False
+    return bool(study.find("attacks", cell["attack"]).entry.family != FOOLING)

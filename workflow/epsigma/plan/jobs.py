@@ -1,6 +1,7 @@
 """Jobs: what the stages of a rule's `run` block are given."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from epsigma.job import Job
@@ -26,7 +27,12 @@ class Jobs:
             output: at least one file.
             log: one file.
         """
-        cell, recipe = dict(wildcards), params.recipe
+        return self._make(wildcards, params.recipe, output, log)
+
+    def _make(
+        self, wildcards: Mapping[str, str], recipe: Mapping[str, Any], output: Any, log: Any
+    ) -> Job:
+        cell = dict(wildcards)
         prefix = prefix_of(output[0])
         named = {"seed": self._study.seeds[0], **cell}
         settings = locate_parts(
@@ -70,6 +76,37 @@ class Jobs:
         # All is there: nobody has to go on from what was kept of it on the way.
         for path in output:
             progress_path(path).unlink(missing_ok=True)
+
+    def score_each(
+        self,
+        attack: Callable[..., None],
+        evaluate: Callable[..., None],
+        wildcards: Mapping[str, str],
+        inputs: Any,
+        output: Any,
+        params: Any,
+        log: Any,
+    ) -> None:
+        """Score the cells of a job by the stage `evaluate`.
+
+        One whose set is no input is attacked first, by the stage `attack` and the recipe of that
+        name; what it makes is handed over in memory, as a rule.
+        """
+        from epsigma.storage.held import HeldSet
+
+        for job, files in self.each(wildcards, inputs, output, params, log):
+            if "test" not in files:
+                evaluate(job, **files)
+                continue
+            # As the rule `attack_aware` names it: what an attack draws follows from that.
+            cell = {name: value for name, value in job.cell.items() if name != "threat"}
+            attacker = self._make(cell, params.attack, output, job.log)
+            given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
+            is_filtered_later = "filter" in job.settings
+            made, scored = ("adversarial",) * 2 if is_filtered_later else ("filtered", "images")
+            with HeldSet(files["ledger"]) as held:
+                attack(attacker, **given, **{made: held})
+                evaluate(replace(job, continues=True), **files, **{scored: held})
 
 
 def _file_of(value: Any, index: int) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from epsigma.plan.inputs import is_filtered_when_scored
+from epsigma.plan.inputs import is_attacked_when_scored, is_filtered_when_scored
 from epsigma.study.schema import Study
 from epsigma.vocabulary import MEMORY_MB, PROCESS_MB
 
@@ -18,9 +18,12 @@ class Resources:
         return 1 if self._study.device == "cuda" else 0
 
     def gpu_to_score(self, wildcards: Any) -> int:
-        """GPUs of a job that scores, on the CPU, what may have yet to pass a filter, on a GPU."""
-        is_filtered = is_filtered_when_scored(self._study, wildcards)
-        return self.gpu(wildcards) if is_filtered else 0
+        """GPUs of a job that scores, on the CPU, what may have yet to be made on a GPU."""
+        is_ready = not (
+            is_filtered_when_scored(self._study, wildcards)
+            or is_attacked_when_scored(self._study, wildcards)
+        )
+        return 0 if is_ready else self.gpu(wildcards)
 
     def mem_mb(self, wildcards: Any, attempt: int) -> int:
         """MB of a job that works on images batch by batch; more when it is tried again."""

@@ -15,6 +15,7 @@ from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
 from epsigma.storage.batches import batch_size
 from epsigma.storage.files import progress_path
+from epsigma.storage.held import HeldSet
 from epsigma.storage.images import read_classes
 from epsigma.storage.progress import ProgressFile, digest_inputs
 from epsigma.storage.stored import open_clean
@@ -25,15 +26,16 @@ def attack(
     *,
     test: str,
     checkpoint: str,
-    adversarial: str | None = None,
-    filtered: str | None = None,
+    adversarial: str | HeldSet | None = None,
+    filtered: str | HeldSet | None = None,
 ) -> None:
     """Attack the test images, in the test set's order.
 
     Writes the set (`adversarial`) or, of an aware attacker, what the filter makes of it
-    (`filtered`), or both. The job's settings are `model` and `attack`, each `implementation` and
-    `parameters` (and `random`), of the attack also what `rows_of` wants; for an aware attacker
-    also what `build_target` wants. Blind, the classifier alone is attacked.
+    (`filtered`), or both: into files, or into a set that this job scores. The job's settings are
+    `model` and `attack`, each `implementation` and `parameters` (and `random`), of the attack also
+    what `rows_of` wants; for an aware attacker also what `build_target` wants. Blind, the
+    classifier alone is attacked.
 
     An ensemble that is killed goes on in its next attempt: what it has done is in the file
     `progress_path` of the first set, which stays when the stage is done. `Jobs.each` removes it
@@ -67,6 +69,7 @@ def attack(
                 parts,
                 rows,
                 job.metadata,
+                shape=clean.images.shape[1:],
                 adversarial=adversarial,
                 filtered=filtered,
                 module=module,
@@ -76,14 +79,15 @@ def attack(
 
 
 def _keep(
-    job: Job, output: str | None, inputs: list[str], log: logging.Logger
+    job: Job, output: str | HeldSet | None, inputs: list[str], log: logging.Logger
 ) -> ProgressFile | None:
     """Say where the job keeps what it has done of an output, and what tells it from others."""
     if output is None:
         return None
+    beside = output.beside if isinstance(output, HeldSet) else output
 
     def identify() -> dict[str, str]:
         device = resolve(job.device).type
         return {**job.metadata, "device": device, "inputs": digest_inputs(inputs, job.settings)}
 
-    return ProgressFile(progress_path(output), identify, log.info)
+    return ProgressFile(progress_path(beside), identify, log.info)

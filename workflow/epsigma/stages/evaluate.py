@@ -12,6 +12,7 @@ from epsigma.scoring import Columns, add_rows, identify, score_defended, summari
 from epsigma.storage.batches import Changed
 from epsigma.storage.class_names import encode_names
 from epsigma.storage.files import write_json
+from epsigma.storage.held import HeldSet
 from epsigma.storage.images import read_class_names
 from epsigma.storage.ledgers import read_ledger, write_ledger
 from epsigma.storage.stored import open_clean, open_image_set
@@ -45,8 +46,8 @@ def evaluate(
     clean: str,
     metrics: str,
     ledger: str,
-    images: str = "",
-    adversarial: str = "",
+    images: str | HeldSet = "",
+    adversarial: str | HeldSet = "",
 ) -> None:
     """Score a cell.
 
@@ -65,7 +66,8 @@ def evaluate(
         ValueError: if the set's labels are not the test set's.
     """
     with job.logged() as log:
-        given = open_image_set(images or adversarial, CPU)
+        scored = images or adversarial
+        given = scored.open() if isinstance(scored, HeldSet) else open_image_set(scored, CPU)
         measures = given.measures
         model = Memoized(load_classifier(checkpoint, job.settings["model"], CPU))
         device = resolve(job.device) if adversarial else None
@@ -74,8 +76,7 @@ def evaluate(
             job, model, given.images, given.labels, device=device, perturbed=perturbed
         )
         add_rows(columns, given)
-        path = images or adversarial
-        columns["correct_clean"] = _correct_clean(columns, clean, given.rows is None, path)
+        columns["correct_clean"] = _correct_clean(columns, clean, given.rows is None, scored)
         if job.settings.get("requantise"):
             rounded = Changed(given.images, _round)
             columns["correct_8bit"] = score_defended(
@@ -93,14 +94,16 @@ def _round(images: Tensor, _: slice) -> Tensor:
     return (images * LEVELS).round_().div_(LEVELS)
 
 
-def _correct_clean(columns: Columns, clean: str, is_complete: bool, path: str) -> NDArray[np.bool_]:
+def _correct_clean(
+    columns: Columns, clean: str, is_complete: bool, scored: str | HeldSet
+) -> NDArray[np.bool_]:
     """Look up, row by row, what the model, unfiltered, gets right when clean."""
     before = read_ledger(clean, ["label", "correct"])
     at = np.arange(len(before["label"])) if is_complete else columns["index"]
     exists = at.max(initial=0) < len(before["label"])
     if not exists or not np.array_equal(before["label"][at], columns["label"]):
         raise ValueError(
-            f"the labels of {path} are not the test set's in its order: delete it and run again"
+            f"the labels of {scored} are not the test set's in its order: delete it and run again"
         )
     correct: NDArray[np.bool_] = before["correct"][at]
     return correct

@@ -28,7 +28,7 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
         write_spectra(spectrum, [*curves, *response_curves(job.settings["filters"])])
 
 
-def _subtract(path: str, clean: StoredImages) -> Images:
+def _subtract(path: str, clean: StoredImages | Tensor) -> Images:
     """Open the perturbations of an adversarial set."""
     made = open_image_set(path, CPU)
 

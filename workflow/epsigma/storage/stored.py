@@ -51,7 +51,7 @@ class StoredImages:
     def __getitem__(self, at: slice | Tensor) -> Tensor:
         """Read a slice of the images, or those of an index (M,), as (M, C, H, W)."""
         if self._kept is not None:
-            return self._kept[at]
+            return to_float(self._kept[at])
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
             found = self._read(start, max(start, stop))[::step]
@@ -67,7 +67,9 @@ class StoredImages:
         if len(self) <= count_kept(self.shape):
             whole = self._read(0, len(self))
             found.add(whole.numpy())
-            self._kept = to_float(whole).to(self._device)
+            # On the CPU as they are in the file: of 8 bits that is a quarter of the memory.
+            is_here = self._device.type == "cpu"
+            self._kept = whole if is_here else to_float(whole).to(self._device)
             return found
         for start in range(0, len(self), rows):
             found.add(self._read(start, min(start + rows, len(self))).numpy())
@@ -93,7 +95,7 @@ class StoredImages:
 class StoredSet:
     """A set whose images are read a batch at a time; all else is as in `ImageSet`."""
 
-    images: StoredImages
+    images: StoredImages | Tensor
     labels: Tensor
     measures: dict[str, Tensor]
     rows: dict[str, Tensor] | None = None

@@ -79,7 +79,8 @@ class Study(Strict):
     keep_filtered: bool = Field(
         True,
         description="keep the filtered images; if not, those of the blind threat are not written, "
-        "and those of the aware threat are removed as soon as they are scored",
+        "and those of the aware threat are removed as soon as they are scored, or not written "
+        "either if `keep_aware` is false",
     )
     keep_aware: bool = Field(
         True,

@@ -47,6 +47,7 @@ def fool(
                 parts,
                 rows,
                 job.metadata,
+                shape=clean.shape[1:],
                 adversarial=adversarial,
                 filtered=filtered,
                 module=module,
