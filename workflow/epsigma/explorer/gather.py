@@ -13,6 +13,7 @@ from epsigma.explorer.tables import (
     list_cells,
     list_checks,
     list_clean,
+    list_rivals,
 )
 
 
@@ -26,14 +27,14 @@ def gather(
     """Put together what the page is told.
 
     Args:
-        tables: `cells`, `clean`, `classes` and `checks`, by name.
+        tables: `cells`, `clean`, `classes`, `checks` and `rivals`, by name.
         ledgers: of the cells, fooling images among them.
         sets: of adversarial images.
         following: what becomes of the examples.
         pictures: their images.
 
     Returns:
-        `cells`, see `list_cells`; in the order of its rows `by_class`, `followed`, `made` (numbers
+        `cells`, see `list_cells`; in the order of its rows `by_class`, `rivals`, `followed`, `made` (numbers
         of `makers`: who scored a cell, and who attacked) and `images` (numbers of `sprites`:
         attacked, filtered), None where there is nothing; `clean`, `checks`; `examples`,
         their `labels` and `clean_images` by data set; `left_out`, how many sprites are too many.
@@ -50,6 +51,7 @@ def gather(
         "clean": list_clean(tables["clean"]),
         "checks": list_checks(tables["checks"]),
         "by_class": count_by_class(tables["classes"], identities),
+        "rivals": list_rivals(tables["rivals"], identities),
         "followed": [file and following.followed.get(file.path) for file in files],
         "made": [file and makers.number_both(file, made_sets) for file in files],
         "makers": makers.known,

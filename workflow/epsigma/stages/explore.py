@@ -27,7 +27,7 @@ def explore(
 ) -> None:
     """Write the explorer: HTML that needs no other file.
 
-    It reads `cells.csv`, `clean.csv`, `classes.csv` and `checks.csv`, the ledgers of all cells,
+    It reads `cells.csv`, `clean.csv`, `classes.csv`, `checks.csv` and `rivals.csv`, the ledgers of all cells,
     the adversarial sets that are shown, and the test images of all data sets. The job's settings
     are the `attacks` by name (`family`, `norm`), the `names` of data sets and models as a reader
     would say them, the `filters` at all strengths that images are put through, and the `pattern`
