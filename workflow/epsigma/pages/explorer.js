@@ -107,11 +107,23 @@
     written = "#" + new URLSearchParams(names.map((name) => [name, state[name]]));
     if (location.hash !== written) location.hash = written;
   }
+  // What was clicked is answered first: figures, curves and map. Images and the address follow.
+  let following = null;
+  function followNow() {
+    if (following === null) return;
+    clearTimeout(following);
+    following = null;
+    renderRest();
+    write();
+    at("main").removeAttribute("aria-busy");
+  }
   function choose(changes) {
+    followNow();
     Object.assign(state, changes);
     settle();
-    write();
+    at("main").setAttribute("aria-busy", "true");
     render();
+    following = setTimeout(followNow, 30);
   }
   const pick = (cell) => choose({
     attack: cell.attack, budget: cell.budget, filter: cell.filter, strength: cell.strength,
@@ -250,7 +262,11 @@
 
   // How much room there is, asked before anything is drawn: then it costs no layout.
   const widths = {};
+  let measured = null;
   function measure() {
+    const layout = `${window.innerWidth} ${state.strength === FIXED}`;
+    if (layout === measured) return;
+    measured = layout;
     at("over-strength").hidden = state.strength === FIXED;
     for (const id of ["over-budget", "over-strength", "map"]) widths[id] = Math.max(at(id).clientWidth, 240);
   }
@@ -268,11 +284,11 @@
       : left + 12 + ((valueOf(level) - low) / (high - low)) * (width - left - right - 24));
     // As high as the highest interval wants.
     const most = Math.max(...series.flatMap((one) => one.cells.filter(Boolean).map((cell) => cell.accuracy_high ?? cell.accuracy)));
-    const whole = [0.04, 0.2, 0.4, 0.6, 0.8, 1].find((rate) => rate >= most) || 1;
-    const yOf = (rate) => top + (1 - Math.max(rate, 0) / whole) * (height - top - bottom);
+    const highest = [0.04, 0.2, 0.4, 0.6, 0.8, 1].find((rate) => rate >= most) || 1;
+    const yOf = (rate) => top + (1 - Math.max(rate, 0) / highest) * (height - top - bottom);
     const svg = canvasOf(width, height, title);
     for (const part of [0, 0.25, 0.5, 0.75, 1]) {
-      const rate = part * whole;
+      const rate = part * highest;
       svg.append(
         make("line", { x1: left, x2: width - right, y1: yOf(rate), y2: yOf(rate), stroke: "#e2e2e2" }),
         writeAt(left - 6, yOf(rate) + 4, `${shorten(rate * 100)} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
@@ -865,6 +881,10 @@
     renderCurves();
     renderMap();
     renderCell();
+    restore();
+  }
+  function renderRest() {
+    const restore = focused();
     renderImages();
     renderExample();
     renderTable();
@@ -872,13 +892,18 @@
   }
 
   at("csv").onclick = saveCsv;
-  at("link").onclick = () => copy(location.href, "The address");
+  at("link").onclick = () => {
+    followNow();
+    copy(location.href, "The address");
+  };
   at("as-table").ontoggle = renderTable;
   at("skip").onclick = (event) => jump(event, "cell");
   window.addEventListener("hashchange", () => {
     if (location.hash === written) return;
+    followNow();
     read();
     render();
+    renderRest();
   });
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
@@ -892,4 +917,5 @@
   read();
   renderVerdicts();
   render();
+  renderRest();
 })();
