@@ -42,6 +42,9 @@
     const name = (data.class_names[dataset] || [])[label];
     return name === undefined ? String(label) : name;
   }
+  // What stands for all attacks of a norm, or for all seeds: condensed from cells.
+  const isWorstCase = (cell) => data.attacks[cell.attack].family === "worst_case";
+  const isCondensed = (cell) => cell.seed === "mean" || isWorstCase(cell);
   const isFooling = () => data.attacks[state.attack].family === "fooling";
   const rateName = () => (isFooling() ? "fooling images not accepted" : "accuracy");
 
@@ -613,7 +616,9 @@
       () => [...show(made[1], "Attacked"), ...show(made[0], "Scored")]);
   }
   function commandOf(cell) {
-    const path = data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
+    const table = (name) => data.configuration.replace(/[^/]*$/, `${name}.csv`);
+    const path = cell.seed === "mean" ? table("seeds") : isWorstCase(cell) ? table("worst_case")
+      : data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
     return `snakemake --cores all --configfile ${data.configuration} --force ${path}`;
   }
   function renderCell() {
@@ -709,8 +714,15 @@
   function renderImages() {
     const cell = chosen(), host = at("images"), examples = data.examples[cell.dataset] || [];
     const [attacked, filtered] = data.images[cell.place] || [], clean = data.clean_images[cell.dataset];
-    host.hidden = !data.followed[cell.place];
-    if (host.hidden) return;
+    if (!data.followed[cell.place]) {
+      const folder = data.configuration.replace(/tables\/[^/]*$/, "figures");
+      const why = isFooling()
+        ? `Fooling images have galleries: see ${folder}/${cell.dataset}/${cell.model}/${cell.attack}/.`
+        : isCondensed(cell) ? "A worst case over attacks and a mean over seeds have none: choose an attack and a seed."
+          : "None were kept of this cell.";
+      host.replaceChildren(make("h2", { id: "images-title" }, "Images"), make("p", {}, why));
+      return;
+    }
     const numbers = { clean, attacked, difference: clean != null && attacked != null ? -1 : null, filtered };
     const kinds = Object.keys(numbers).filter((kind) => numbers[kind] != null);
     const count = examples.length, labels = labelsOf();
@@ -736,9 +748,9 @@
         label === "all" ? "all classes" : className(cell.dataset, Number(label)))));
     select.onchange = () => choose({ class: select.value });
     const missing = [];
-    if (attacked == null) missing.push(cell.threat === AWARE
-      ? "Attacked images are shown of the first seed, and of the aware attacker if the study keeps them (keep_aware: true)."
-      : "Attacked images are shown of the first seed.");
+    if (attacked == null && !data.left_out) missing.push(String(cell.seed) !== optionsOf("seed")[0]
+      ? "Attacked images are shown of the first seed."
+      : "The study does not keep what an aware attacker makes (keep_aware: false): images are clean ones, answers those to the attacked ones.");
     if (data.left_out) missing.push(`${data.left_out} strips of images are left out: the page's budget is spent.`);
     host.replaceChildren(
       make("h2", { id: "images-title" }, ...whole(`Images: ${cellLabel(cell)}`)),
@@ -792,7 +804,7 @@
     };
     const words = {
       budget: (one) => levelLabel(one) || "fixed", strength: (one) => levelLabel(one) || "fixed",
-      threat: (one) => THREATS[one], filter: (one) => (one === NONE ? "no filter" : one),
+      threat: (one) => THREATS[one], seed: (one) => (one === "mean" ? "mean over seeds" : one), filter: (one) => (one === NONE ? "no filter" : one),
       model: (one) => (data.names[one] && data.names[one] !== one ? `${one}: ${data.names[one]}` : one),
     };
     const all = CHOICES.map(optionsOf), offered = JSON.stringify(all);
@@ -831,7 +843,7 @@
       ...(judged.length ? [] : [make("p", {}, "All passed.")]));
     const counts = ["fail", "warn", "pass"].map((verdict) =>
       `${data.checks.filter((check) => check.verdict === verdict).length} ${verdict}`);
-    at("summary").replaceChildren(`${cells.length} cells. `,
+    at("summary").replaceChildren(`${cells.filter((cell) => !isCondensed(cell)).length} cells. `,
       make("a", { href: "#verdicts", onclick: (event) => jump(event, "verdicts") }, `Checks: ${counts.join(", ")}`),
       `. epsigma ${data.versions.epsigma}.`);
   }
