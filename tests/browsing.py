@@ -22,5 +22,10 @@ class Visit:
         self.page.goto(path.as_uri() + address)
         self.page.wait_for_selector("#over-budget svg")
 
+    def settle(self) -> None:
+        """Wait until images and the address have followed what was clicked."""
+        self.page.wait_for_selector("#main:not([aria-busy])")
+
     def text(self, selector: str) -> str:
+        self.settle()
         return " ".join(self.page.inner_text(selector).split())

@@ -64,6 +64,16 @@ STUDIES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
         {"attacks": {"fool": {"family": "fooling", "norm": None}}},
         "fooling images not accepted, 95 % interval 15.0 … 25.0 %",
     ),
+    "worst cases": (
+        [cell(50), cell(40, attack="worst case, linf"), cell(45, seed="mean")],
+        {
+            "attacks": {
+                "pgd": {"family": "iterative", "norm": "linf"},
+                "worst case, linf": {"family": "worst_case", "norm": "linf"},
+            }
+        },
+        "1 cells.",
+    ),
     "hostile": (
         [cell(50, model=HOSTILE)],
         {
@@ -81,7 +91,7 @@ def test_a_page_lives_with_what_a_study_has(browser: "Browser", tmp_path: Path, 
     visit = Visit(browser, write_page(tmp_path / "explorer.html", *cells, **more))
     # What a picture says is no text that is laid out.
     drawn = visit.page.evaluate("document.getElementById('over-budget').textContent")
-    assert said in visit.text("main") + drawn
+    assert said in visit.text("body") + drawn
     assert visit.page.locator("img").count() == 0
     # Whatever can be chosen is shown.
     for control in visit.page.locator("#choices select").all():
@@ -100,4 +110,52 @@ def test_seeds_are_chosen_one_by_one(browser: "Browser", tmp_path: Path) -> None
     assert "snakemake --cores all --configfile c.yaml --force mlp/eps~0.1.json" in visit.text(
         "#cell"
     )
+    visit.page.close()
+
+
+RIVALS = {"against": "next_best", "other_filter": "blur", "other_strength": "sigma~1", "n": 100}
+
+
+@pytest.mark.parametrize(
+    ("low", "star", "words"), [(0.01, "★", "differs"), (-0.01, "☆", "may be chance")]
+)
+def test_a_star_is_full_only_where_the_best_filter_leads_beyond_chance(
+    browser: "Browser", tmp_path: Path, low: float, star: str, words: str
+) -> None:
+    cells = [cell(30), cell(40, **through(1, "aware")), cell(50, **through(2, "aware"))]
+    told = {**RIVALS, "difference": 0.1, "difference_low": low, "difference_high": 0.2}
+    page = write_page(tmp_path / "explorer.html", *cells, rivals=[[], [], [told]])
+    visit = Visit(browser, page, "#attack=pgd&filter=blur&strength=sigma~2")
+    drawn = visit.page.evaluate(
+        "[...document.querySelectorAll('#map text')].map(t => t.textContent)"
+    )
+    assert f"{star} 50" in drawn
+    assert "against the best of another filter, blur σ = 1 +10.0 points" in visit.text("#cell")
+    assert words in visit.text("#cell")
+    visit.page.close()
+
+
+def test_it_opens_with_the_best_filter_keeps_strengths_and_ends_of_rows_are_keys(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    cells = [
+        *(cell(30 - place, budget=budget) for place, budget in enumerate((0.1, 0.2, 0.3))),
+        *(cell(35, **through(1, "aware"), budget=budget) for budget in (0.1, 0.2, 0.3)),
+        *(cell(45, **through(2, "aware"), budget=budget) for budget in (0.1, 0.2, 0.3)),
+    ]
+    visit = Visit(browser, write_page(tmp_path / "explorer.html", *cells))
+    assert visit.text("#cell-title") == "pgd ε = 0.2, blur σ = 2, aware"
+    visit.page.select_option("#choose-strength", "sigma~1")
+    visit.page.select_option("#choose-filter", "none")
+    visit.page.select_option("#choose-filter", "blur")
+    assert visit.text("#cell-title") == "pgd ε = 0.2, blur σ = 1, aware"
+    # What was unfolded stays so.
+    visit.page.click("[data-fold=checks] summary")
+    visit.page.focus('#map [tabindex="0"]')
+    visit.page.keyboard.press("End")
+    visit.page.keyboard.press("Enter")
+    assert visit.text("#cell-title") == "pgd ε = 0.3, blur σ = 1, aware"
+    assert visit.page.evaluate("window.scrollY") == 0
+    assert visit.page.locator("[data-fold=checks]").evaluate("(fold) => fold.open")
+    assert visit.errors == []
     visit.page.close()

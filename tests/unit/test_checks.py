@@ -1254,10 +1254,32 @@ def test_the_sentence_of_a_weaker_attacker_says_by_how_much_where_and_how_often(
     plant = in_pairs(BELOW, against="blind", budget=0.2, attack="pgd", **KNOWN)
     (verdict,) = complaints(plant(sound()))
     assert verdict.sentence == (
-        "Error rate, paired, aware against blind: -3.00 points (at eps = 0.2); "
-        "1 of 3 comparisons are below 0 beyond chance."
+        "Aware against blind, on the same images: the smallest difference of error rates is "
+        "-3.00 points (at eps = 0.2); 1 of 3 comparisons are below 0 beyond chance."
     )
     assert verdict.figure == -0.03
+
+
+def test_the_smallest_difference_is_told_of_a_budget_at_which_something_is_attacked():
+    alike = {"only_this": 0, "only_other": 0}
+    plant = in_pairs(alike, against="blind", budget=0, attack="pgd", **KNOWN)
+    found = [
+        verdict
+        for verdict in run_checks(plant(sound()))
+        if verdict.check == "aware"
+        and (verdict.subject["attack"], verdict.subject["filter"]) == ("pgd", "gaussian")
+    ]
+    assert len(found) == 1
+    assert "eps = 0)" not in found[0].sentence
+
+
+def test_the_sentence_of_convergence_says_of_which_images_its_rates_are():
+    found = [verdict for verdict in run_checks(sound()) if verdict.check == "converged"]
+    assert found
+    for verdict in found:
+        assert "images are misclassified (those that are wrong when clean among them)" in (
+            verdict.sentence
+        )
 
 
 def test_the_sentence_of_an_attacked_filter_says_how():

@@ -1514,11 +1514,12 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
         (
             "cw",
             {
-                *("paired", "classes", "distortion", "smallest", "fallen", "optimality"),
+                *("paired", "rivals", "classes", "distortion", "smallest", "fallen"),
+                "optimality",
                 *("clean", "headline"),
             },
         ),
-        ("fooling", {"paired", "classes", "fooling", "clean"}),
+        ("fooling", {"paired", "rivals", "classes", "fooling", "clean"}),
     ):
         table = pd.DataFrame(cells)
         table[table["attack"] == chosen].to_csv(tmp_path / "cells.csv", index=False)

@@ -1,10 +1,10 @@
-from epsigma.plan.explorer import explorer_recipe
+from epsigma.plan.explorer import EXPLORED, explorer_recipe
 
 
 rule explore:
     """Write the explorer: a page on which all cells are looked at, with images and verdicts."""
     input:
-        tables=expand("results/tables/{name}.csv", name=["cells", "clean", "classes", "checks"]),
+        tables=expand("results/tables/{name}.csv", name=EXPLORED),
         ledgers=targets.ledgers,
         sets=targets.shown_sets(),
         tests=expand("results/data/{name}/test.safetensors", name=study.names("datasets")),

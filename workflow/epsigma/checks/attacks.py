@@ -76,20 +76,20 @@ def monotone(evidence: Evidence) -> Iterator[Verdict]:
             and is_white_box(subject["threat"], subject["filter"])
         )
         otherwise = FAIL if is_stronger else WARN
-        what = "a budget fools {share} more or fewer than the next smaller one"
+        what = "A budget against the next smaller one"
         yield _not_below("monotone", subject, curve, otherwise, what)
 
 
 def iterative(evidence: Evidence) -> Iterator[Verdict]:
     """An iterative attack is at least as strong as a single step."""
     for subject, curve in evidence.compared_with(SINGLE_STEP):
-        yield _not_below("iterative", subject, curve, FAIL, "against a single step: {share}")
+        yield _not_below("iterative", subject, curve, FAIL, "Against a single step")
 
 
 def above_transfer(evidence: Evidence) -> Iterator[Verdict]:
     """Knowing the model is worth more than knowing another."""
     for subject, curve in evidence.compared_with(TRANSFER):
-        yield _not_below("above_transfer", subject, curve, FAIL, "against transfer: {share}")
+        yield _not_below("above_transfer", subject, curve, FAIL, "Against transfer")
 
 
 def above_noise(evidence: Evidence) -> Iterator[Verdict]:
@@ -100,7 +100,7 @@ def above_noise(evidence: Evidence) -> Iterator[Verdict]:
     for subject, curve in evidence.compared_with(NOISE):
         is_transfer = evidence.attacks[subject["attack"]]["family"] == TRANSFER
         otherwise = WARN if is_transfer else FAIL
-        yield _not_below("above_noise", subject, curve, otherwise, "against noise: {share}")
+        yield _not_below("above_noise", subject, curve, otherwise, "Against noise")
 
 
 def aware(evidence: Evidence) -> Iterator[Verdict]:
@@ -121,7 +121,7 @@ def aware(evidence: Evidence) -> Iterator[Verdict]:
             steps or about.get("learnt") or about.get("detectors")
         )
         otherwise = WARN if blinded or approximate else FAIL
-        yield _not_below("aware", subject, curve, otherwise, "aware against blind: {share}")
+        yield _not_below("aware", subject, curve, otherwise, "Aware against blind")
 
 
 def accepted(evidence: Evidence) -> Iterator[Verdict]:
@@ -170,10 +170,14 @@ def _not_below(
     """Judge that no difference of a curve is below zero beyond chance (McNemar, Bonferroni)."""
     level = SIGNIFICANCE / len(curve)
     below = (curve["difference"] < 0) & (curve["p_value"] < level)
-    worst = curve.iloc[int(curve["difference"].to_numpy().argmin())]
+    # At a budget of 0 nothing is attacked, and nothing differs: that tells nothing.
+    told = curve[(curve["budget"] != 0) | (curve["difference"] != 0)]
+    told = told if len(told) else curve
+    worst = told.iloc[int(told["difference"].to_numpy().argmin())]
     figure, at = float(worst["difference"]), f"{worst['budget_name']} = {worst['budget']:g}"
     sentence = (
-        f"Error rate, paired, {what.format(share=f'{figure * 100:+.2f} points (at {at})')}; "
-        f"{int(below.sum())} of {len(curve)} comparisons are below 0 beyond chance."
+        f"{what}, on the same images: the smallest difference of error rates is "
+        f"{figure * 100:+.2f} points (at {at}); {int(below.sum())} of {len(curve)} comparisons "
+        "are below 0 beyond chance."
     )
     return Verdict(check, subject, judged(not below.any(), otherwise), figure, 0, sentence)

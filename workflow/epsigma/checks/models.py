@@ -60,8 +60,8 @@ def above_chance(evidence: Evidence) -> Iterator[Verdict]:
         n, n_correct, chance = found["n"], found["n_correct"], found["n_by_chance"]
         majority, deviations = found["majority"], found["deviations_above_chance"]
         sentence = (
-            f"Clean accuracy is {n_correct / n:.1%}. By chance these answers would be right on "
-            f"{chance / n:.1%}, and naming the most frequent class always on {majority:.1%}."
+            f"Without a filter, clean accuracy is {n_correct / n:.1%}. By chance these answers "
+            f"would be right on {chance / n:.1%}, and naming the most frequent class always on {majority:.1%}."
         )
         is_above = deviations > DEVIATIONS
         # Not even a perfect model could show it: of one image, or of one class.

@@ -111,8 +111,9 @@ def converged(evidence: Evidence) -> Iterator[Verdict]:
         is_beyond = 1 - twice < wilson(round((1 - once) * n), n)[0] and (twice - once) * n >= FEW
         verdict = judged(is_little, FAIL if ascends and is_beyond else WARN)
         sentence = (
-            f"At {found['budget']}, with {found['spends']} {found['tried'][0]} the success "
-            f"rate is {once:.1%}, with {found['tried'][1]} it is {twice:.1%}."
+            f"At {found['budget']}, {once:.1%} of {n} images are misclassified (those that are "
+            f"wrong when clean among them) with {found['spends']} {found['tried'][0]}, and "
+            f"{twice:.1%} with {found['tried'][1]}."
         )
         yield Verdict("converged", cell, verdict, twice - once, CONVERGED, sentence)
 

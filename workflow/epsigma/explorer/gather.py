@@ -13,7 +13,9 @@ from epsigma.explorer.tables import (
     list_cells,
     list_checks,
     list_clean,
+    list_rivals,
 )
+from epsigma.explorer.views import add_views
 
 
 def gather(
@@ -22,23 +24,27 @@ def gather(
     sets: Sequence[File],
     following: Following,
     pictures: Pictures,
+    attacks: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Put together what the page is told.
 
     Args:
-        tables: `cells`, `clean`, `classes` and `checks`, by name.
+        tables: those of `epsigma.plan.explorer.EXPLORED`, by name.
         ledgers: of the cells, fooling images among them.
         sets: of adversarial images.
         following: what becomes of the examples.
         pictures: their images.
+        attacks: by name their `family` and `norm`.
 
     Returns:
-        `cells`, see `list_cells`; in the order of its rows `by_class`, `followed`, `made` (numbers
-        of `makers`: who scored a cell, and who attacked) and `images` (numbers of `sprites`:
-        attacked, filtered), None where there is nothing; `clean`, `checks`; `examples`,
+        `cells`, see `list_cells` and `add_views`; `attacks`; in the order of the cells `by_class`,
+        `rivals`, `followed`, `made` (numbers of `makers`: who scored a cell, and who attacked) and
+        `images` (numbers of `sprites`: attacked, filtered), None where there is nothing; `clean`,
+        `checks`; `examples`,
         their `labels` and `clean_images` by data set; `left_out`, how many sprites are too many.
     """
-    cells = list_cells(tables["cells"])
+    table, worst_cases = add_views(tables["cells"], tables["worst_case"], tables["seeds"])
+    cells = list_cells(table)
     by_key = {key_of(file.cell): file for file in ledgers}
     made_sets = {file.place: file.made for file in sets}
     makers = _Makers()
@@ -47,9 +53,11 @@ def gather(
     return {
         "identity": list(IDENTITY),
         "cells": cells,
+        "attacks": {**attacks, **worst_cases},
         "clean": list_clean(tables["clean"]),
         "checks": list_checks(tables["checks"]),
         "by_class": count_by_class(tables["classes"], identities),
+        "rivals": list_rivals(tables["rivals"], identities),
         "followed": [file and following.followed.get(file.path) for file in files],
         "made": [file and makers.number_both(file, made_sets) for file in files],
         "makers": makers.known,

@@ -14,6 +14,11 @@ from epsigma.checks.verdict import SUBJECT, spell_strength
 IDENTITY = tuple(field.name for field in fields(Cell))
 # Figures of `clean.csv`.
 CLEAN = ("accuracy", "accuracy_low", "accuracy_high", "n")
+# Figures of `rivals.csv`.
+RIVALS = (
+    *("against", "other_filter", "other_strength", "n"),
+    *("difference", "difference_low", "difference_high"),
+)
 # More classes than these are not told apart.
 CLASSES = 100
 
@@ -88,6 +93,26 @@ def count_by_class(
     for row in zip(*(table[name].tolist() for name in names), strict=True):
         counted.setdefault(row[: len(IDENTITY)], []).append([int(value) for value in row[-3:]])
     return [counted.get(cell, []) for cell in cells]
+
+
+def list_rivals(
+    rivals: pd.DataFrame, cells: Sequence[tuple[Any, ...]]
+) -> list[list[dict[str, Any]]]:
+    """List of each cell how it compares with its rivals on the same images.
+
+    Args:
+        rivals: `rivals.csv`.
+        cells: the identities of cells, in the order of the result.
+
+    Returns:
+        Of each cell, in the order of the table, rows of `RIVALS`.
+    """
+    table = spell_levels(rivals)
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in zip(*(table[name].tolist() for name in (*IDENTITY, *RIVALS)), strict=True):
+        told = dict(zip(RIVALS, map(plain, row[len(IDENTITY) :]), strict=True))
+        found.setdefault(row[: len(IDENTITY)], []).append(told)
+    return [found.get(cell, []) for cell in cells]
 
 
 def key_of(wildcards: Mapping[str, str]) -> tuple[Any, ...]:

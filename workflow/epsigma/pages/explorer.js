@@ -35,10 +35,16 @@
     return `${cell.attack} ${levelLabel(cell.budget)}`.trim() +
       `, ${filterLabel(cell.filter, cell.strength)}${knows}`;
   }
+  // A level is not broken over two lines.
+  const whole = (text) => text.split(/(\S+ = \S+)/).map((part, i) =>
+    i % 2 ? make("span", { class: "level" }, part) : part);
   function className(dataset, label) {
     const name = (data.class_names[dataset] || [])[label];
     return name === undefined ? String(label) : name;
   }
+  // What stands for all attacks of a norm, or for all seeds: condensed from cells.
+  const isWorstCase = (cell) => data.attacks[cell.attack].family === "worst_case";
+  const isCondensed = (cell) => cell.seed === "mean" || isWorstCase(cell);
   const isFooling = () => data.attacks[state.attack].family === "fooling";
   const rateName = () => (isFooling() ? "fooling images not accepted" : "accuracy");
 
@@ -59,20 +65,38 @@
     if (name === "threat" && found.some((cell) => cell.filter !== NONE)) {
       found = found.filter((cell) => cell.filter !== NONE);
     }
+    return sortLevels(name, found);
+  }
+  function sortLevels(name, found) {
     const values = [...new Set(found.map((cell) => String(cell[name])))];
     return ["budget", "strength"].includes(name)
       ? values.sort((one, other) => valueOf(one) - valueOf(other)) : values;
   }
+  const middle = (options) => options[Math.floor(options.length / 2)];
+  // First an attack of many steps that knows what it meets, and the best filter in the middle.
   function defaultOf(name, options) {
+    if (name === "attack") return options.find((one) => data.attacks[one].family === "iterative") || options[0];
     if (name === "threat") return options.includes(AWARE) ? AWARE : options[0];
-    if (name === "filter") return options.find((one) => one !== NONE) || options[0];
-    return options[name === "budget" ? Math.floor(options.length / 2) : 0];
+    if (name === "budget") return middle(options);
+    if (!["filter", "strength"].includes(name)) return options[0];
+    const known = name === "filter" ? "" : strengths[state.filter];
+    if (options.includes(known)) return known;
+    const before = CHOICES.slice(0, CHOICES.indexOf(name));
+    const found = cells.filter((cell) => cell.filter !== NONE && before.every((one) => fits(cell, one)));
+    const budgets = sortLevels("budget", found);
+    const budget = budgets.includes(state.budget) ? state.budget : middle(budgets);
+    const best = bestOf(found.filter((cell) => cell.budget === budget));
+    return best ? best[name] : options[0];
   }
+  const bestOf = (some) => some.reduce((top, cell) => (top && top.accuracy >= cell.accuracy ? top : cell), null);
+  // Of each filter the strength that was looked at last.
+  const strengths = {};
   function settle() {
     for (const name of CHOICES) {
       const options = optionsOf(name);
       if (!options.includes(state[name])) state[name] = defaultOf(name, options);
     }
+    strengths[state.filter] = state.strength;
     const examples = data.examples[state.dataset] || [];
     if (!examples.includes(Number(state.example))) state.example = String(examples[0] ?? "");
     if (!classesShown().includes(state.class)) state.class = "all";
@@ -86,11 +110,23 @@
     written = "#" + new URLSearchParams(names.map((name) => [name, state[name]]));
     if (location.hash !== written) location.hash = written;
   }
+  // What was clicked is answered first: figures, curves and map. Images and the address follow.
+  let following = null;
+  function followNow() {
+    if (following === null) return;
+    clearTimeout(following);
+    following = null;
+    renderRest();
+    write();
+    at("main").removeAttribute("aria-busy");
+  }
   function choose(changes) {
+    followNow();
     Object.assign(state, changes);
     settle();
-    write();
+    at("main").setAttribute("aria-busy", "true");
     render();
+    following = setTimeout(followNow, 30);
   }
   const pick = (cell) => choose({
     attack: cell.attack, budget: cell.budget, filter: cell.filter, strength: cell.strength,
@@ -131,8 +167,7 @@
   const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   function rove(host) {
     const marks = [...host.querySelectorAll("[data-row]")];
-    const entry = marks.find((mark) => mark.hasAttribute("aria-current")) || marks[0];
-    for (const mark of marks) mark.setAttribute("tabindex", mark === entry ? 0 : -1);
+    markChosen(host);
     host.onkeydown = (event) => {
       const mark = event.target.closest("[data-row]");
       if (!mark) return;
@@ -141,9 +176,20 @@
         mark.dispatchEvent(new MouseEvent("click"));
       }
       const step = STEPS[event.key];
-      if (!step) return;
+      if (!step && !["Home", "End"].includes(event.key)) return;
       event.preventDefault();
       const row = Number(mark.dataset.row), column = Number(mark.dataset.column);
+      const goTo = (other) => {
+        mark.setAttribute("tabindex", -1);
+        other.setAttribute("tabindex", 0);
+        other.focus();
+      };
+      if (!step) {
+        const line = marks.filter((other) => Number(other.dataset.row) === row);
+        line.sort((one, other) => one.dataset.column - other.dataset.column);
+        goTo(line.at(event.key === "Home" ? 0 : -1));
+        return;
+      }
       // The next one in this direction; of several the nearest across it.
       const ahead = marks.map((other) => {
         const down = Number(other.dataset.row) - row, right = Number(other.dataset.column) - column;
@@ -151,11 +197,34 @@
         return { other, along, across: Math.abs(step[0] * right) + Math.abs(step[1] * down) };
       }).filter(({ along }) => along > 0);
       ahead.sort((one, two) => one.across - two.across || one.along - two.along);
-      if (!ahead.length) return;
-      mark.setAttribute("tabindex", -1);
-      ahead[0].other.setAttribute("tabindex", 0);
-      ahead[0].other.focus();
+      if (ahead.length) goTo(ahead[0].other);
     };
+  }
+  // Frame the chosen cell, where the keyboard enters, without drawing anything anew.
+  function markChosen(host) {
+    const key = keyOf(chosen()), marks = [...host.querySelectorAll("[data-row]")];
+    const current = marks.find((mark) => mark.dataset.key === key);
+    for (const mark of marks) {
+      const isCurrent = mark === current;
+      if (isCurrent !== mark.hasAttribute("aria-current")) {
+        if (isCurrent) mark.setAttribute("aria-current", "true");
+        else mark.removeAttribute("aria-current");
+      }
+      const index = isCurrent || (!current && mark === marks[0]) ? "0" : "-1";
+      if (mark.getAttribute("tabindex") !== index) mark.setAttribute("tabindex", index);
+    }
+    const frame = host.querySelector(".frame");
+    if (!frame) return;
+    frame.setAttribute("visibility", current ? "visible" : "hidden");
+    if (current) frame.setAttribute("transform", `translate(${current.dataset.x} ${current.dataset.y})`);
+  }
+  // Draw a part of the page anew only if what it shows has changed, not the choice within it.
+  const drawn = {};
+  function drawOnce(host, shows, draw) {
+    const key = JSON.stringify(shows);
+    if (drawn[host.id] === key) return markChosen(host);
+    drawn[host.id] = key;
+    draw();
   }
 
   // --- pictures
@@ -190,20 +259,24 @@
       onclick: () => save(`${file}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(drawing)),
     }, "SVG");
     host.replaceChildren(
-      make("figcaption", {}, title, button, make("small", {}, note)), drawing);
+      make("figcaption", {}, make("span", {}, ...whole(title)), button, make("small", {}, note)), drawing);
     rove(host);
   }
 
   // How much room there is, asked before anything is drawn: then it costs no layout.
   const widths = {};
+  let measured = null;
   function measure() {
+    const layout = `${window.innerWidth} ${state.strength === FIXED}`;
+    if (layout === measured) return;
+    measured = layout;
     at("over-strength").hidden = state.strength === FIXED;
     for (const id of ["over-budget", "over-strength", "map"]) widths[id] = Math.max(at(id).clientWidth, 240);
   }
 
   // Lines of rates over levels: each of `series` has a look, and cells, one a level or one for all.
   function drawLines(host, title, note, levels, series, file) {
-    const width = widths[host.id], height = 270;
+    const width = widths[host.id], height = 300;
     const legend = series.map(({ kind }) => [LOOKS[kind], LOOKS[kind].name]);
     if (series.some((one) => one.proved)) legend.push([null, "proved … not fooled"]);
     const left = 44, right = 14, bottom = 40;
@@ -212,12 +285,16 @@
     const values = levels.map(valueOf), low = Math.min(...values), high = Math.max(...values);
     const xOf = (level) => (high === low ? (left + width - right) / 2
       : left + 12 + ((valueOf(level) - low) / (high - low)) * (width - left - right - 24));
-    const yOf = (rate) => top + (1 - rate) * (height - top - bottom);
+    // As high as the highest interval wants.
+    const most = Math.max(...series.flatMap((one) => one.cells.filter(Boolean).map((cell) => cell.accuracy_high ?? cell.accuracy)));
+    const highest = [0.04, 0.2, 0.4, 0.6, 0.8, 1].find((rate) => rate >= most) || 1;
+    const yOf = (rate) => top + (1 - Math.max(rate, 0) / highest) * (height - top - bottom);
     const svg = canvasOf(width, height, title);
-    for (const rate of [0, 0.25, 0.5, 0.75, 1]) {
+    for (const part of [0, 0.25, 0.5, 0.75, 1]) {
+      const rate = part * highest;
       svg.append(
         make("line", { x1: left, x2: width - right, y1: yOf(rate), y2: yOf(rate), stroke: "#e2e2e2" }),
-        writeAt(left - 6, yOf(rate) + 4, `${rate * 100} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
+        writeAt(left - 6, yOf(rate) + 4, `${shorten(rate * 100)} %`, { "text-anchor": "end", fill: GREY, "font-size": 11 }));
     }
     let last = -Infinity;
     for (const level of levels) {
@@ -242,6 +319,7 @@
       }));
       drawn.forEach((one, column) => svg.append(drawPoint(one, look, row, column, yOf)));
     });
+    svg.append(make("g", { class: "frame" }, make("circle", { r: 10, fill: "none", stroke: CHOSEN, "stroke-width": 2.5 })));
     // The legend is part of the picture, which is saved without the page.
     legend.forEach(([look, words], i) => {
       const { x, line } = places[i], y = 13 + 18 * line;
@@ -261,13 +339,14 @@
     });
   }
   function drawPoint({ cell, x, y }, look, row, column, yOf) {
-    const isChosen = cell === chosen();
     const label = `${cellLabel(cell)}: ${percent(cell.accuracy)}, ${interval(cell, "accuracy")}`;
-    return markOf("g", cell, row, column, label, { "aria-current": isChosen ? "true" : null },
+    // Ends that are wider than the marker, which may hide the rest of a short bar.
+    const ends = cell.accuracy_low == null ? [] : [cell.accuracy_low, cell.accuracy_high].map(yOf);
+    const bar = ends.map((end) => `M${x - 6} ${end}h12`).join("") + (ends.length ? `M${x} ${ends[0]}V${ends[1]}` : "");
+    return markOf("g", cell, row, column, label, { "data-x": x, "data-y": y },
       make("title", {}, label),
-      make("line", { x1: x, x2: x, y1: yOf(cell.accuracy_low), y2: yOf(cell.accuracy_high), stroke: look.colour, "stroke-width": 1.5 }),
-      isChosen && make("circle", { cx: x, cy: y, r: 10, fill: "none", stroke: CHOSEN, "stroke-width": 2.5 }),
-      shapeOf(look, x, y, 4),
+      shapeOf(look, x, y, 3),
+      make("path", { d: bar || "M0 0", fill: "none", stroke: look.colour, "stroke-width": 1.3 }),
       make("circle", { cx: x, cy: y, r: 11, fill: "transparent" }));
   }
   // From what is proved to what nothing fools, of the cells whose attackers know all.
@@ -305,13 +384,14 @@
     };
     const norm = NORMS[data.attacks[state.attack].norm];
     const ball = norm ? `, ${SYMBOLS.eps} is the radius of the ${norm} ball` : "";
-    drawLines(at("over-budget"),
+    const shared = [state.dataset, state.model, state.seed, state.attack, state.filter];
+    drawOnce(at("over-budget"), [shared, state.strength, widths["over-budget"]], () => drawLines(at("over-budget"),
       `${capital(rateName())} over the budget, ${filterLabel(state.filter, state.strength)}`,
-      `Bars are 95 % intervals (Wilson)${ball}.`, budgets, series("budget", budgets), "over-budget");
+      `Bars are 95 % intervals${ball}.`, budgets, series("budget", budgets), "over-budget"));
     if (state.strength !== FIXED) {
-      drawLines(at("over-strength"),
+      drawOnce(at("over-strength"), [shared, state.budget, widths["over-strength"]], () => drawLines(at("over-strength"),
         `${capital(rateName())} over the strength of ${state.filter}, ${levelLabel(state.budget)}`,
-        "The level line is without a filter.", strengths, series("strength", strengths), "over-strength");
+        "The level line is without a filter.", strengths, series("strength", strengths), "over-strength"));
     }
   }
   const capital = (text) => text[0].toUpperCase() + text.slice(1);
@@ -334,12 +414,20 @@
     return [...levels.values()].sort((one, other) =>
       filters.indexOf(one[0]) - filters.indexOf(other[0]) || valueOf(one[1]) - valueOf(other[1]));
   }
+  // Whether a cell leads all others of other filters, beyond chance: on the same images.
+  function leads(cell) {
+    const next = rivalsOf(cell).find((one) => one.against === "next_best");
+    return next ? next.difference_low > 0 : null;
+  }
+  const rivalsOf = (cell) => (data.rivals && data.rivals[cell.place]) || [];
   function renderMap() {
+    drawOnce(at("map"), [state.dataset, state.model, state.seed, state.attack, state.threat, widths.map], drawMap);
+  }
+  function drawMap() {
     const host = at("map"), rows = rowsOf(), budgets = optionsOf("budget");
     const cellOf = ([filter, strength], budget) => find({ filter, strength, budget });
-    const best = budgets.map((budget) => rows.filter(([filter]) => filter !== NONE)
-      .map((row) => cellOf(row, budget)).filter(Boolean)
-      .reduce((top, cell) => (top && top.accuracy >= cell.accuracy ? top : cell), null));
+    const best = budgets.map((budget) => bestOf(rows.filter(([filter]) => filter !== NONE)
+      .map((row) => cellOf(row, budget)).filter(Boolean)));
     const longest = Math.max(...rows.map((row) => filterLabel(...row).length));
     const room = widths.map, left = Math.min(longest * 6.6 + 8, room * 0.42);
     const side = Math.max(Math.min((room - left - 4) / budgets.length, 72), 24), line = 23;
@@ -367,23 +455,22 @@
     const [name] = budgets[0].split("~");
     svg.append(writeAt(left + (side * budgets.length) / 2, top + rows.length * line + 17,
       name === FIXED ? "" : SYMBOLS[name] || name, { "text-anchor": "middle" }));
-    captioned(host, title, "★ is the highest of its column behind a filter, on the same images as all.",
-      svg, "map");
-    // The chosen one is drawn last: its frame lies on its neighbours.
-    const current = svg.querySelector("[aria-current]");
-    if (current) svg.append(current);
+    // The frame is drawn last: it lies on its neighbours.
+    svg.append(make("g", { class: "frame", "pointer-events": "none" },
+      make("rect", { x: 1, y: 1, width: side - 2, height: line - 2, fill: "none", stroke: "#fff", "stroke-width": 5 }),
+      make("rect", { width: side, height: line, fill: "none", stroke: CHOSEN, "stroke-width": 3 })));
+    captioned(host, title, "A star is the highest of its column behind a filter: ★ if it leads the best cell of another " +
+      "filter beyond chance (95 %, on the same images), ☆ if it may be luck or nothing was compared.", svg, "map");
   }
   function drawSquare(cell, x, y, width, height, row, column, isBest) {
-    const isChosen = cell === chosen(), rate = cell.accuracy;
+    const rate = cell.accuracy, isAhead = isBest && leads(cell);
     const label = `${cellLabel(cell)}: ${percent(rate)}, ${interval(cell, "accuracy")}` +
-      (isBest ? ", the highest of its column" : "");
+      (isBest ? `, the highest of its column${isAhead ? ", beyond chance" : ""}` : "");
     const fill = rate > 0.48 ? "#000" : "#fff";
-    return markOf("g", cell, row, column, label, { "aria-current": isChosen ? "true" : null },
+    return markOf("g", cell, row, column, label, { "data-x": x, "data-y": y },
       make("title", {}, label),
       make("rect", { x: x + 0.5, y: y + 0.5, width: width - 1, height: height - 1, fill: colourOf(rate) }),
-      isChosen && make("rect", { x: x + 1, y: y + 1, width: width - 2, height: height - 2, fill: "none", stroke: "#fff", "stroke-width": 5 }),
-      isChosen && make("rect", { x, y, width, height, fill: "none", stroke: CHOSEN, "stroke-width": 3 }),
-      writeAt(x + width / 2, y + 16, `${isBest && width > 30 ? "★ " : ""}${Math.round(rate * 100)}`, {
+      writeAt(x + width / 2, y + 16, `${isBest && width > 30 ? (isAhead ? "★ " : "☆ ") : ""}${Math.round(rate * 100)}`, {
         "text-anchor": "middle", "font-size": 11.5, fill, "font-weight": isBest ? 700 : null,
         "text-decoration": isBest && width <= 30 ? "underline" : null,
       }));
@@ -438,9 +525,61 @@
       className(cell.dataset, label),
       make("meter", { min: 0, max: 1, value: right / n, "aria-hidden": "true" }),
       percent(right / n), `${right} of ${n}`]);
-    return make("details", { open: true },
-      make("summary", {}, `By class; lowest: ${lowest.slice(0, 3).join(", ")}${others}`),
-      tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" }));
+    return make("div", {}, fold("classes", true, `By class; lowest: ${lowest.slice(0, 3).join(", ")}${others}`,
+      () => [tableOf(null, ["class", "", rateName(), ""], rows, { class: "classes" })]),
+    fold("class-by-budget", false, "By class and budget", () => [classGrid(cell)]));
+  }
+  // Rates of each class at each budget, in percent.
+  function classGrid(cell) {
+    const budgets = optionsOf("budget").map((budget) => find({ budget })).filter(Boolean);
+    const columns = budgets.map((one) => new Map(data.by_class[one.place].map(([label, n, right]) => [label, right / n])));
+    const labels = data.by_class[cell.place].map(([label]) => label);
+    const rows = labels.map((label) => [className(cell.dataset, label), ...budgets.map((one, i) => {
+      const rate = columns[i].get(label);
+      if (rate === undefined) return "–";
+      const colour = rate > 0.48 ? "#000" : "#fff";
+      return make("span", { class: "rate", style: `background: ${colourOf(rate)}; color: ${colour}` }, String(Math.round(rate * 100)));
+    })]);
+    return make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "By class and budget" },
+      tableOf(`${capital(rateName())} in percent`, ["class", ...budgets.map((one) => levelLabel(one.budget))], rows, { class: "classes" }));
+  }
+  // What can be folded stays as it was left, and is made when it is opened.
+  const folds = {};
+  function fold(name, isOpen, summary, content) {
+    const open = folds[name] ?? isOpen;
+    const made = make("details", { open, "data-fold": name }, make("summary", {}, summary), ...(open ? content() : []));
+    made.ontoggle = () => {
+      folds[name] = made.open;
+      if (made.open && made.childElementCount === 1) made.append(...content().filter(Boolean));
+    };
+    return made;
+  }
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value * 100).toFixed(1)}`;
+  // How a cell compares with its rivals, on the same images.
+  function rivalList(cell) {
+    const rivals = rivalsOf(cell);
+    if (!rivals.length) return null;
+    const names = { none: "no filter", best: "the best here", next_best: "the best of another filter" };
+    const rows = rivals.map((one) => {
+      const other = one.other_filter === NONE ? "" : `, ${filterLabel(one.other_filter, one.other_strength)}`;
+      const isSure = one.difference_low > 0 || one.difference_high < 0;
+      return [`against ${names[one.against]}${other}`, `${signed(one.difference)} points`,
+        `${signed(one.difference_low)} … ${signed(one.difference_high)}`, isSure ? "differs" : "may be chance"];
+    });
+    return make("div", {}, make("h3", {}, "Does it differ? On the same images"),
+      make("div", { class: "wide" }, tableOf(null, ["", rateName(), "95 % interval", ""], rows)));
+  }
+  // Where one step fools more than many do.
+  function remarkOf(cell) {
+    if (data.attacks[cell.attack].family !== "iterative") return null;
+    const norm = data.attacks[cell.attack].norm;
+    const stronger = Object.keys(data.attacks).filter((name) => norm && data.attacks[name].norm === norm &&
+      data.attacks[name].family === "single_step").map((attack) => find({ attack }))
+      .find((one) => one && one.accuracy < cell.accuracy);
+    if (!stronger) return null;
+    const why = cell.threat === BLIND && cell.filter !== NONE
+      ? " Its steps fit the model without the filter, and a filter can undo what is fitted closely." : "";
+    return make("p", { class: "remark" }, `${stronger.attack}, a single step, leaves fewer right here: ${percent(stronger.accuracy)}.${why}`);
   }
   const concerns = (check, cell) => ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
     .every((name) => check[name] === undefined || String(check[name]) === String(cell[name]));
@@ -459,8 +598,9 @@
     const count = (verdict) => about.filter((one) => one.verdict === verdict).length;
     const [fail, warn, pass] = Object.keys(ORDER).map(count);
     return make("div", {}, checkList(about.filter((one) => one.verdict !== "pass"), false),
-      make("details", {}, make("summary", {}, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`),
-        checkList(about.filter((one) => one.verdict === "pass"), false)));
+      fold("checks", false, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`, () => [
+        make("p", { class: "soft" }, "They are of all budgets: one that begins with “At” was made at that budget only."),
+        checkList(about.filter((one) => one.verdict === "pass"), false)]));
   }
   function madeBy(cell) {
     const made = data.made[cell.place];
@@ -472,20 +612,24 @@
       const versions = Object.entries(JSON.parse(one.versions || "{}")).map((pair) => pair.join(" ")).join(", ");
       return [make("h3", {}, `${words}, by code ${one.code}`), make("pre", {}, settings), make("p", { class: "soft" }, versions)];
     };
-    return make("details", {}, make("summary", {}, "Made by: settings, code, versions"),
-      ...show(made[1], "Attacked"), ...show(made[0], "Scored"));
+    return fold("made", false, "Made by: settings, code, versions",
+      () => [...show(made[1], "Attacked"), ...show(made[0], "Scored")]);
   }
   function commandOf(cell) {
-    const path = data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
+    const table = (name) => data.configuration.replace(/[^/]*$/, `${name}.csv`);
+    const path = cell.seed === "mean" ? table("seeds") : isWorstCase(cell) ? table("worst_case")
+      : data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
     return `snakemake --cores all --configfile ${data.configuration} --force ${path}`;
   }
   function renderCell() {
     const cell = chosen(), host = at("cell");
     const heads = ["", "", "95 % interval", ""];
     host.replaceChildren(
-      make("h2", { id: "cell-title" }, cellLabel(cell)),
+      make("h2", { id: "cell-title" }, ...whole(cellLabel(cell))),
       make("p", { class: "big", id: "figure" }, percent(cell.accuracy)),
       make("p", {}, `${rateName()}, 95 % interval ${interval(cell, "accuracy")}, of ${cell.n} images`),
+      ...[remarkOf(cell), rivalList(cell)].filter(Boolean),
+      make("h3", {}, "All figures"),
       make("div", { class: "wide" }, tableOf(null, heads, figuresOf(cell))),
       ...[classesOf(cell), checksOf(cell), madeBy(cell)].filter(Boolean),
       make("h3", {}, "Make this cell again"),
@@ -541,6 +685,14 @@
       probability: followed.probability[place],
     };
   }
+  // Whether an example is wrong at a budget of 0: through this filter, without an attack.
+  function isWrongClean(cell, place) {
+    if (!NORMS[data.attacks[cell.attack].norm]) return false;
+    const zero = optionsOf("budget").find((budget) => valueOf(budget) === 0 && budget !== FIXED);
+    const clean = zero && byKey.get(keyOf({ ...cell, budget: zero }));
+    const said = clean && saidOf(clean, place);
+    return Boolean(said && !said.isRight);
+  }
   function cardOf(cell, place, index, label, kinds, size) {
     const said = saidOf(cell, place), [width, height, count] = size;
     const words = `class ${className(cell.dataset, label)} → ${said.words} (${said.probability} %)`;
@@ -562,8 +714,15 @@
   function renderImages() {
     const cell = chosen(), host = at("images"), examples = data.examples[cell.dataset] || [];
     const [attacked, filtered] = data.images[cell.place] || [], clean = data.clean_images[cell.dataset];
-    host.hidden = !data.followed[cell.place];
-    if (host.hidden) return;
+    if (!data.followed[cell.place]) {
+      const folder = data.configuration.replace(/tables\/[^/]*$/, "figures");
+      const why = isFooling()
+        ? `Fooling images have galleries: see ${folder}/${cell.dataset}/${cell.model}/${cell.attack}/.`
+        : isCondensed(cell) ? "A worst case over attacks and a mean over seeds have none: choose an attack and a seed."
+          : "None were kept of this cell.";
+      host.replaceChildren(make("h2", { id: "images-title" }, "Images"), make("p", {}, why));
+      return;
+    }
     const numbers = { clean, attacked, difference: clean != null && attacked != null ? -1 : null, filtered };
     const kinds = Object.keys(numbers).filter((kind) => numbers[kind] != null);
     const count = examples.length, labels = labelsOf();
@@ -576,11 +735,12 @@
         if (mine === turn) pictures.insertRule(ruleOf("difference", made));
       });
     }
-    const groups = { Fooled: [], "Not fooled": [] };
+    const groups = { Fooled: [], "Wrong without an attack, too": [], "Not fooled": [] };
     examples.forEach((index, place) => {
       const said = saidOf(cell, place);
       if (!said || (state.class !== "all" && labels[index] !== state.class)) return;
-      groups[said.isRight ? "Not fooled" : "Fooled"].push(
+      const name = said.isRight ? "Not fooled" : isWrongClean(cell, place) ? "Wrong without an attack, too" : "Fooled";
+      groups[name].push(
         cardOf(cell, place, index, Number(labels[index]), kinds, [width / count, height, count]));
     });
     const select = make("select", { id: "class", "aria-label": "class of the images" },
@@ -588,25 +748,29 @@
         label === "all" ? "all classes" : className(cell.dataset, Number(label)))));
     select.onchange = () => choose({ class: select.value });
     const missing = [];
-    if (attacked == null) missing.push(cell.threat === AWARE
-      ? "Attacked images are shown of the first seed, and of the aware attacker if the study keeps them (keep_aware: true)."
-      : "Attacked images are shown of the first seed.");
+    if (attacked == null && !data.left_out) missing.push(String(cell.seed) !== optionsOf("seed")[0]
+      ? "Attacked images are shown of the first seed."
+      : "The study does not keep what an aware attacker makes (keep_aware: false): images are clean ones, answers those to the attacked ones.");
     if (data.left_out) missing.push(`${data.left_out} strips of images are left out: the page's budget is spent.`);
     host.replaceChildren(
-      make("h2", { id: "images-title" }, `Images: ${cellLabel(cell)}`),
+      make("h2", { id: "images-title" }, ...whole(`Images: ${cellLabel(cell)}`)),
       make("p", { class: "soft" }, "Chosen by class, some that fall early and some late, without looking at any filter. " +
         "The difference is scaled to its largest; grey is none. A card follows its example below."),
       ...missing.map((words) => make("p", { class: "soft" }, words)), select,
-      ...Object.entries(groups).flatMap(([name, cards]) => [
+      ...Object.entries(groups).filter(([name, cards]) => cards.length || !name.startsWith("Wrong")).flatMap(([name, cards]) => [
         make("h3", {}, `${name} (${cards.length})`), make("div", { class: "cards" }, ...cards)]));
   }
 
   // One example through all filters and budgets: where it falls.
   function renderExample() {
-    const host = at("example"), examples = data.examples[state.dataset] || [];
-    const place = examples.indexOf(Number(state.example)), index = state.example;
+    const host = at("example");
     host.hidden = !data.followed[chosen().place];
     if (host.hidden) return;
+    drawOnce(host, [state.dataset, state.model, state.seed, state.attack, state.threat, state.example], drawExample);
+  }
+  function drawExample() {
+    const host = at("example"), examples = data.examples[state.dataset] || [];
+    const place = examples.indexOf(Number(state.example)), index = state.example;
     const budgets = optionsOf("budget");
     const rows = rowsOf().map(([filter, strength], row) => {
       const said = budgets.map((budget) => {
@@ -614,19 +778,19 @@
         return cell && { cell, ...saidOf(cell, place) };
       });
       const fallen = said.findIndex((one) => one && one.isRight === false);
+      const isWrong = fallen >= 0 && isWrongClean(said[fallen].cell, place);
       return [filterLabel(filter, strength), ...said.map((one, column) => {
         if (!one || one.words === undefined) return "–";
-        const words = `${cellLabel(one.cell)}: taken for ${one.words} (${one.probability} %), ${one.isRight ? "right" : "fooled"}`;
+        const words = `${cellLabel(one.cell)}: taken for ${one.words} (${one.probability} %), ${one.isRight ? "right" : isWrong ? "wrong without an attack, too" : "fooled"}`;
         return markOf("button", one.cell, row, column, words, {
-          type: "button", title: words, class: one.isRight ? "right" : "fooled",
-          "aria-current": one.cell === chosen() ? "true" : null,
-        }, `${one.isRight ? "" : "✗ "}${one.words}`);
-      }), fallen < 0 ? "stands" : levelLabel(budgets[fallen]) || "falls"];
+          type: "button", title: words, class: one.isRight ? "right" : isWrong ? "wrong" : "fooled",
+        }, `${one.isRight ? "" : isWrong ? "– " : "✗ "}${one.words}`);
+      }), fallen < 0 ? "stands" : isWrong ? "wrong when clean" : levelLabel(budgets[fallen]) || "falls"];
     });
     const heads = ["", ...budgets.map((budget) => levelLabel(budget)), "falls at"];
     host.replaceChildren(
       make("h2", { id: "example-title" }, `Example #${index}, class ${className(state.dataset, Number(labelsOf()[index]))}, through all filters`),
-      make("p", { class: "soft" }, `${state.attack}, ${THREATS[state.threat]}. What it is taken for; ✗ and dark where it is fooled.`),
+      make("p", { class: "soft" }, `${state.attack}, ${THREATS[state.threat]}. What it is taken for; ✗ and dark where it is fooled, – and grey where it is wrong without an attack, too.`),
       make("div", { class: "wide" }, tableOf(null, heads, rows, { class: "grid" })));
     rove(host);
   }
@@ -640,11 +804,17 @@
     };
     const words = {
       budget: (one) => levelLabel(one) || "fixed", strength: (one) => levelLabel(one) || "fixed",
-      threat: (one) => THREATS[one], filter: (one) => (one === NONE ? "no filter" : one),
+      threat: (one) => THREATS[one], seed: (one) => (one === "mean" ? "mean over seeds" : one), filter: (one) => (one === NONE ? "no filter" : one),
       model: (one) => (data.names[one] && data.names[one] !== one ? `${one}: ${data.names[one]}` : one),
     };
-    at("choices").replaceChildren(...CHOICES.map((name) => {
-      const options = optionsOf(name).map((one) =>
+    const all = CHOICES.map(optionsOf), offered = JSON.stringify(all);
+    if (drawn.choices === offered) {
+      for (const name of CHOICES) at(`choose-${name}`).value = state[name];
+      return;
+    }
+    drawn.choices = offered;
+    at("choices").replaceChildren(...CHOICES.map((name, i) => {
+      const options = all[i].map((one) =>
         make("option", { value: one, selected: one === state[name] }, (words[name] || String)(one)));
       const select = make("select", { id: `choose-${name}`, disabled: options.length < 2 }, ...options);
       select.onchange = () => choose({ [name]: select.value });
@@ -673,7 +843,7 @@
       ...(judged.length ? [] : [make("p", {}, "All passed.")]));
     const counts = ["fail", "warn", "pass"].map((verdict) =>
       `${data.checks.filter((check) => check.verdict === verdict).length} ${verdict}`);
-    at("summary").replaceChildren(`${cells.length} cells. `,
+    at("summary").replaceChildren(`${cells.filter((cell) => !isCondensed(cell)).length} cells. `,
       make("a", { href: "#verdicts", onclick: (event) => jump(event, "verdicts") }, `Checks: ${counts.join(", ")}`),
       `. epsigma ${data.versions.epsigma}.`);
   }
@@ -723,6 +893,10 @@
     renderCurves();
     renderMap();
     renderCell();
+    restore();
+  }
+  function renderRest() {
+    const restore = focused();
     renderImages();
     renderExample();
     renderTable();
@@ -730,13 +904,18 @@
   }
 
   at("csv").onclick = saveCsv;
-  at("link").onclick = () => copy(location.href, "The address");
+  at("link").onclick = () => {
+    followNow();
+    copy(location.href, "The address");
+  };
   at("as-table").ontoggle = renderTable;
   at("skip").onclick = (event) => jump(event, "cell");
   window.addEventListener("hashchange", () => {
     if (location.hash === written) return;
+    followNow();
     read();
     render();
+    renderRest();
   });
   let width = window.innerWidth;
   window.addEventListener("resize", () => {
@@ -750,4 +929,5 @@
   read();
   renderVerdicts();
   render();
+  renderRest();
 })();

@@ -10,6 +10,8 @@ from epsigma.plan.recipes import Recipes
 from epsigma.plan.settings import block_levels, settings
 from epsigma.study.schema import Study
 
+# Tables that the page is told of.
+EXPLORED = ("cells", "clean", "classes", "checks", "rivals", "worst_case", "seeds")
 _PAGE = ("explorer.html.j2", "explorer.css", "explorer.js")
 
 

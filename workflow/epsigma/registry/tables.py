@@ -28,6 +28,7 @@ class TableKind:
 
 TABLES: dict[str, TableKind] = {
     "paired": TableKind("epsigma.tables.paired:compare_cells"),
+    "rivals": TableKind("epsigma.tables.rivals:tabulate_rivals"),
     "classes": TableKind("epsigma.tables.classes:score_classes"),
     "worst_case": TableKind(
         "epsigma.tables.worst_case:score_worst_cases", "worst case over attacks"

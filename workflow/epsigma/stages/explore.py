@@ -27,8 +27,8 @@ def explore(
 ) -> None:
     """Write the explorer: HTML that needs no other file.
 
-    It reads `cells.csv`, `clean.csv`, `classes.csv` and `checks.csv`, the ledgers of all cells,
-    the adversarial sets that are shown, and the test images of all data sets. The job's settings
+    It reads the tables that `epsigma.plan.explorer` names, the ledgers of all cells, the
+    adversarial sets that are shown, and the test images of all data sets. The job's settings
     are the `attacks` by name (`family`, `norm`), the `names` of data sets and models as a reader
     would say them, the `filters` at all strengths that images are put through, and the `pattern`
     of the path of a cell's metrics.
@@ -45,8 +45,7 @@ def explore(
         pictures.add_filtered(shown, attacked, job.settings["filters"], generator)
         prefix = explorer[: explorer.rindex("results/")]
         data: dict[str, Any] = {
-            **gather(Tables(tables), opened, shown, following, pictures),
-            "attacks": attacks,
+            **gather(Tables(tables), opened, shown, following, pictures, attacks),
             "names": job.settings["names"],
             "class_names": dict(
                 zip(job.settings["datasets"], map(read_class_names, tests), strict=True)
