@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from epsigma.figures import defences, detectors
 from epsigma.figures.data import FigureData
-from epsigma.figures.defences import COST, best_strengths
 from epsigma.plan.figures import draw_settings, figures_of
 from epsigma.stages.draw import draw
+from epsigma.tables.best import COST, best_strengths
 from epsigma.vocabulary import AWARE, BLIND
 from matplotlib.container import ErrorbarContainer
 
@@ -264,7 +264,9 @@ def test_the_stage_draws_the_norm_of_most_rows_of_its_data_set(tmp_path, make_jo
         return best_strengths(given)
 
     monkeypatch.setattr(defences, "best_strengths", noted)
-    job = make_job(draw_settings(figures_of("dataset")), dataset="digits")
+    job = make_job(
+        draw_settings(figures_of("dataset", kinds=["dataset_defences"])), dataset="digits"
+    )
     draw(job, figures=[str(figure)], defences=str(path))
     (given,) = drawn
     assert len(given) == len(study())

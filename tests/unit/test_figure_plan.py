@@ -190,7 +190,7 @@ def test_filters_detectors_votes_and_costs_are_drawn_where_there_are_some():
     assert names_of(plan, "mlp/fgsm/noise") == ["accuracy", "gallery"]
     assert [rule.drawn for rule in plan.filter_rules()] == [("noise", "watched")]
     assert {"detectors", "smoothed"} < {*names_of(plan, "mlp")}
-    assert names_of(plan, ".") == ["defences"]
+    assert names_of(plan, ".") == ["defences", "atlas"]
     none = figure_plan()
     assert not {"detectors", "smoothed"} & {*names_of(none, "mlp")}
     assert names_of(none, ".") == []

@@ -36,12 +36,33 @@ rule defences:
         set_beside_cost(jobs.one(wildcards, params, output, log), **input, **output)
 
 
+rule atlas:
+    """Set all filters side by side, each at its best strength."""
+    input:
+        defences="results/tables/defences.csv",
+        cells="results/tables/cells.csv",
+        seeds="results/tables/seeds.csv",
+    output:
+        atlas="results/tables/atlas.csv",
+        page=shown.table("results/tables/atlas.html", "atlas of the filters"),
+    log:
+        "logs/tables/atlas.log",
+    localrule: True
+    params:
+        recipe=recipes.defences("atlas"),
+    run:
+        from epsigma.stages.atlas import set_side_by_side
+
+        set_side_by_side(jobs.one(wildcards, params, output, log), **input, **output)
+
+
 if drawings.wanted("dataset"):
 
     rule draw_defences:
         """Draw the figures of a data set: what defences keep against what they cost."""
         input:
             defences="results/tables/defences.csv",
+            atlas="results/tables/atlas.csv",
             seeds="results/tables/seeds.csv",
         output:
             figures=shown.figures("dataset", drawings.wanted("dataset")),

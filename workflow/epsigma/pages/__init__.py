@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from epsigma.pages.wording import word_table, write_number, write_percent
+from epsigma.pages.wording import Worded, word_table, write_number, write_percent
 
 
 def render(template: str, **content: Any) -> str:
@@ -36,7 +36,18 @@ def table_page(
         names: what readers call the study's blocks, see `epsigma.plan.names`.
         columns: those that are shown; all, if left out.
     """
-    return render("table.html.j2", title=title, table=word_table(table, names, columns))
+    return tables_page({"": table}, title, names, columns)
+
+
+def tables_page(
+    tables: Mapping[str, pd.DataFrame],
+    title: str,
+    names: Mapping[str, Any],
+    columns: Sequence[str] | None = None,
+) -> str:
+    """Show several tables on a page, by their headings, as `table_page` does one; `""` for none."""
+    worded = [(heading, word_table(table, names, columns)) for heading, table in tables.items()]
+    return render("table.html.j2", title=title, tables=worded or [("", Worded([], []))])
 
 
 def render_explorer(data: Any) -> str:

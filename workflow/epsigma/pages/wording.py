@@ -65,6 +65,7 @@ HEADINGS = {
     "multiply_adds": "multiply-adds",
     "microseconds_1": "µs an image, alone",
     "microseconds_1000": "µs an image, of 1,000",
+    "filter_microseconds": "µs an image, more than without",
     "figure": "measured",
     "sentence": "what that means",
     "why": "why not",
@@ -79,7 +80,11 @@ CHOSEN: Mapping[str, Sequence[str]] = {
     "headline": (
         *("dataset", "model", "attack", "budget", "filter", "best_for", "strength", "n"),
         *("none", "blind", "aware", "clean_cost"),
-    )
+    ),
+    "atlas": (
+        *("model", "norm", "budget", "filter", "strength", "n", "clean", "clean_cost", "blind"),
+        *("aware", "certified", "filter_microseconds", "extra_training_seconds"),
+    ),
 }
 # Columns that say the same in every row of most studies.
 COMMON = ("dataset", "model", "seed")

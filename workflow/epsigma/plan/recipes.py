@@ -186,9 +186,9 @@ class Recipes(ProbeRecipes):
         """Of the gate."""
         return make_recipe({"strict": self._study.strict}, "epsigma.stages.gate")
 
-    def defences(self) -> Recipe:
-        """Of the table of defences."""
-        return make_recipe({"names": names_of(self._study)}, "epsigma.stages.defences")
+    def defences(self, table: str = "defences") -> Recipe:
+        """Of the tables `defences` and `atlas`."""
+        return make_recipe({"names": names_of(self._study)}, f"epsigma.stages.{table}")
 
     @of("attack")
     def draw_attack(self, attack: str) -> Recipe:

@@ -18,7 +18,7 @@ SUMMARY, DRAWINGS, CARDS, TABLES = "1 Summary", "2 Figures", "3 Attack cards", "
 # Models whose figures the summary has room for, of all data sets together.
 FEW = 2
 # Tables that a summary shows: the others are for who looks further.
-MAIN = ("headline", "worst_case", "checks", "reference", "defences")
+MAIN = ("headline", "worst_case", "checks", "reference", "defences", "atlas")
 
 Wildcards = Mapping[str, str]
 

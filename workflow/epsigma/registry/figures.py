@@ -101,6 +101,9 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
         "defences": FigureKind(
             "epsigma.figures.defences:accuracy_against_cost", "accuracy against cost"
         ),
+        "atlas": FigureKind(
+            "epsigma.figures.atlas:aware_against_clean", "atlas: what filters keep, and cost"
+        ),
     },
 }
 
