@@ -61,7 +61,8 @@ def above_chance(evidence: Evidence) -> Iterator[Verdict]:
         majority, deviations = found["majority"], found["deviations_above_chance"]
         sentence = (
             f"Without a filter, clean accuracy is {n_correct / n:.1%}. By chance these answers "
-            f"would be right on {chance / n:.1%}, and naming the most frequent class always on {majority:.1%}."
+            f"would be right on {chance / n:.1%}, and naming the most frequent class always on "
+            f"{majority:.1%}."
         )
         is_above = deviations > DEVIATIONS
         # Not even a perfect model could show it: of one image, or of one class.
