@@ -88,6 +88,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "ε = 0.3: blind": with_interval("blind_03"),
         "ε = 0.3: aware": with_interval("aware_03"),
     },
+    "atlas": {
+        "model": "{model}",
+        "filter": "{filter}",
+        "strength": "{strength}",
+        "clean": "{clean}",
+        "blind": with_interval("blind"),
+        "aware": with_interval("aware"),
+        "µs an image": "{microseconds}",
+    },
     "cost": {
         "defence": "{defence}",
         "training, s more": "{extra_training_seconds}",

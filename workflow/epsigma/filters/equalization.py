@@ -38,6 +38,9 @@ class HistogramEqualization(Filter):
         below = (values[..., None] >= values[..., None, :]).sum(-1).to(images)
         least = below.amin(-1, keepdim=True)
         rest = values.shape[-1] - least
-        # In OpenCV's precision, for what is halfway between two levels.
-        spread = ((below - least).float() * (255 / rest.clamp(min=1).float())).round().to(images)
+        # In OpenCV's precision, for what is halfway between two levels: `255 / rest` would be the
+        # product with a reciprocal.
+        rest_or_one = rest.clamp(min=1).float()
+        scale = torch.full_like(rest_or_one, 255) / rest_or_one
+        spread = ((below - least).float() * scale).round().to(images)
         return torch.where(rest > 0, spread, values).view_as(images) / 255
