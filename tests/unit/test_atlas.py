@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from epsigma.figures.atlas import aware_against_clean
+from epsigma.figures.atlas import _distinguish, aware_against_clean
 from epsigma.figures.data import FigureData
 from epsigma.stages.atlas import set_side_by_side
 from epsigma.tables.atlas import COLUMNS, tabulate_atlas
@@ -136,6 +136,12 @@ def test_a_filter_is_a_point_of_cost_and_accuracy_and_its_hollow_twin():
     assert joints[0] == [pytest.approx([15, 0.35]), pytest.approx([15, 0.7])]
     (bare,) = (line for line in axes.lines if line.get_linestyle() == ":")
     assert set(bare.get_ydata()) == {0.2}
+
+
+def test_filters_of_one_colour_have_markers_of_their_own():
+    # More kinds than there are colours.
+    looks = _distinguish({f"filter_{at}": "brown" if at % 6 else "blue" for at in range(12)})
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 12
 
 
 def test_without_a_filter_there_is_nothing_to_draw():

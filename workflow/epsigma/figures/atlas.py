@@ -1,6 +1,5 @@
 """What every filter keeps from an aware attacker, against what it costs on clean images."""
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -35,10 +34,7 @@ def aware_against_clean(data: FigureData) -> Figure:
         return style.nothing()
     order = filters.groupby("filter", sort=False)[AWARE].mean().sort_values(ascending=False)
     names = list(dict.fromkeys(filters["filter"]))
-    looks = {
-        name: {"color": data.color(name), "marker": marker, "markersize": SIZE}
-        for name, marker in zip(sorted(names), cycle(MARKERS), strict=False)
-    }
+    looks = _distinguish({name: data.color(name) for name in sorted(names)})
     groups = [rows for _, rows in table.groupby(["model", "norm", "budget"], sort=False)]
     figure, panels = style.panels(len(groups), margin=0.9)
     for axes, rows in zip(panels, groups, strict=True):
@@ -57,6 +53,18 @@ def aware_against_clean(data: FigureData) -> Figure:
     style.legend_of(figure, [{"linestyle": "", **look} for look in entries])
     figure.suptitle(f"What filters keep from attackers who know them: {data.dataset}")
     return figure
+
+
+def _distinguish(colors: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give each filter a marker, and another one to each that shares a colour, while there are."""
+    looks: dict[str, dict[str, Any]] = {}
+    taken = set()
+    for at, (name, color) in enumerate(colors.items()):
+        markers = [MARKERS[(at + step) % len(MARKERS)] for step in range(len(MARKERS))]
+        marker = next((one for one in markers if (color, one) not in taken), markers[0])
+        taken.add((color, marker))
+        looks[name] = {"color": color, "marker": marker, "markersize": SIZE}
+    return looks
 
 
 def _draw_filters(axes: Axes, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
