@@ -16,6 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 _setup_privateuseone_for_python_backend("placed")
+# `fork_rng` of other tests asks every device for its generator: this one has the CPU's.
+torch.placed.get_rng_state = lambda device=None: torch.random.get_rng_state()
+torch.placed.set_rng_state = lambda state, device=None: None
 DEVICE = torch.device("placed:0")
 aten = torch.ops.aten
 # What takes tensors of two devices on a GPU, too: copies, and indices on the CPU.

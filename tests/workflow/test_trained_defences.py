@@ -75,7 +75,7 @@ STUDY: dict[str, Any] = {
 # Jobs that look at what was computed, and compute nothing of a cell.
 SHOWN = {
     *("collect", "tabulate", "reference", "configuration", "check", "gate", "card", "gallery"),
-    *("spectrum", "defences", "explore", "pages"),
+    *("spectrum", "defences", "atlas", "explore", "pages"),
 }
 
 
