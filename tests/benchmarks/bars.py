@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmarks.builds import EARLIER, REVISION
+
 OURS, COPY, FROZEN = "epsigma", "copy of the batch", ", frozen"
-SMALL_IMAGES = "10000x1x28x28"
-MLP = "MLP 784-48-10"
-PAPER = "blind and aware"
-HUNDREDFOLD = (1_000, 10_000)
+SMALL_IMAGES, LARGE_IMAGES = "10000x1x28x28", "1000x3x224x224"
+MLP, CNN = "MLP 784-48-10", "CNN"
+BLIND, PAPER = "blind", "blind and aware"
+TENFOLD = (10_000, 100_000)
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,18 @@ def rivals(rows):
     return rows[(name != OURS) & (name != COPY) & ~name.str.endswith(FROZEN)]
 
 
-def against_peers(attacks, name):
-    """Time an image of an attack on the network of the paper over that of the fastest peer."""
-    rows = per_image(chosen(attacks, attack=name, network=MLP))
-    return ratio(chosen(rows, library=OURS) if len(rows) else rows, fastest(rivals(rows)))
+def against_peers(attacks, name, network=MLP, peer=None):
+    """Time an image of an attack over that of the fastest peer, or of one."""
+    rows = per_image(chosen(attacks, attack=name, network=network))
+    if rows.empty:
+        return None
+    others = chosen(rows, library=peer) if peer else fastest(rivals(rows))
+    return ratio(chosen(rows, library=OURS), others)
 
 
-def against_filters(filters, name, other=None):
-    """Time of a filter on many small images over that of the best other, or of one."""
-    rows = chosen(filters, filter=name, shape=SMALL_IMAGES)
+def against_filters(filters, name, other=None, shape=SMALL_IMAGES):
+    """Time of a filter on a batch over that of the best other, or of one."""
+    rows = chosen(filters, filter=name, shape=shape)
     if rows.empty:
         return None
     others = chosen(rows, library=other) if other else fastest(rivals(rows))
@@ -119,7 +124,7 @@ def per_cell(scale, cells, mode):
 
 def growth(scale, mode="none"):
     """The cost of a cell among many over that among a tenth of them."""
-    few, many = (per_cell(scale, cells, mode) for cells in HUNDREDFOLD)
+    few, many = (per_cell(scale, cells, mode) for cells in TENFOLD)
     if few is None or many is None:
         return None
     return Figure(many.median / few.median, many.low / few.high, many.high / few.low)
@@ -130,42 +135,20 @@ def bars(tables):
     sweep, filters, attacks, scale = (
         tables.get(part) for part in ("sweep", "filters", "attacks", "scale")
     )
-
-    def cold(variant):
-        return chosen(sweep, study=PAPER, what="cold", variant=variant)
-
-    def after(what):
-        return chosen(sweep, study=PAPER, what=what, variant="workflow")
-
-    ours, by_hand, floor = cold("workflow"), cold("script (a)"), cold("script (b)")
-    blind = {
-        name: chosen(sweep, study="blind", what="cold", variant=name)
-        for name in ("workflow", "script (a)", "script (b)")
-    }
-    most = chosen(scale, asked="cells", mode="none", cells=HUNDREDFOLD[1])
+    most = chosen(scale, asked="cells", mode="none", cells=TENFOLD[1])
     return [
-        Bar("cold sweep of `paper.yaml` / script (a)", 0.5, "", ratio(ours, by_hand)),
-        Bar("cold sweep of `paper.yaml` / script (b), the floor", 2, "", ratio(ours, floor)),
-        Bar(
-            "the same, blind attacker only / script (a)", 0.5, "",
-            ratio(blind["workflow"], blind["script (a)"]),
-        ),
-        Bar(
-            "the same, blind attacker only / script (b)", 2, "",
-            ratio(blind["workflow"], blind["script (b)"]),
-        ),
-        Bar("one added σ / script (a)", 0.12, "", ratio(after("one σ added"), by_hand)),
-        Bar(
-            "the same, blind attacker only / script (a)", 0.12, "",
-            ratio(
-                chosen(sweep, study="blind", what="one σ added", variant="workflow"),
-                blind["script (a)"],
-            ),
-        ),
-        Bar("no-op of `paper.yaml`", 4, "s", figure_of(after("no-op"))),
+        *_sweep_bars(sweep),
         Bar(
             "Gaussian, 10,000×1×28×28 / best of Kornia, torchvision, scipy, OpenCV", 0.2, "",
             against_filters(filters, "gaussian"),
+        ),
+        Bar(
+            "Gaussian, 1,000×3×224×224 / OpenCV", 1.5, "",
+            against_filters(filters, "gaussian", "OpenCV", LARGE_IMAGES),
+        ),
+        Bar(
+            "median, 1,000×3×224×224 / OpenCV", 3, "",
+            against_filters(filters, "median", "OpenCV", LARGE_IMAGES),
         ),
         Bar(
             "high-pass, 10,000×1×28×28 / `torch.fft.fft2` there and back", 0.6, "",
@@ -173,11 +156,55 @@ def bars(tables):
         ),
         Bar("FGSM / fastest peer", 0.95, "", against_peers(attacks, "fgsm")),
         Bar("PGD / fastest peer", 0.65, "", against_peers(attacks, "pgd")),
+        Bar("PGD on the CNN / fastest peer", 0.85, "", against_peers(attacks, "pgd", CNN)),
+        Bar(
+            "Carlini & Wagner on the CNN / foolbox", 0.4, "",
+            against_peers(attacks, "carlini_wagner", CNN, "foolbox"),
+        ),
         *(
             Bar(f"a cell's scheduling, {cells:,} cells", 30, "ms", per_cell(scale, cells, "none"))
-            for cells in HUNDREDFOLD
+            for cells in TENFOLD
         ),
-        Bar("the larger / the smaller", 1.2, "", growth(scale)),
-        Bar("no-op of 10,000 cells", 15, "s", figure_of(most, "noop_seconds")),
-        Bar("memory of the main process, 10,000 cells", 2048, "MiB", figure_of(most, "peak_mib")),
+        Bar("the larger / the smaller", 1.3, "", growth(scale)),
+        Bar("no-op of 100,000 cells", 120, "s", figure_of(most, "noop_seconds")),
+        Bar("memory of the main process, 100,000 cells", 6144, "MiB", figure_of(most, "peak_mib")),
+    ]  # fmt: skip
+
+
+def _sweep_bars(sweep):
+    """The bars of the sweep: beside the scripts, and beside the earlier build."""
+
+    def rows(variant="workflow", study=PAPER, what="cold"):
+        return chosen(sweep, study=study, what=what, variant=variant)
+
+    def against(other, *, what="cold", study=PAPER, column="seconds"):
+        """The workflow after something over another program, which does it, too, or is cold."""
+        theirs = rows(other, study, what if other == EARLIER.name else "cold")
+        return ratio(rows(study=study, what=what), theirs, column)
+
+    floor, lean, earlier = "script (b)", "script (a), lean", EARLIER.name
+    sigma, eps, revision = "one σ added", "one ε added", f"`{REVISION}`"
+    return [
+        Bar("cold sweep of `paper.yaml` / script (a)", 0.5, "", against("script (a)")),
+        Bar("cold sweep of `paper.yaml` / script (b), the floor", 2, "", against(floor)),
+        Bar(f"cold sweep of `paper.yaml` / {revision}", 0.45, "", against(earlier)),
+        Bar("the same, peak memory", 1, "", against(earlier, column="peak_mib")),
+        Bar(
+            "the same, blind attacker only / script (a)", 0.5, "",
+            against("script (a)", study=BLIND),
+        ),
+        Bar(
+            "the same, blind attacker only / script (a), lean", 0.5, "",
+            against(lean, study=BLIND),
+        ),
+        Bar("the same, blind attacker only / script (b)", 2, "", against(floor, study=BLIND)),
+        Bar("one added σ / script (a)", 0.12, "", against("script (a)", what=sigma)),
+        Bar(f"one added σ / {revision}", 0.6, "", against(earlier, what=sigma)),
+        Bar(f"one added ε / {revision}", 0.45, "", against(earlier, what=eps)),
+        Bar(
+            f"cold sweep of `adaptive.yaml` / {revision}", 0.6, "",
+            against(earlier, study="adaptive"),
+        ),
+        Bar(f"the default study, cold / {revision}", 0.7, "", against(earlier, study="default")),
+        Bar("no-op of `paper.yaml`", 4, "s", figure_of(rows(what="no-op"))),
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from benchmarks.bars import (
     ratio,
     rivals,
 )
+from benchmarks.builds import EARLIER
 from benchmarks.results import read_parts
 
 PARTS = ("sweep", "filters", "attacks", "scale", "profile")
@@ -69,13 +70,18 @@ def render(tables, about):
 
 
 def sweep_rows(table):
-    """A row a study, variant and change: seconds, and what they are to the scripts'."""
+    """A row a study, variant and change: seconds, and what they are to those of others."""
     rows = []
     for (study, what, variant), found in _groups(table, ["study", "what", "variant"]):
-        scripts = (
-            chosen(table, study=study, what="cold", variant=name)
-            for name in ("script (a)", "script (b)")
-        )
+        # The earlier build after the same change, the scripts as they are.
+        others = [
+            chosen(table, study=study, what=done, variant=name)
+            for name, done in (
+                ("script (a)", "cold"),
+                ("script (b)", "cold"),
+                (EARLIER.name, what),
+            )
+        ]
         rows.append(
             {
                 "study": study,
@@ -84,7 +90,7 @@ def sweep_rows(table):
                 "seconds": figure_of(found),
                 "processor": figure_of(found, "processor_seconds"),
                 "memory": figure_of(found, "peak_mib"),
-                "ratios": [ratio(found, script) for script in scripts],
+                "ratios": [ratio(found, other) for other in others],
             }
         )
     return rows

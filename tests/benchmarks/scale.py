@@ -1,4 +1,4 @@
-"""Scale: what a cell costs that computes almost nothing, from a hundred of them to ten thousand.
+"""Scale: what a cell costs that computes almost nothing, from a hundred to a hundred thousand.
 
 Softmax regression, fifty digits of 8 × 8 pixels, FGSM at many ε, a Gaussian of many σ, the blind
 attacker. What is asked for is the table of all cells, so that neither figures nor checks count; and
@@ -15,12 +15,12 @@ from benchmarks.workflow import column_modes, snakemake, write_study
 # Cells: how many ε, and how many σ beside no filter.
 # What the table of the fewest takes is the same for all: start, data, training, imports.
 FEWEST = 2
-GRIDS = {FEWEST: (1, 1), 100: (10, 9), 1_000: (20, 49), 10_000: (100, 99)}
+GRIDS = {FEWEST: (1, 1), 100: (10, 9), 1_000: (20, 49), 10_000: (100, 99), 100_000: (200, 499)}
 SMALL_GRIDS = {FEWEST: (1, 1), 20: (4, 4), 60: (6, 9)}
 EXAMPLES = 50
 CELLS = "results/tables/cells.csv"
 # Of this many cells a single run has to do.
-LARGE = 10_000
+LARGE, LARGEST = 10_000, 100_000
 MIB = 2**20
 
 
@@ -51,8 +51,8 @@ def measure(rounds, small):
     runs, once = {}, set()
     for cells, grid in (SMALL_GRIDS if small else GRIDS).items():
         for mode in (None, *column_modes()):
-            if mode == "attack" and cells >= LARGE:
-                # Snakemake records of each file all files of its job: the square of a column.
+            # Snakemake records of each file all files of its job: the square of a column.
+            if mode and cells >= (LARGE if mode == "attack" else LARGEST):
                 continue
             identity = (("cells", cells), ("mode", mode or "none"), ("asked", "cells"))
             runs[identity] = grown(grid, mode)

@@ -1,4 +1,4 @@
-"""The sweep: the workflow cold and after small changes, beside two scripts."""
+"""The sweep: the workflow cold and after small changes, beside two scripts and an earlier build."""
 
 import copy
 import csv
@@ -10,26 +10,43 @@ from pathlib import Path
 import yaml
 
 from benchmarks import ROOT, data
+from benchmarks.builds import HERE, make_earlier
 from benchmarks.rounds import interleaved
 from benchmarks.workflow import column_modes, run, snakemake, write_study
 
-PAPER = ROOT / "config" / "paper.yaml"
-SCRIPTS = {"script (a)": ("by_hand.py",), "script (b)": ("floor.py",)}
-# As script (b), but for the gradient, which is computed once a cell, as for other attacks.
-SCRIPTS["script (b), a gradient a cell"] = ("floor.py", "each")
+CONFIG = ROOT / "config"
+SCRIPTS = {
+    "script (a)": ("by_hand.py",),
+    "script (a), lean": ("by_hand.py",),
+    "script (b)": ("floor.py",),
+    # The gradient is computed once a cell, as it has to be for an attack in general.
+    "script (b), a gradient a cell": ("floor.py", "each"),
+}
+# What who wants it lean leaves out.
+LEAN = {"epochs": 3, "validation": 0}
 PAPER_AS_IT_IS = "blind and aware"
-# It takes as long as all others together.
-ONCE = {(("study", PAPER_AS_IT_IS), ("variant", "script (a)"))}
+# Whole studies, each by both builds alone.
+WHOLE = {"adaptive": "adaptive.yaml", "default": "config.yaml"}
+# They take as long as all others together.
+ONCE = {
+    (("study", PAPER_AS_IT_IS), ("variant", name)) for name in ("script (a)", "script (a), lean")
+}
 # How far apart the programs' accuracies on clean images may be, which train alike from other first
 # weights; on the few images of mnist5k chance is larger.
 ALIKE, ALIKE_OF_FEW = 0.015, 0.05
 
 
+def read(name):
+    """A study of config/, on the 5,000 images where there are no others."""
+    study = yaml.safe_load((CONFIG / name).read_text())
+    if not data.source():
+        study["datasets"] = [{"kind": "mnist5k"}]
+    return study
+
+
 def studies(small):
     """config/paper.yaml as it is, and with the blind attacker alone."""
-    paper = yaml.safe_load(PAPER.read_text())
-    if not data.source():
-        paper["datasets"] = [{"kind": "mnist5k"}]
+    paper = read("paper.yaml")
     if small:
         paper["attacks"][0]["eps"] = paper["attacks"][0]["eps"][:3]
         for block in paper["filters"]:
@@ -52,24 +69,40 @@ def changes(study):
 
 
 def measure(rounds, small):
+    # The earlier one takes minutes to make, which is no trial.
+    builds = [HERE] if small else [HERE, make_earlier()]
     with data.workplace() as place:
         for name, study in studies(small).items():
             runs = {
-                (("study", name), ("variant", script)): by_script(place, study, command)
-                for script, command in SCRIPTS.items()
+                (("study", name), ("variant", script)): by_script(place, study, script)
+                for script in SCRIPTS
             }
+            for build in builds:
+                runs[("study", name), ("variant", build.name)] = by_workflow(
+                    place, study, build=build, changed=True
+                )
             # Columns matter most where there are most cells.
-            for mode in (None, *(column_modes() if name == PAPER_AS_IT_IS else ())):
-                variant = f"workflow, columns: {mode}" if mode else "workflow"
-                identity = (("study", name), ("variant", variant))
-                runs[identity] = by_workflow(place, study, mode)
+            for mode in column_modes() if name == PAPER_AS_IT_IS else ():
+                identity = (("study", name), ("variant", f"{HERE.name}, columns: {mode}"))
+                runs[identity] = by_workflow(place, study | {"columns": mode})
             yield from alike(interleaved(runs, rounds, ONCE))
+        for name, file in () if small else WHOLE.items():
+            runs = {
+                (("study", name), ("variant", build.name)): by_workflow(
+                    place, read(file), build=build
+                )
+                for build in builds
+            }
+            yield from alike(interleaved(runs, rounds))
 
 
-def by_script(place, study, command):
+def by_script(place, study, name):
     """Make a run of a script, in an interpreter of its own."""
-    script, *more = command
+    script, *more = SCRIPTS[name]
     path = Path(__file__).parent / "scripts" / script
+    study = copy.deepcopy(study)
+    if name.endswith("lean"):
+        study["models"][0]["training"] |= LEAN
 
     def once():
         given = write_study(place / "study.yaml", study)
@@ -79,24 +112,22 @@ def by_script(place, study, command):
     return once
 
 
-def by_workflow(place, study, mode):
-    """Make a run of the workflow in a fresh directory: cold, a no-op, and each change."""
-    columns = {"columns": mode} if mode else {}
+def by_workflow(place, study, *, build=HERE, changed=False):
+    """Make a run of a build in a fresh directory: cold, a no-op, and, if asked, each change."""
     # A check that fails on some machine is no reason to lose its figures.
-    common = {"data_dir": str(place), "strict": False, **columns}
+    common = {"data_dir": str(place), "strict": False}
 
     def once():
         directory = place / "run"
         directory.mkdir()
         base = write_study(place / "study.yaml", study | common)
-        spent = snakemake(base, directory)
+        spent = snakemake(base, directory, build=build)
         table = (directory / "results" / "tables" / "cells.csv").read_text()
         found = [{"what": "cold", **told(spent), "clean_accuracy": clean_accuracy(table)}]
-        found.append({"what": "no-op", **told(snakemake(base, directory))})
-        if not mode:
-            for what, changed in changes(study):
-                file = write_study(place / "changed.yaml", changed | common)
-                found.append({"what": what, **told(snakemake(file, directory))})
+        found.append({"what": "no-op", **told(snakemake(base, directory, build=build))})
+        for what, other in changes(study) if changed else ():
+            file = write_study(place / "changed.yaml", other | common)
+            found.append({"what": what, **told(snakemake(file, directory, build=build))})
         shutil.rmtree(directory)
         return found
 

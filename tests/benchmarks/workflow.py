@@ -3,7 +3,6 @@
 import os
 import resource
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import get_args
 import psutil
 import yaml
 
-from benchmarks import CORES, ROOT
+from benchmarks import CORES
+from benchmarks.builds import HERE
 
 MIB = 2**20
 SAMPLED_EVERY = 0.05
@@ -60,21 +60,21 @@ def run(command, **options):
     return Spent(seconds, _processor_seconds() - before, peak.mib, output)
 
 
-def snakemake(study, directory, *targets, options=(), before=()):
+def snakemake(study, directory, *targets, options=(), before=(), build=HERE):
     """Run the workflow on a study's file in a directory; `before` is put before the command."""
     return run(
         [
             *before,
-            sys.executable,
+            build.python,
             *("-m", "snakemake"),
             *targets,
-            *("--snakefile", ROOT / "Snakefile"),
+            *("--snakefile", build.root / "Snakefile"),
             *("--directory", directory),
             *("--cores", str(CORES)),
             *options,
             *("--configfile", study),
         ],
-        cwd=ROOT,
+        cwd=build.root,
     )
 
 
