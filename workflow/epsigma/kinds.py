@@ -218,6 +218,8 @@ class AttackKind(Kind):
             `progress`, to keep what it has done in and to go on from there (None: nowhere).
         spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
             cannot try longer.
+        direction: where, as `package.module:name`, what it steps along is computed, if it is
+            `step_along` that for each budget. None if it is not.
         threats: what may be asked of it, and is by default.
     """
 
@@ -229,6 +231,7 @@ class AttackKind(Kind):
     random: bool = False
     ensemble: bool = False
     spends: str | None = None
+    direction: str | None = None
     threats: tuple[str, ...] = THREATS
 
     def __post_init__(self) -> None:

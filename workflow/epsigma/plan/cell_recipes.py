@@ -14,6 +14,7 @@ from epsigma.plan.modules import (
     filter_modules,
     model_modules,
     module_of,
+    modules_of,
     training_modules,
 )
 from epsigma.plan.settings import (
@@ -21,6 +22,7 @@ from epsigma.plan.settings import (
     attack_settings,
     check_level,
     detector_settings,
+    direction_settings,
     find_parts,
     settings,
     training_settings,
@@ -193,6 +195,23 @@ class CellRecipes:
         names = self._study.find("filters", filter_name).detectors
         made = [detector_settings(self._study, name) for name in names]
         return {"detectors": made} if made else {}
+
+    @of("model", "attack", "seed", "threat", "filter")
+    def differentiate(
+        self, model: str, attack: str, seed: str, threat: str, filter_name: str
+    ) -> Recipe:
+        """Of the directions of an attack, which do not depend on its budget."""
+        told, modules = self._attack(model, attack, seed)
+        examples = told.pop("attack").get("examples")
+        made = direction_settings(self._study, attack) or {}
+        known = self._known_filter(attack, filter_name) if threat == AWARE else {}
+        return make_recipe(
+            {**told, "direction": made, "examples": examples, **known},
+            "epsigma.stages.differentiate",
+            *modules,
+            *modules_of(made),
+            *(filter_modules(self._study, filter_name) if threat == AWARE else []),
+        )
 
     @of("model", "attack", "seed", "filter")
     def attack_aware(self, model: str, attack: str, seed: str, filter_name: str) -> Recipe:

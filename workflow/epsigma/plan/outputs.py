@@ -15,6 +15,7 @@ class Outputs:
 
     def __init__(self, study: Study) -> None:
         self._is_raw = is_scored_raw(study)
+        self._keeps_directions = study.keep_directions
         self._kept = {"adversarial": study.keep_aware, "filtered": study.keep_filtered}
 
     def of_aware_attack(self, **files: str) -> dict[str, Any]:
@@ -26,6 +27,10 @@ class Outputs:
             for name, path in files.items()
             if self._kept[name] or name == scored
         }
+
+    def of_direction(self, path: str) -> Any:
+        """Say whether directions are kept, or only until all budgets are attacked."""
+        return path if self._keeps_directions else temp(path)
 
     def of_twin(self, twin: Twin, files: Mapping[str, Any]) -> dict[str, Any]:
         """List what a column job writes, by name: the files of each of its cells.
