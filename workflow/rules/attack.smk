@@ -22,7 +22,8 @@ rule differentiate:
     run:
         from epsigma.stages.differentiate import differentiate
 
-        differentiate(jobs.one(wildcards, params, output, log), **input, **output)
+        for job, files in jobs.each(wildcards, input, output, params, log, ["strength"]):
+            differentiate(job, **files)
 
 
 rule attack:

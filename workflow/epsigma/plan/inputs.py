@@ -185,7 +185,9 @@ class Inputs:
         return self._direction(cell) if is_attacked_when_scored(self.study, cell) else ""
 
     def _direction(self, cell: dict[str, str]) -> str:
-        return paths.DIRECTION.format(**cell) if has_direction(self.study, cell) else ""
+        # What it depends on, the cell does, too: one that is found again, for a new budget, makes
+        # no other cell anew.
+        return ancient(paths.DIRECTION.format(**cell)) if has_direction(self.study, cell) else ""
 
     @each_cell
     def unfiltered_set(self, cell: dict[str, str]) -> str:
