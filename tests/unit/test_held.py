@@ -132,6 +132,8 @@ def test_an_aware_cell_is_attacked_where_it_is_scored_if_neither_set_is_kept(raw
     test, root = "results/data/digits/test.safetensors", "results/digits/mlp/seed~0"
     assert inputs.attacked_images(at) == (test if is_here else [])
     assert inputs.attacked_source(at) == (f"{root}/checkpoint.ckpt" if is_here else [])
+    direction = f"{root}/direction/aware/fgsm/gaussian/sigma~1.safetensors"
+    assert inputs.scored_direction(at) == (direction if is_here else [])
     sets = [inputs.filtered_set(at), inputs.unfiltered_set(at)]
     part = "adversarial" if raw else "filtered"
     kept = f"{root}/{part}/aware/fgsm/eps~0.1/gaussian/sigma~1.safetensors"

@@ -26,12 +26,14 @@ PROBES = {"probe_attack": 1 + STRENGTHS}
 ALL_PROBES = {**PROBES, "probe_model": 1, "probe_filter": 1 + STRENGTHS}
 AFTER_CELLS = {"gallery": 2, "spectrum": 1, **TABLES}
 AFTER_ATTACK = {"filter": FILTERED, "evaluate": CELLS, **AFTER_CELLS}
-ATTACKS = {"attack": BUDGETS, "attack_aware": FILTERED, **AFTER_ATTACK}
+DIRECTIONS = {"differentiate": 1 + STRENGTHS}
+ATTACKS = {**DIRECTIONS, "attack": BUDGETS, "attack_aware": FILTERED, **AFTER_ATTACK}
 CLEAN = {"evaluate_clean": 1 + STRENGTHS}
 AFTER_TRAINING = {**CLEAN, **PROBES, "probe_model": 1, **ATTACKS}
 AFTER_DATA = {"probe_filter": 1 + STRENGTHS, "train": 1, **AFTER_TRAINING}
 # What depends on how a filter of two strengths is made.
 AFTER_GAUSSIAN = {
+    "differentiate": 2,
     "filter": 4,
     "attack_aware": 4,
     "evaluate": 8,
@@ -77,6 +79,7 @@ def test_another_sigma_runs_its_cells_only(finished: Workdir) -> None:
     jobs = finished.scheduled()
     assert count(jobs) == {
         "filter": BUDGETS,
+        "differentiate": 1,
         "attack_aware": BUDGETS,
         "evaluate": 2 * BUDGETS,
         "evaluate_clean": 1,
@@ -103,6 +106,19 @@ def test_another_eps_runs_its_cells_only(finished: Workdir) -> None:
     }
     rules = ("attack", "attack_aware", "filter", "evaluate")
     cells = [job.wildcards for job in jobs if job.rule in rules]
+    assert {cell["budget"] for cell in cells} == {"eps~0.3"}
+
+
+def test_another_eps_finds_directions_that_were_not_kept_and_runs_no_other_cell(
+    finished: Workdir,
+) -> None:
+    for folder in (finished.directory / "results").rglob("direction"):
+        shutil.rmtree(folder)
+    study = changed(lambda study: study["attacks"][0]["eps"].append(0.3))
+    finished.configure({**study, "keep_directions": False})
+    jobs = finished.scheduled()
+    assert count(jobs)["differentiate"] == 1 + STRENGTHS
+    cells = [job.wildcards for job in jobs if job.rule in ("attack", "attack_aware", "evaluate")]
     assert {cell["budget"] for cell in cells} == {"eps~0.3"}
 
 
@@ -141,6 +157,7 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
                 **CLEAN,
                 **PROBES,
                 "probe_model": 1,
+                **DIRECTIONS,
                 "attack": BUDGETS,
                 "attack_aware": FILTERED,
                 "filter": FILTERED,
@@ -204,6 +221,11 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
             id="not keeping the filtered sets redoes nothing",
         ),
         pytest.param(
+            lambda study: study.update(keep_directions=False),
+            {},
+            id="not keeping the directions redoes nothing",
+        ),
+        pytest.param(
             lambda study: study.update(keep_filtered=False, keep_aware=False),
             # It shows the sets that are kept.
             {"explore": 1, "gate": 1},
@@ -231,8 +253,8 @@ def test_a_changed_key_redoes_what_depends_on_it(
     [
         (
             "attacks/fgsm.py",
-            ".mul_(eps)",
-            ".mul_(eps * 0.9)",
+            "gradient.sign_()",
+            "gradient.neg_().sign_()",
             {**ATTACKS, **PROBES},
         ),
         (

@@ -209,15 +209,14 @@ class AttackKind(Kind):
             `fooling` makes images of its own, that show nothing.
         minimises: the norm that it keeps as small as it can, `linf`, `l2`, `l1` or `l0`, which the
             budget may bound, too; None if it spends what the budget allows.
-        targeted: whether it can aim at a class: it then takes `targets`, a class an example, and
-            the configuration's `targets` says which.
+        targeted: whether it can aim at a class: it then takes `targets`, a class an example.
         traced: whether it takes `on_step`, to be called with the losses at each step.
         random: whether it draws: it then takes a `torch.Generator` as `generator`.
         ensemble: whether it runs several attacks, one after the other: it then takes `on_part`, to
             be called with the name of each, and the places (M,) of the examples that it fooled; and
             `progress`, to keep what it has done in and to go on from there (None: nowhere).
-        spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
-            cannot try longer.
+        spends: the hyper-parameter that says how much it tries; None if it cannot try longer.
+        direction: `package.module:name` of what it steps along, if that is all; else None.
         threats: what may be asked of it, and is by default.
     """
 
@@ -229,6 +228,7 @@ class AttackKind(Kind):
     random: bool = False
     ensemble: bool = False
     spends: str | None = None
+    direction: str | None = None
     threats: tuple[str, ...] = THREATS
 
     def __post_init__(self) -> None:

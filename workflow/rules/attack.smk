@@ -1,7 +1,36 @@
+rule differentiate:
+    # Of an attack that steps along the same direction whatever its budget.
+    """Find the directions of an attack on the classifier, or on it behind a filter."""
+    input:
+        inputs.trials,
+        inputs.attacked_parts,
+        test="results/data/{dataset}/test.safetensors",
+        checkpoint=inputs.source_checkpoint,
+    output:
+        direction=outputs.of_direction(
+            "results/{dataset}/{model}/seed~{seed}/direction/{threat}/{attack}/{filter}/{strength}.safetensors"
+        ),
+    log:
+        "logs/{dataset}/{model}/seed~{seed}/direction/{threat}/{attack}/{filter}/{strength}.log",
+    wildcard_constraints:
+        attack=ON_IMAGES,
+    resources:
+        gpu=resources.gpu,
+        mem_mb=resources.mem_mb,
+    params:
+        recipe=recipes.differentiate,
+    run:
+        from epsigma.stages.differentiate import differentiate
+
+        for job, files in jobs.each(wildcards, input, output, params, log, ["strength"]):
+            differentiate(job, **files)
+
+
 rule attack:
     """Attack the bare classifier on every test image."""
     input:
         inputs.trials,
+        direction=inputs.blind_direction,
         test="results/data/{dataset}/test.safetensors",
         checkpoint=inputs.source_checkpoint,
     output:
@@ -28,6 +57,7 @@ rule attack_aware:
     input:
         inputs.trials,
         inputs.attacked_parts,
+        direction=inputs.aware_direction,
         test="results/data/{dataset}/test.safetensors",
         checkpoint=inputs.source_checkpoint,
     output:

@@ -28,6 +28,7 @@ rule evaluate:
         # Of a cell whose sets are not kept: it is attacked here.
         test=inputs.attacked_images,
         source=inputs.attacked_source,
+        direction=inputs.scored_direction,
         images=inputs.filtered_set,
         adversarial=inputs.unfiltered_set,
         checkpoint="results/{dataset}/{model}/seed~{seed}/checkpoint.ckpt",

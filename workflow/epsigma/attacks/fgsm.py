@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from epsigma.attacks.direction import step_along
 from epsigma.attacks.gradient import check_loss, input_gradient
 
 
@@ -19,5 +20,12 @@ def fgsm(
     """
     if not 0 <= eps <= 1:
         raise ValueError(f"eps = {eps} is outside [0, 1]")
+    return step_along(fgsm_direction(model, images, labels, loss=loss), images, eps)
+
+
+def fgsm_direction(
+    model: nn.Module, images: Tensor, labels: Tensor, *, loss: str = "cross_entropy"
+) -> Tensor:
+    """Compute sign ∇ₓJ(θ, x, y), (N, C, H, W): −1, 0 or 1, whatever ε is."""
     gradient, _ = input_gradient(model, images, labels, check_loss(loss))
-    return gradient.sign_().mul_(eps).add_(images).clamp_(0, 1)
+    return gradient.sign_()

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.craft import AttackError, make_set, rows_of
+from epsigma.attacks.direction import find_directions, step_along
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
+from epsigma.attacks.rows import Rows
 
 # Rows on which an attack is tried.
 TRIED = 2
@@ -22,6 +24,7 @@ def try_attack(
     classes: int,
     *,
     traced: bool = False,
+    direction: dict[str, Any] | None = None,
 ) -> None:
     """Run an attack on two images, or, of one that makes fooling images, for two classes.
 
@@ -31,9 +34,11 @@ def try_attack(
         clean: images (N, C, H, W) in [0, 1].
         labels: (N,), the true classes.
         traced: whether it takes `on_step`, which is then tried, too.
+        direction: how to make what it steps along, if its entry says that it does.
 
     Raises:
-        AttackError: if it raises, or returns anything but finite images of the same shape.
+        AttackError: if it raises, or returns anything but finite images of the same shape, or
+            others than a step along its direction.
     """
     is_fooling = "images" in settings
     if is_fooling:
@@ -48,6 +53,7 @@ def try_attack(
     changed: dict[str, Any] = {"on_step": _check_losses} if traced else {}
     try:
         images, _ = make(settings, generator, model, clean.clone(), rows, **changed)
+        stepped = images if direction is None else _step(settings, direction, model, clean, rows)
     except AttackError:
         raise
     except Exception as error:
@@ -61,6 +67,20 @@ def try_attack(
             "it returned values that are not finite; look for the root, logarithm or quotient of "
             "zero, and for a gradient that is not a number (`zero_undefined` makes it 0)"
         )
+    if not torch.equal(stepped, images):
+        raise AttackError(
+            "it is no step along the `direction` of its entry; take that out, or return "
+            "`step_along` it (epsigma.attacks.direction)"
+        )
+
+
+def _step(
+    settings: dict[str, Any], direction: dict[str, Any], model: nn.Module, clean: Tensor, rows: Rows
+) -> Tensor:
+    """Make the set that the stage makes along a direction."""
+    parts = find_directions(direction, model, clean.clone(), rows)
+    found = torch.cat([part.images for part in parts]).float()
+    return step_along(found, rows.of(clean), settings["parameters"][settings["bounded_by"]])
 
 
 def _check_losses(losses: Any) -> None:

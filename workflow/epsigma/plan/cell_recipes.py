@@ -1,11 +1,6 @@
-"""Recipes of what makes cells: data, training, attacks, filters and scores.
+"""Recipes of what makes cells: data, training, attacks, filters and scores."""
 
-A recipe is what a stage is told, and a digest of the code that it runs: a rule's watched
-parameter, plain values that Snakemake compares. A job reruns when one of the two changes.
-"""
-
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
 
 from epsigma.plan.modules import (
@@ -14,51 +9,25 @@ from epsigma.plan.modules import (
     filter_modules,
     model_modules,
     module_of,
+    modules_of,
     training_modules,
 )
+from epsigma.plan.recipe import Recipe, make_recipe, of
 from epsigma.plan.settings import (
     Settings,
     attack_settings,
     check_level,
     detector_settings,
+    direction_settings,
     find_parts,
     settings,
     training_settings,
 )
-from epsigma.storage.digest import code_digest
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
 from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER, TRANSFER
 
-Recipe = dict[str, Any]
-
 _DENOISING = "epsigma.training.denoising:Denoising"
-
-
-def make_recipe(told: Settings, *modules: str) -> Recipe:
-    """Put together what a stage is told, and the digest of the modules that it runs."""
-    return {"settings": told, "code": code_digest(*modules)}
-
-
-def of(*names: str) -> Callable[[Callable[..., Recipe]], Callable[["CellRecipes", Any], Recipe]]:
-    """Make a method of some names one of a job's wildcards, which is asked once for the same.
-
-    Those of a column have no budget, or no strength: a recipe leaves both open, so that a column
-    and its cells are told the same.
-    """
-
-    def decorate(make: Callable[..., Recipe]) -> Callable[["CellRecipes", Any], Recipe]:
-        @wraps(make)
-        def recipe(self: "CellRecipes", wildcards: Any) -> Recipe:
-            self.check_levels(wildcards)
-            key = (make.__name__, *(wildcards.get(name) for name in names))
-            if key not in self.made:
-                self.made[key] = make(self, *key[1:])
-            return self.made[key]
-
-        return recipe
-
-    return decorate
 
 
 class CellRecipes:
@@ -171,11 +140,16 @@ class CellRecipes:
         modules = [*attack_modules(self._study, attack), *model_modules(self._study, source)]
         return told, [stage, *modules]
 
+    def _differentiates(self, attack: str) -> list[str]:
+        """Name the stage that finds the direction of an attack, if it has one."""
+        has_direction = direction_settings(self._study, attack) is not None
+        return ["epsigma.stages.differentiate"] if has_direction else []
+
     @of("model", "attack", "seed")
     def attack(self, model: str, attack: str, seed: str) -> Recipe:
         """Of an attack on the bare classifier."""
         told, modules = self._attack(model, attack, seed)
-        return make_recipe(told, *modules)
+        return make_recipe(told, *modules, *self._differentiates(attack))
 
     def _known_filter(self, attack: str, filter_name: str) -> Settings:
         """Say what an attacker who knows the filter is told of it."""
@@ -194,6 +168,23 @@ class CellRecipes:
         made = [detector_settings(self._study, name) for name in names]
         return {"detectors": made} if made else {}
 
+    @of("model", "attack", "seed", "threat", "filter")
+    def differentiate(
+        self, model: str, attack: str, seed: str, threat: str, filter_name: str
+    ) -> Recipe:
+        """Of the directions of an attack, which do not depend on its budget."""
+        told, modules = self._attack(model, attack, seed)
+        examples = told.pop("attack").get("examples")
+        made = direction_settings(self._study, attack) or {}
+        known = self._known_filter(attack, filter_name) if threat == AWARE else {}
+        return make_recipe(
+            {**told, "direction": made, "examples": examples, **known},
+            *modules,
+            *self._differentiates(attack),
+            *modules_of(made),
+            *(filter_modules(self._study, filter_name) if threat == AWARE else []),
+        )
+
     @of("model", "attack", "seed", "filter")
     def attack_aware(self, model: str, attack: str, seed: str, filter_name: str) -> Recipe:
         """Of an attack on a defended model."""
@@ -201,6 +192,7 @@ class CellRecipes:
         return make_recipe(
             {**told, **self._known_filter(attack, filter_name)},
             *modules,
+            *self._differentiates(attack),
             *filter_modules(self._study, filter_name),
         )
 

@@ -26,6 +26,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "probe_filter": ("strength",),
 }
 STAGES_ON_IMAGES: dict[str, tuple[str, ...]] = {
+    "differentiate": ("strength",),
     "attack": ("budget",),
     "attack_aware": ("budget", "strength"),
     "evaluate": ("budget", "strength"),

@@ -18,7 +18,7 @@ LEDGER_ROW, LEDGER = 22, 3_000
 OTHERS = {".png": 100_000, ".svg": 45_000, ".csv": 20_000, ".html": 20_000, ".ckpt": 200_000}
 SMALL = 1_500
 
-_SET = re.compile(r"/(adversarial|filtered)/.*\.safetensors\Z")
+_SET = re.compile(r"/(adversarial|filtered|direction)/.*\.safetensors\Z")
 _DATA = re.compile(r"results/data/[^/]+/(train|test)\.safetensors\Z")
 
 
@@ -53,7 +53,9 @@ class Disk:
         if data:
             return (size.train if data[1] == "train" else size.test) * (size.values + 8)
         rows = self._count_rows(size, wildcards.get("attack"))
-        return rows * (VALUE * size.values + ROW) if is_set else LEDGER + LEDGER_ROW * rows
+        if not is_set:
+            return LEDGER + LEDGER_ROW * rows
+        return rows * ((1 if is_set[1] == "direction" else VALUE) * size.values + ROW)
 
     def _count_rows(self, size: Size, attack: str | None) -> int:
         """Count the rows of a set: examples, and of each the classes that are aimed at."""

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from epsigma.plan import paths
-from epsigma.plan.cell_recipes import Recipe, make_recipe
 from epsigma.plan.modules import filter_modules
+from epsigma.plan.recipe import Recipe, make_recipe
 from epsigma.plan.recipes import Recipes
 from epsigma.plan.settings import block_levels, settings
 from epsigma.study.schema import Study

@@ -16,7 +16,7 @@ from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
 from epsigma.plan.probes import middle_budget
 from epsigma.plan.recipes import Recipes
-from epsigma.plan.settings import block_levels, find_parts
+from epsigma.plan.settings import block_levels, direction_settings, find_parts
 from epsigma.storage.source import fingerprint, locate
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
@@ -170,6 +170,26 @@ class Inputs:
         return paths.BLIND_SET.format(**cell)
 
     @each_cell
+    def blind_direction(self, cell: dict[str, str]) -> str:
+        """What a blind attack steps along, if that is one step for each budget."""
+        return self._direction({**cell, "threat": BLIND, **paths.UNFILTERED})
+
+    @each_cell
+    def aware_direction(self, cell: dict[str, str]) -> str:
+        """What an aware attack steps along, if that is one step for each budget."""
+        return self._direction({**cell, "threat": AWARE})
+
+    @each_cell
+    def scored_direction(self, cell: dict[str, str]) -> str:
+        """What a cell that is attacked where it is scored steps along, if it does."""
+        return self._direction(cell) if is_attacked_when_scored(self.study, cell) else ""
+
+    def _direction(self, cell: dict[str, str]) -> str:
+        # What it depends on, the cell does, too: one that is found again, for a new budget, makes
+        # no other cell anew.
+        return ancient(paths.DIRECTION.format(**cell)) if has_direction(self.study, cell) else ""
+
+    @each_cell
     def unfiltered_set(self, cell: dict[str, str]) -> str:
         """The set that a cell is scored on, if it has yet to pass the filter."""
         if is_attacked_when_scored(self.study, cell):
@@ -222,6 +242,17 @@ class Inputs:
 def _adversarial_set(cell: Mapping[str, str]) -> str:
     made = paths.AWARE_SET if cell["threat"] == AWARE else paths.BLIND_SET
     return made.format(**cell)
+
+
+def has_direction(study: Study, cell: Mapping[str, str]) -> bool:
+    """Whether a cell's set is a step along what cells of all budgets step along.
+
+    What draws, draws in each cell anew; and behind detectors which of two sets is taken, of an
+    example, depends on the budget.
+    """
+    block = study.find("filters", cell["filter"])
+    is_own = cell["threat"] == AWARE and (block.is_random or block.detectors)
+    return not is_own and direction_settings(study, cell["attack"]) is not None
 
 
 def is_scored_raw(study: Study) -> bool:

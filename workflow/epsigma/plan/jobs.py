@@ -102,6 +102,7 @@ class Jobs:
             cell = {name: value for name, value in job.cell.items() if name != "threat"}
             attacker = self._make(cell, params.attack, output, job.log)
             given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
+            given |= {"direction": files.pop("direction")} if "direction" in files else {}
             is_filtered_later = "filter" in job.settings
             made, scored = ("adversarial",) * 2 if is_filtered_later else ("filtered", "images")
             with HeldSet(files["ledger"]) as held:

@@ -40,6 +40,7 @@ AUTOENCODER = f"{DATA}/autoencoders/{{autoencoder}}/seed~{{seed}}/checkpoint.ckp
 SPENT_BY_AUTOENCODER = f"{DATA}/autoencoders/{{autoencoder}}/seed~{{seed}}/training.json"
 THRESHOLD = f"{MODEL_FOLDER}/detectors/{{detector}}.json"
 BLIND_SET = f"{MODEL_FOLDER}/adversarial/blind/{{attack}}/{{budget}}.safetensors"
+DIRECTION = f"{MODEL_FOLDER}/direction/{{threat}}/{{attack}}/{{filter}}/{{strength}}.safetensors"
 AWARE_SET = f"{MODEL_FOLDER}/adversarial/aware/{SWEEP}.safetensors"
 FILTERED_BLIND_SET = f"{MODEL_FOLDER}/filtered/blind/{SWEEP}.safetensors"
 FILTERED_AWARE_SET = f"{MODEL_FOLDER}/filtered/aware/{SWEEP}.safetensors"

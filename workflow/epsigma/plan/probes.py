@@ -1,8 +1,15 @@
 """Probes and trials: which measurements the checks of a study need, and their recipes."""
 
-from epsigma.plan.cell_recipes import CellRecipes, Recipe, make_recipe, of
+from epsigma.plan.cell_recipes import CellRecipes
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
-from epsigma.plan.settings import at_level, attack_settings, block_levels, settings
+from epsigma.plan.recipe import Recipe, make_recipe, of
+from epsigma.plan.settings import (
+    at_level,
+    attack_settings,
+    block_levels,
+    direction_settings,
+    settings,
+)
 from epsigma.registry.checks import AUTO_PGD, GRADIENTS, LONGER, OF_ATTACK, UNBOUNDED
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
@@ -67,6 +74,7 @@ class ProbeRecipes(CellRecipes):
                 "model": settings(self._study, "models", model),
                 "attack": attack_settings(self._study, attack, budget),
                 "traced": entry.traced,
+                "direction": direction_settings(self._study, attack),
             },
             "epsigma.stages.trial",
             *attack_modules(self._study, attack),

@@ -5,11 +5,11 @@ from typing import Any
 
 from epsigma.cell import Cell
 from epsigma.plan import paths
-from epsigma.plan.cell_recipes import Recipe, make_recipe, of
 from epsigma.plan.figures import draw_modules, draw_settings, figures_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
 from epsigma.plan.names import names_of
 from epsigma.plan.probes import ProbeRecipes
+from epsigma.plan.recipe import Recipe, make_recipe, of
 from epsigma.plan.settings import (
     Settings,
     block_levels,

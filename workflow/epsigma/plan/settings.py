@@ -107,6 +107,19 @@ def attack_settings(study: Study, name: str, level: str | None = None) -> Settin
     return at_level(made, level)
 
 
+def direction_settings(study: Study, name: str) -> Settings | None:
+    """Say how to make what an attack steps along, whatever its budget; None if it does not.
+
+    Of a transfer it is that of the attack that it takes over.
+    """
+    block = study.find("attacks", name)
+    if block.entry.family == TRANSFER:
+        return direction_settings(study, block["attack"])
+    if block.entry.direction is None:
+        return None
+    return {**_make(study, block), "implementation": block.entry.direction}
+
+
 def detector_settings(study: Study, name: str) -> Settings:
     """Say how to make a detector; `locate_parts` adds where its threshold is."""
     return {"detector": name, **_make(study, study.find("detectors", name))}

@@ -37,7 +37,12 @@ from epsigma.vocabulary import BLIND, FOOLING, GRADIENT_FREE, NOISE, SINGLE_STEP
 
 ATTACKS = {
     "fgsm": AttackKind(
-        "epsigma.attacks.fgsm:fgsm", FGSM, swept="eps", norm="linf", family=SINGLE_STEP
+        "epsigma.attacks.fgsm:fgsm",
+        FGSM,
+        swept="eps",
+        norm="linf",
+        family=SINGLE_STEP,
+        direction="epsigma.attacks.fgsm:fgsm_direction",
     ),
     "pgd": AttackKind(
         "epsigma.attacks.pgd:pgd",

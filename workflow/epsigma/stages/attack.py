@@ -1,11 +1,15 @@
 """Stage attack: make adversarial sets."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from torch import nn
 
-from epsigma.attacks.craft import make_parts, rows_of
+from epsigma.attacks.craft import Part, make_parts, rows_of
+from epsigma.attacks.direction import step_parts
 from epsigma.attacks.fitting import fit_attacked_batches
+from epsigma.attacks.rows import Rows
 from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
@@ -18,7 +22,7 @@ from epsigma.storage.files import progress_path
 from epsigma.storage.held import HeldSet
 from epsigma.storage.images import read_classes
 from epsigma.storage.progress import ProgressFile, digest_inputs
-from epsigma.storage.stored import open_clean
+from epsigma.storage.stored import StoredSet, open_clean
 
 
 def attack(
@@ -26,6 +30,7 @@ def attack(
     *,
     test: str,
     checkpoint: str,
+    direction: str = "",
     adversarial: str | HeldSet | None = None,
     filtered: str | HeldSet | None = None,
 ) -> None:
@@ -37,45 +42,65 @@ def attack(
     what `rows_of` wants; for an aware attacker also what `build_target` wants. Blind, the
     classifier alone is attacked.
 
+    With a file of the stage `differentiate` (`direction`) it steps along that, and no model is
+    evaluated. The set is the same.
+
     An ensemble that is killed goes on in its next attempt: what it has done is in the file
     `progress_path` of the first set, which stays when the stage is done. `Jobs.each` removes it
     when all cells of the job are done.
     """
-    with job.logged() as log:
+    with job.logged() as log, ExitStack() as stack:
         device, settings = resolve(job.device), job.settings
         clean = open_clean(test, device)
-        generator = seeded_generator(job, device, "attack")
-        classifier: nn.Module = load_classifier(checkpoint, settings["model"], device)
-        target = build_target(settings, classifier, generator)
         rows = rows_of(settings["attack"], clean.labels, read_classes(test))
-        kept = _keep(job, adversarial or filtered, [test, checkpoint], log)
+        if direction:
+            parts = _step(job, direction, clean, rows)
+        else:
+            kept = _keep(job, adversarial or filtered, [test, checkpoint], log)
+            parts = stack.enter_context(_craft(job, checkpoint, clean, rows, kept, log))
         module = None
         if filtered is not None:
             # The attacker does not control what the filter draws.
             module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
-
-        with fit_attacked_batches(job, target, clean.images, rows.labels, generator):
-            log.info("batches of %d images", batch_size())
-            parts = make_parts(
-                settings["attack"],
-                generator,
-                target,
-                clean.images,
-                rows,
-                kept=kept,
-                say=log.warning,
-            )
-            measures = write_parts(
-                parts,
-                rows,
-                job.metadata,
-                shape=clean.images.shape[1:],
-                adversarial=adversarial,
-                filtered=filtered,
-                module=module,
-            )
+        measures = write_parts(
+            parts,
+            rows,
+            job.metadata,
+            shape=clean.images.shape[1:],
+            adversarial=adversarial,
+            filtered=filtered,
+            module=module,
+        )
         means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(rows.index), means)
+
+
+@contextmanager
+def _craft(
+    job: Job,
+    checkpoint: str,
+    clean: StoredSet,
+    rows: Rows,
+    kept: ProgressFile | None,
+    log: logging.Logger,
+) -> Iterator[Iterator[Part]]:
+    """Run the attack on what is attacked, while the body takes the parts."""
+    settings, device = job.settings, resolve(job.device)
+    generator = seeded_generator(job, device, "attack")
+    classifier: nn.Module = load_classifier(checkpoint, settings["model"], device)
+    target = build_target(settings, classifier, generator)
+    with fit_attacked_batches(job, target, clean.images, rows.labels, generator):
+        log.info("batches of %d images", batch_size())
+        yield make_parts(
+            settings["attack"], generator, target, clean.images, rows, kept=kept, say=log.warning
+        )
+
+
+def _step(job: Job, direction: str, clean: StoredSet, rows: Rows) -> Iterator[Part]:
+    """Step along the directions of a file."""
+    how = job.settings["attack"]
+    found = open_clean(direction, clean.labels.device)
+    return step_parts(found.images, clean.images, rows, how["parameters"][how["bounded_by"]])
 
 
 def _keep(

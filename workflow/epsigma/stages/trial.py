@@ -1,5 +1,7 @@
 """Stage trial: try an attack of the user's own before anything is spent on it."""
 
+from typing import Any
+
 import torch
 
 from epsigma.attacks.craft import AttackError
@@ -20,8 +22,8 @@ def try_own_attack(job: Job, *, test: str, trial: str) -> None:
     Sets the global seed: it wants a process of its own.
 
     Args:
-        job: its settings are the `model` and the `attack`, as of the stage `attack`, and whether it
-            is `traced`.
+        job: its settings are the `model` and the `attack`, as of the stage `attack`, its
+            `direction`, if it has one, and whether it is `traced`.
         test: the test images.
         trial: JSON to write: the `cell`, how many `images`, and what it was `made_by`.
 
@@ -45,9 +47,10 @@ def try_own_attack(job: Job, *, test: str, trial: str) -> None:
         if CONTIGUOUS not in needs:
             model.to(memory_format=torch.channels_last)
         generator = seeded_generator(job, device, "attack")
-        attack, traced = job.settings["attack"], job.settings["traced"]
+        attack = job.settings["attack"]
+        more: dict[str, Any] = {name: job.settings.get(name) for name in ("traced", "direction")}
         try:
-            try_attack(attack, generator, model, images, clean.labels, classes, traced=traced)
+            try_attack(attack, generator, model, images, clean.labels, classes, **more)
         except ValueError as error:
             raise AttackError(f"attack {job.cell['attack']}: {error}") from error
         write_json(trial, {"cell": job.cell, "images": TRIED, "made_by": job.metadata})

@@ -84,8 +84,10 @@ def is_measure(name: str) -> bool:
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """Make images float32 in [0, 1], of uint8 or float32."""
-    return pixels if pixels.is_floating_point() else pixels.float().div_(255)
+    """Make images float32 in [0, 1], of uint8 or float32; or directions, of int8, float32."""
+    if pixels.is_floating_point():
+        return pixels
+    return pixels.float() if pixels.dtype == torch.int8 else pixels.float().div_(255)
 
 
 def read_training(path: str | Path, device: torch.device) -> ImageSet:

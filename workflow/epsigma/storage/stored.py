@@ -17,7 +17,7 @@ from epsigma.storage.images import ImageSet, is_measure, to_float
 KEPT = 64_000_000
 # Bytes that are read at a time to be verified.
 BLOCK = 4_000_000
-_DTYPES = {"U8": torch.uint8, "F32": torch.float32}
+_DTYPES = {"U8": torch.uint8, "I8": torch.int8, "F32": torch.float32}
 
 
 def count_kept(shape: torch.Size) -> int:
@@ -32,7 +32,7 @@ class StoredImages:
         path: of the file.
         at: where they begin in it, in bytes.
         shape: (N, C, H, W).
-        dtype: in the file: float32, or uint8, of which 255 is 1.
+        dtype: in the file: float32; or uint8, of which 255 is 1; or, of directions, int8.
         device: where what is read is put.
     """
 

@@ -14,7 +14,7 @@ from epsigma.storage.checksums import Checksum, as_metadata
 from epsigma.storage.files import appearing, naming_disk
 from epsigma.storage.images import ImageSet
 
-_NAMES = {torch.int64: "I64", torch.float32: "F32", torch.bool: "BOOL"}
+_NAMES = {torch.int64: "I64", torch.float32: "F32", torch.int8: "I8", torch.bool: "BOOL"}
 
 
 class SetWriter:

@@ -82,6 +82,11 @@ class Study(Strict):
         "and those of the aware threat are removed as soon as they are scored, or not written "
         "either if `keep_aware` is false",
     )
+    keep_directions: bool = Field(
+        True,
+        description="keep what FGSM steps along, a sign a value, for each filter and strength: one "
+        "ε more then needs no gradient. If not, it is removed as soon as all ε are attacked",
+    )
     keep_aware: bool = Field(
         True,
         description="keep the adversarial images of the aware threat, a set for each filter and "

@@ -1,0 +1,109 @@
+"""Attacks that step along one direction, whatever their budget."""
+
+import pytest
+import torch
+from epsigma.attacks.direction import find_directions, step_along
+from epsigma.attacks.rows import attacked_rows
+from epsigma.loading import load
+from epsigma.plan.inputs import has_direction
+from epsigma.registry.attacks import ATTACKS
+from epsigma.stages.attack import attack
+from epsigma.stages.differentiate import differentiate
+from epsigma.storage.images import read_tensors
+from epsigma.study import validate
+
+CELL = {"dataset": "digits", "model": "mlp", "seed": "0", "attack": "fgsm"}
+DIRECTION = {"implementation": "epsigma.attacks.fgsm:fgsm_direction", "parameters": {}}
+BLUR = {
+    "implementation": "epsigma.filters.gaussian:Gaussian",
+    "parameters": {"sigma": 1},
+    "gradient": "exact",
+}
+
+
+@pytest.mark.parametrize("name", [name for name, kind in ATTACKS.items() if kind.direction])
+@pytest.mark.parametrize("eps", [0, 0.05, 0.3])
+def test_a_step_along_the_direction_is_the_attack(trained, name, eps):
+    given = trained.model, trained.images, trained.labels
+    direction = load(ATTACKS[name].direction)(*given)
+    made = load(ATTACKS[name].implementation)(*given, eps=eps)
+    assert torch.equal(step_along(direction.clone(), trained.images, eps), made)
+    assert set(direction.unique().tolist()) <= {-1, 0, 1}
+
+
+@pytest.mark.parametrize("known", [{}, {"filter": BLUR}], ids=["blind", "aware"])
+@pytest.mark.parametrize("examples", [None, 11])
+def test_the_stage_makes_the_same_set_along_directions_of_a_file(
+    known, examples, trained, clean_file, checkpoint, make_job, tmp_path
+):
+    of_all = {"model": trained.settings, **known}
+    finder = make_job({**of_all, "direction": DIRECTION, "examples": examples}, **CELL)
+    found = str(tmp_path / "direction.safetensors")
+    given = {"test": str(clean_file), "checkpoint": str(checkpoint)}
+    differentiate(finder, **given, direction=found)
+    assert read_tensors(found, ("images",), torch.device("cpu"))["images"].dtype == torch.int8
+    for eps in (0, 0.1, 0.2):
+        how = {"implementation": "epsigma.attacks.fgsm:fgsm", "parameters": {"eps": eps}}
+        how |= {"bounded_by": "eps", "examples": examples}
+        job = make_job({**of_all, "attack": how}, **CELL, budget=f"eps~{eps}")
+        paths = [str(tmp_path / f"{name}.safetensors") for name in ("once", "each")]
+        # No model is evaluated.
+        attack(job, test=str(clean_file), checkpoint="none", direction=found, adversarial=paths[0])
+        attack(job, **given, adversarial=paths[1])
+        once, each = (read_tensors(path, ("images",), torch.device("cpu")) for path in paths)
+        assert once.keys() == each.keys()
+        assert all(torch.equal(once[name], each[name]) for name in each)
+        assert len(once["images"]) == (examples or len(trained.images))
+
+
+def test_a_direction_that_is_no_sign_is_refused(trained, monkeypatch):
+    halves = lambda model, images, labels: torch.full_like(images, 0.5)  # noqa: E731
+    monkeypatch.setattr("epsigma.attacks.direction.load", lambda implementation: halves)
+    rows = attacked_rows(trained.labels, 10, examples=3, targets="untargeted")
+    with pytest.raises(ValueError, match="-1, 0 or 1"):
+        list(find_directions(DIRECTION, trained.model, trained.images, rows))
+
+
+STUDY = {
+    "datasets": [{"kind": "digits"}],
+    "models": [{"kind": "mlp"}],
+    "attacks": [
+        {"kind": "fgsm", "eps": [0.1]},
+        {"kind": "pgd", "eps": [0.1]},
+        {"kind": "transfer", "attack": "fgsm", "source_seed": 1, "eps": [0.1]},
+        {"kind": "transfer", "name": "of_pgd", "attack": "pgd", "source_seed": 1, "eps": [0.1]},
+        {"kind": "sign_noise", "eps": [0.1]},
+    ],
+    "autoencoders": [{"kind": "convolutional", "name": "ae"}],
+    "detectors": [{"kind": "reconstruction", "name": "watch", "autoencoder": "ae"}],
+    "filters": [
+        {"kind": "gaussian", "sigma": [1], "then": [{"kind": "median", "size": 3}]},
+        {"kind": "noise", "std": [0.1]},
+        {"kind": "gaussian", "name": "hidden", "sigma": [1], "then": [{"kind": "noise", "std": 1}]},
+        {"kind": "median", "name": "watched", "size": [3], "detectors": ["watch"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("attack_name", "threat", "filter_name", "expected"),
+    [
+        ("fgsm", "blind", "none", True),
+        ("transfer", "blind", "none", True),
+        ("pgd", "blind", "none", False),
+        ("of_pgd", "blind", "none", False),
+        # What it draws, it draws in each cell.
+        ("sign_noise", "blind", "none", False),
+        ("fgsm", "aware", "gaussian", True),
+        ("fgsm", "aware", "noise", False),
+        ("fgsm", "aware", "hidden", False),
+        # Which of two sets is taken depends on the budget.
+        ("fgsm", "aware", "watched", False),
+        # They know nothing of the filter.
+        ("fgsm", "blind", "noise", True),
+        ("fgsm", "blind", "watched", True),
+    ],
+)
+def test_who_steps_along_a_direction(attack_name, threat, filter_name, expected):
+    cell = {**CELL, "attack": attack_name, "threat": threat, "filter": filter_name}
+    assert has_direction(validate(STUDY), cell) == expected
