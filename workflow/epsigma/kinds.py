@@ -1,7 +1,7 @@
 """The entries of the registries: what a configuration may name, and where it lives."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
@@ -132,14 +132,21 @@ class Kind:
         hyperparameters: what the configuration says of it, in the order of the documentation.
         swept: the hyper-parameter that the configuration lists and the paths spell, such as
             `eps`; None if there is nothing to sweep.
+        parameters: what entries had before `hyperparameters`: nothing, or an empty mapping.
     """
 
     implementation: str
     hyperparameters: type[Hyperparameters] = Hyperparameters
     swept: str | None = None
+    parameters: InitVar[Mapping[str, Any] | None] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        """Refuse what names no hyper-parameter; ValueError."""
+    def __post_init__(self, parameters: Mapping[str, Any] | None) -> None:
+        """Refuse what names no hyper-parameter, and `parameters` that has some; ValueError."""
+        if parameters:
+            raise ValueError(
+                f"parameters = {parameters!r} of {self.implementation} declares nothing: "
+                "hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
+            )
         for role in ("swept", "source", "spends", "autoencoder", "filters"):
             name, known = getattr(self, role, None), self.hyperparameters.model_fields
             if name is not None and name not in known:
@@ -154,7 +161,7 @@ class Kind:
         return self.implementation.partition(":")[0]
 
     @cached_property
-    def parameters(self) -> Mapping[str, Schema]:
+    def schemas(self) -> Mapping[str, Schema]:
         """Each hyper-parameter's JSON schema; the swept one's is that of a value."""
         found: Mapping[str, Schema] = self.hyperparameters.model_json_schema()["properties"]
         return found
@@ -231,9 +238,9 @@ class AttackKind(Kind):
     spends: str | None = None
     threats: tuple[str, ...] = THREATS
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, parameters: Mapping[str, Any] | None) -> None:
         """Refuse a family that there is not, too."""
-        super().__post_init__()
+        super().__post_init__(parameters)
         if self.family not in FAMILIES:
             allowed = ", ".join(FAMILIES)
             raise ValueError(

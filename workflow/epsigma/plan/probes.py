@@ -25,7 +25,7 @@ def probed_parts(study: Study, attack: str) -> list[str]:
         LONGER: entry.spends is not None,
         UNBOUNDED: is_iterative and (is_in_ball or entry.norm is None),
         AUTO_PGD: is_iterative and is_in_ball and not aims,
-        GRADIENTS: "loss" in entry.parameters,
+        GRADIENTS: "loss" in entry.schemas,
     }
     return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
 

@@ -102,8 +102,6 @@ def _find_entry(
     except Exception as error:  # A module of the user's own may raise anything.
         known = isinstance(error, ImportError | TypeError | ValueError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        if "argument 'parameters'" in reason:
-            reason += "; hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
         if isinstance(error, ModuleNotFoundError):
             reason += (
                 f"; modules are sought in the working directory ({Path.cwd()}), then on Python's "
