@@ -18,7 +18,6 @@ from pydantic_core import PydanticCustomError
 
 from epsigma.cell import FIXED_LEVEL, Level
 from epsigma.fraction import validate_fractions
-from epsigma.loading import load
 from epsigma.vocabulary import FAMILIES, THREATS, queries_model
 
 K = TypeVar("K", bound="Kind")
@@ -226,6 +225,8 @@ class AttackKind(Kind):
         spends: the hyper-parameter that says how much it tries, such as `steps`; None if it
             cannot try longer.
         threats: what may be asked of it, and is by default.
+        at_once: how many features it changes in one step, if its budget is a share of them; a
+            budget that allows fewer is refused.
     """
 
     norm: str | None = None
@@ -237,6 +238,7 @@ class AttackKind(Kind):
     ensemble: bool = False
     spends: str | None = None
     threats: tuple[str, ...] = THREATS
+    at_once: int = 0
 
     def __post_init__(self, parameters: Mapping[str, Any] | None) -> None:
         """Refuse a family that there is not, too."""
@@ -286,22 +288,3 @@ class DetectorKind(Kind):
 
     autoencoder: str | None = None
     filters: str | None = None
-
-
-def find(registry: Mapping[str, Any], name: str) -> Any:
-    """Find the entry of a registry, or, as `package.module:ENTRY`, one that lives elsewhere.
-
-    Returns:
-        None if the registry has no such name.
-
-    Raises:
-        ImportError: if there is no such module, or no such name in it.
-        TypeError: if what is named there is no entry as this registry has them.
-    """
-    if ":" not in name:
-        return registry.get(name)
-    found = load(name)
-    wanted = type(next(iter(registry.values())))
-    if type(found) is not wanted:
-        raise TypeError(f"{name} is {found!r}, which is no {wanted.__name__} of epsigma.kinds")
-    return found

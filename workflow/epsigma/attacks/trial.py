@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.craft import AttackError, make_set, rows_of
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
+from epsigma.attacks.shares import ShareError
 
 # Rows on which an attack is tried.
 TRIED = 2
@@ -33,6 +34,7 @@ def try_attack(
         traced: whether it takes `on_step`, which is then tried, too.
 
     Raises:
+        ShareError: if its budget is a share of too few features.
         AttackError: if it raises, or returns anything but finite images of the same shape.
     """
     is_fooling = "images" in settings
@@ -48,7 +50,7 @@ def try_attack(
     changed: dict[str, Any] = {"on_step": _check_losses} if traced else {}
     try:
         images, _ = make(settings, generator, model, clean.clone(), rows, **changed)
-    except AttackError:
+    except (AttackError, ShareError):
         raise
     except Exception as error:
         raise AttackError(

@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from epsigma.cell import NAME
-from epsigma.kinds import AttackKind, Configured, Kind, find
-from epsigma.registry import REGISTRIES
+from epsigma.kinds import AttackKind, Configured, Kind
+from epsigma.registry import REGISTRIES, find
 from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
 from epsigma.study.blocks import Block
