@@ -79,7 +79,7 @@ def settings(kind, parameters):
     """As a job has them."""
     given = {
         key: parameters.get(key, about.get("default"))
-        for key, about in kind.parameters.items()
+        for key, about in kind.schemas.items()
         if key != "targets"
     }
     made = {"implementation": kind.implementation, "parameters": given}

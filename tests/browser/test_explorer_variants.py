@@ -113,6 +113,50 @@ def test_seeds_are_chosen_one_by_one(browser: "Browser", tmp_path: Path) -> None
     visit.page.close()
 
 
+@pytest.mark.parametrize(
+    ("address", "title", "table", "what"),
+    [
+        ("attack=worst case, linf", "worst case, ℓ∞ ε = 0.1", "worst_case.csv", "worst case over"),
+        ("seed=mean", "pgd ε = 0.1", "seeds.csv", "the mean over seeds"),
+    ],
+)
+def test_what_is_condensed_says_so_and_names_its_table(
+    browser: "Browser", tmp_path: Path, address: str, title: str, table: str, what: str
+) -> None:
+    cells, more, _ = STUDIES["worst cases"]
+    configuration = {"configuration": "tables/configuration.yaml"}
+    page = write_page(tmp_path / "explorer.html", *cells, **more, **configuration)
+    visit = Visit(browser, page, f"#{address}")
+    assert visit.text("#cell-title").startswith(title)
+    shown = visit.text("#cell")
+    assert f"{what}" in shown
+    assert f": a row of tables/{table}." in shown
+    assert shown.endswith(f"--force tables/{table} Copy the command")
+    assert "Make this table again" in shown
+    visit.page.close()
+
+
+def test_checks_that_passed_stand_under_what_they_are_of(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    of = {"model": "mlp", "filter": "none", "verdict": "pass"}
+    checks = [
+        {"check": "logits", "model": "mlp", "verdict": "pass", "sentence": "Finite."},
+        {"check": "converged", **of, "attack": "pgd", "sentence": "At eps~0.1 none with 40."},
+        {"check": "response", **of, "sentence": "Unity."},
+        {"check": "ranked", **of, "attack": "other", "sentence": "Of another attack."},
+    ]
+    visit = Visit(browser, write_page(tmp_path / "explorer.html", cell(50), checks=checks))
+    visit.page.click('[data-fold="checks"] summary')
+    assert visit.text('[data-fold="checks"]').split(" 0 fail ")[1] == (
+        "Of pgd, no filter: the curve of all budgets, or the budget that is named "
+        "pass converged: At ε = 0.1 none with 40. "
+        "Of no filter, whatever the attack pass response: Unity. "
+        "Of the model mlp pass logits: Finite."
+    )
+    visit.page.close()
+
+
 RIVALS = {"against": "next_best", "other_filter": "blur", "other_strength": "sigma~1", "n": 100}
 
 

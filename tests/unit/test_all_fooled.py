@@ -43,7 +43,7 @@ def situation(who):
 def test_no_attack_asks_about_no_images(kind, who):
     model, images, labels = situation(who)
     entry = ATTACKS[kind]
-    schemas = entry.parameters
+    schemas = entry.schemas
     options = {name: one["default"] for name, one in schemas.items() if "default" in one}
     options |= {name: value for name, value in SPENT.items() if name in schemas}
     options.pop("targets", None)

@@ -5,12 +5,17 @@ import types
 
 import pytest
 import torch
+import yaml
 from epsigma.attacks.craft import AttackError, make_set, rows_of
+from epsigma.attacks.shares import ShareError
 from epsigma.attacks.trial import try_attack
 from epsigma.kinds import AttackKind, Count, Hyperparameters
+from epsigma.plan.probes import needs_trial
+from epsigma.plan.recipes import Recipes
 from epsigma.stages.trial import try_own_attack
 from epsigma.storage.files import read_json
 from epsigma.storage.images import measure
+from epsigma.study.reading import validate
 
 MODULE, CLASSES = "attacks_of_a_user", 10
 
@@ -239,6 +244,31 @@ def test_the_stage_names_the_attack_and_writes_only_what_passed(
     with pytest.raises(AttackError, match=message):
         try_own_attack(job, test=str(clean_file), trial=str(path))
     assert not path.exists()
+
+
+def test_a_share_of_too_few_values_is_no_fault_of_the_attack_s_code(trained):
+    settings = {"implementation": "epsigma.attacks.jsma:jsma", "parameters": {"gamma": 0.01}}
+    arguments = trained.model, trained.images, trained.labels, CLASSES
+    with pytest.raises(ShareError, match=r"gamma = 0\.01 of .* is 0, and 2 .* or more, or 0$"):
+        try_attack({**settings, "targets": "all"}, torch.Generator(), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("attack", "dataset", "budget"),
+    [
+        ("{kind: jsma, gamma: [0.2, 0, 0.1]}", "file, path: a.npz", 0.1),
+        ("{kind: jsma, gamma: [0.2, 0, 0.1]}", "digits", None),
+        ("{kind: fgsm, eps: [0.1]}", "file, path: a.npz", None),
+    ],
+)
+def test_shares_of_images_of_unknown_size_are_tried_at_the_smallest(attack, dataset, budget):
+    text = f"datasets: [{{kind: {dataset}}}]\nmodels: [{{kind: mlp}}]\nattacks: [{attack}]"
+    study = validate(yaml.safe_load(f"{text}\nfilters: []"))
+    (block,) = study.attacks
+    assert needs_trial(study, block, study.datasets[0].name) == (budget is not None)
+    if budget is not None:
+        told = Recipes(study, []).try_attack({"model": "mlp", "attack": block.name})["settings"]
+        assert told["attack"]["parameters"]["gamma"] == budget
 
 
 class Eps(Hyperparameters):

@@ -485,12 +485,37 @@ def test_one_step_as_long_as_the_budget_is_fgsm(trained, eps, loss):
     torch.testing.assert_close(found, fgsm(*given, eps=eps, loss=loss), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("norm", PGD)
-def test_the_steps_are_together_two_and_a_half_times_as_long_as_the_budget(trained, norm):
-    given = trained.model, trained.images, trained.labels
-    how = {"eps": 0.2, "steps": 5, "random_start": False}
-    expected = PGD[norm](*given, step_size=2.5 * 0.2 / 5, **how)
+@pytest.mark.parametrize(
+    ("norm", "optimizer", "steps", "share"),
+    [
+        ("linf", "steepest", 5, 2.5 / 5),
+        ("linf", "steepest", 50, 2.5 / 50),
+        ("l2", "steepest", 5, 2.5 / 5),
+        ("l2", "steepest", 50, 0.1),
+        ("l2", "adam", 50, 2.5 / 50),
+    ],
+)
+def test_the_steps_are_together_two_and_a_half_times_as_long_as_the_budget_or_longer(
+    trained, norm, optimizer, steps, share
+):
+    given = trained.model, trained.images[:20], trained.labels[:20]
+    how = {"eps": 0.2, "steps": steps, "random_start": False, "optimizer": optimizer}
+    expected = PGD[norm](*given, step_size=share * 0.2, **how)
     torch.testing.assert_close(PGD[norm](*given, **how), expected)
+
+
+def test_in_l2_more_steps_forget_the_start(trained):
+    """On a linear model of two classes the end is known: along the gradient, wherever it began."""
+    model, images, _ = in_double(trained)
+    linear = torch.nn.Linear(images[0].numel(), 2, bias=False).double().requires_grad_(False)
+    model, images = torch.nn.Sequential(torch.nn.Flatten(), linear), images * 0 + 0.5
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    goal = (linear.weight[1] - linear.weight[0]).view_as(images[0])
+    generator = torch.Generator().manual_seed(0)
+    found = PGD["l2"](model, images, labels, eps=0.4, steps=60, generator=generator) - images
+    torch.testing.assert_close(
+        found, (0.4 * goal / goal.norm()).expand_as(found), atol=4e-3, rtol=0
+    )
 
 
 @pytest.mark.parametrize(("steps", "reach"), [(1, 0.02), (3, 0.06), (7, 0.1)])

@@ -91,7 +91,7 @@ TYPES = {
 def plain(kind: Kind, name: str) -> dict[str, Any]:
     """Make the smallest block of a kind."""
     made: dict[str, Any] = {"kind": name}
-    for parameter, schema in kind.parameters.items():
+    for parameter, schema in kind.schemas.items():
         if "default" not in schema:
             value = GIVEN.get((name, parameter), 0.5)
             listed = parameter == kind.swept and not isinstance(value, list)
@@ -140,7 +140,7 @@ def spoilt_blocks(kind: Kind, name: str, *, part: bool = False) -> Iterator[tupl
     if part and kind.swept is not None:
         good[kind.swept] = good[kind.swept][0]
     yield {**good, "Sigma": 1}, "Sigma", "unknown"
-    for parameter, schema in kind.parameters.items():
+    for parameter, schema in kind.schemas.items():
         if parameter in good and parameter != "source_seed":
             missing = {key: value for key, value in good.items() if key != parameter}
             yield missing, parameter, "missing"
@@ -457,7 +457,7 @@ def accepted(section: str, name: str, values: list[Any]) -> dict[str, Any] | Non
 @pytest.mark.parametrize(("section", "name"), SWEPT)
 @given(st.data())
 def test_every_level_that_is_accepted_has_one_path_that_gives_it_back(section, name, data) -> None:
-    schema = REGISTRIES[section][name].parameters[REGISTRIES[section][name].swept]
+    schema = REGISTRIES[section][name].schemas[REGISTRIES[section][name].swept]
     low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
     high = schema.get("maximum", schema.get("exclusiveMaximum", 1e6))
     if "enum" in schema:

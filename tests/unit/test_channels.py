@@ -36,7 +36,7 @@ def colours(n=6, *, seed=0):
 
 def make(name, options):
     kind = FILTERS[name]
-    defaults = {key: one["default"] for key, one in kind.parameters.items() if "default" in one}
+    defaults = {key: one["default"] for key, one in kind.schemas.items() if "default" in one}
     swept = {kind.swept: SWEPT[kind.swept]} if kind.swept in SWEPT else {}
     draws = {"generator": torch.Generator().manual_seed(1)} if kind.random else {}
     return load(kind.implementation)(**{**defaults, **swept, **options, **draws})

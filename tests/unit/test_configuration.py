@@ -690,6 +690,17 @@ DETECTOR = "detectors[0] (squeezing)"
             "attacks[0] (jsma).theta",
             ["0.0 is not allowed"],
         ),
+        # Of 64 values JSMA changes two at once, its control one.
+        (
+            "attacks: [{kind: jsma, gamma: [0, 0.03]}]",
+            "attacks[0] (jsma).gamma",
+            ["0.03 of the 64 values of an image of digits", "at least 2/64, or 0"],
+        ),
+        (
+            "attacks: [{kind: feature_noise, gamma: [0.1, 0.01]}]",
+            "attacks[0] (feature_noise).gamma",
+            ["0.01 of the 64 values", "at least 1/64, or 0"],
+        ),
         # Numbers that no comparison catches.
         ("attacks: [{kind: fgsm, eps: [.nan]}]", "attacks[0].eps[0]", ["nan is not a finite"]),
         ("filters: [{kind: gaussian, sigma: [.inf]}]", "filters[0].sigma[0]", ["inf is not a fin"]),
@@ -813,7 +824,7 @@ def test_every_key_of_a_study_is_described():
 @pytest.mark.parametrize(("section", "name"), KINDS)
 def test_every_hyper_parameter_is_described(section, name):
     for schema in (
-        *ALL[section][name].parameters.values(),
+        *ALL[section][name].schemas.values(),
         *ALL[section][name].block.model_json_schema()["properties"].values(),
     ):
         assert schema["description"].strip()
@@ -846,10 +857,10 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
     assert ("teacher" in code) == getattr(kind, "teacher", False)
     for of_the_stage in ("generator", "targets", "on_step", "on_part", "progress", "teacher"):
         code.pop(of_the_stage, None)
-    assert set(kind.parameters) - OF_THE_STAGE.get(name, set()) == set(code)
+    assert set(kind.schemas) - OF_THE_STAGE.get(name, set()) == set(code)
     assert kind.swept is None or kind.swept in code
     for parameter, default in code.items():
-        schema = kind.parameters[parameter]
+        schema = kind.schemas[parameter]
         if default is inspect.Parameter.empty:
             continue
         assert schema["default"] == default
@@ -859,13 +870,13 @@ def test_the_schema_s_hyper_parameters_are_the_implementation_s(section, name):
 def test_the_swept_hyper_parameter_has_no_default_and_is_a_list_in_the_configuration(section, name):
     kind = ALL[section][name]
     schema = kind.block.model_json_schema()
-    for parameter in kind.parameters:
+    for parameter in kind.schemas:
         swept = parameter == kind.swept
         # Or it is a list of filters, which is one value.
         listed = swept or parameter == getattr(kind, "filters", None)
         assert (schema["properties"][parameter].get("type") == "array") == listed
         if swept:
-            assert "default" not in kind.parameters[parameter]
+            assert "default" not in kind.schemas[parameter]
             assert parameter in schema["required"]
 
 
@@ -1392,7 +1403,7 @@ def test_settings_of_an_attack_say_what_it_attacks_apart_from_its_hyper_paramete
     assert {key: value for key, value in found.items() if key not in about} == rows
     kind = find_attack_kind(study, study.find("attacks", "mine"))
     assert found.get("bounded_by") == (kind.swept if kind.norm else None)
-    assert set(found["parameters"]) == set(kind.parameters) - set(without)
+    assert set(found["parameters"]) == set(kind.schemas) - set(without)
     assert found["parameters"][kind.swept] == grid.Level.parse(level).value
 
 
@@ -1433,12 +1444,12 @@ def test_the_keys_of_every_block_are_described_whatever_its_kind(section):
 @pytest.mark.parametrize("section", REGISTRIES)
 def test_no_kind_has_a_hyper_parameter_that_is_a_key_of_every_block(section):
     for kind in REGISTRIES[section].values():
-        assert not set(kind.parameters) & GENERAL_KEYS[section]
+        assert not set(kind.schemas) & GENERAL_KEYS[section]
 
 
 def test_no_kind_of_training_has_a_hyper_parameter_that_is_a_key_of_every_training():
     for kind in TRAININGS.values():
-        assert not set(kind.parameters) & set(TRAINING)
+        assert not set(kind.schemas) & set(TRAINING)
 
 
 # What implementations refuse, and a configuration therefore may not have.
@@ -1527,7 +1538,9 @@ def kinds(tmp_path, monkeypatch):
     (tmp_path / f"{name}.py").write_text(OWN_KINDS, encoding="utf-8")
     (tmp_path / f"{name}_broken.py").write_text("1 / 0", encoding="utf-8")
     (tmp_path / f"{name}_wrong.py").write_text("def", encoding="utf-8")
-    old = "import epsigma.kinds\nOLD = epsigma.kinds.DatasetKind('mine:old', parameters={})"
+    old = (
+        "import epsigma.kinds\nOLD = epsigma.kinds.DatasetKind('mine:old', parameters={'path': {}})"
+    )
     (tmp_path / f"{name}_old.py").write_text(old, encoding="utf-8")
     for module in ("push", "soft", "shelf"):
         (tmp_path / "mine").mkdir(exist_ok=True)

@@ -52,7 +52,7 @@ SIZES = [(28, 28), (8, 8), (7, 7), (9, 14), (14, 9), (1, 5)]
 
 def make(kind, **parameters):
     """Make a filter of a kind, with the configuration's defaults."""
-    schema = FILTERS[kind].parameters
+    schema = FILTERS[kind].schemas
     defaults = {name: inner["default"] for name, inner in schema.items() if "default" in inner}
     if needs := FILTERS[kind].autoencoder:
         defaults[needs] = autoencoder()

@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 from epsigma.attacks.jsma import jsma, salient_pairs
+from epsigma.attacks.shares import ShareError
 from epsigma.models.mlp import MLP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -301,7 +302,6 @@ def test_the_search_holds_no_more_than_it_may(rows, features, exponent):
     ("shape", "gamma", "pairs"),
     [
         ((1, 8, 8), 0, 0),
-        ((1, 8, 8), 0.03, 0),
         ((1, 8, 8), 2 / 64, 1),
         ((1, 8, 8), 0.145, 4),
         ((1, 8, 8), 1, 32),
@@ -478,6 +478,7 @@ WRONG = [
     ({"gamma": -0.1}, ValueError, r"gamma = -0\.1 is outside \[0, 1\]"),
     ({"gamma": 1.01}, ValueError, r"gamma = 1\.01 is outside"),
     ({"gamma": math.nan}, ValueError, "gamma = nan is outside"),
+    ({"gamma": 0.03}, ShareError, "gamma = 0.03 of an image's 64 values is 1, and 2 .* 2/64 or"),
     ({"theta": 0}, ValueError, r"theta = 0 is 0 or outside \[-1, 1\]"),
     ({"theta": -1.5}, ValueError, r"theta = -1\.5 is 0 or outside"),
     ({"theta": math.nan}, ValueError, "theta = nan is 0 or outside"),

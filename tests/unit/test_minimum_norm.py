@@ -219,7 +219,7 @@ def test_each_step_asks_once_about_what_was_right_and_the_last_needs_no_gradient
 )
 @pytest.mark.parametrize("name", SEARCHES)
 def test_an_argument_out_of_range_is_refused(trained, name, parameters, said):
-    if set(parameters) <= set(ATTACKS[name].parameters):
+    if set(parameters) <= set(ATTACKS[name].schemas):
         with pytest.raises(ValueError, match=said):
             SEARCHES[name](
                 trained.model, trained.images, trained.labels, **{"kappa": 0, **parameters}

@@ -42,7 +42,7 @@ def some(shape, n=3):
 
 def settings(name):
     """As the workflow makes them: all that the schema lists, defaults filled in."""
-    defaults = {key: schema["default"] for key, schema in MODELS[name].parameters.items()}
+    defaults = {key: schema["default"] for key, schema in MODELS[name].schemas.items()}
     parameters = {**defaults, **SMALL[name][0]}
     return {"implementation": MODELS[name].implementation, "parameters": parameters}
 

@@ -314,7 +314,7 @@ def about(kind, budget, **parameters):
     """What the rules say of an attack: how to make it, and what its kind is."""
     entry = ATTACKS[kind]
     defaults = {
-        name: schema["default"] for name, schema in entry.parameters.items() if "default" in schema
+        name: schema["default"] for name, schema in entry.schemas.items() if "default" in schema
     }
     parameters = {**defaults, **parameters, entry.swept: budget}
     # Not hyper-parameters of the implementation, but what there is to make.

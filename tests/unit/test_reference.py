@@ -187,7 +187,7 @@ def test_what_is_published_can_be_looked_up():
         assert all((published.source, published.setting, published.why))
         if published.attack is not None:
             kind = ATTACKS[published.attack]
-            assert set(published.parameters) <= set(kind.parameters) - {kind.swept}
+            assert set(published.parameters) <= set(kind.schemas) - {kind.swept}
             # One who ran the attack as it was published finds a row.
             block = {"kind": published.attack, **published.parameters}
             row = cell(attack="mine", budget=published.budget, model="mine")

@@ -5,7 +5,7 @@ import torch
 from epsigma.detectors.detector import Detector
 from epsigma.filters.filter import Filter
 from epsigma.filters.surrogate import GRADIENTS
-from epsigma.kinds import Kind
+from epsigma.kinds import AttackKind, DatasetKind, Kind
 from epsigma.loading import load
 from epsigma.registry import REGISTRIES
 from epsigma.registry.attacks import ATTACKS
@@ -52,7 +52,13 @@ def test_what_is_not_there_is_an_import_error_that_names_it(implementation, said
 
 def test_a_kind_without_hyper_parameters_sweeps_nothing():
     kind = Kind("package.module:name")
-    assert (kind.module, kind.swept, dict(kind.parameters)) == ("package.module", None, {})
+    assert (kind.module, kind.swept, dict(kind.schemas)) == ("package.module", None, {})
+
+
+def test_entries_of_old_may_declare_no_parameters_but_not_some():
+    assert DatasetKind("package.module:name", parameters={}) == DatasetKind("package.module:name")
+    with pytest.raises(ValueError, match=r"'steps': .* are a class now, .* CONTRIBUTING\.md"):
+        AttackKind("package.module:name", parameters={"steps": {"type": "integer"}})
 
 
 def keywords(implementation):
@@ -74,9 +80,9 @@ def test_an_attack_takes_its_hyper_parameters_by_keyword_with_the_registry_s_def
     given |= {"targets"} if kind.targeted else set()
     given |= {"on_step"} if kind.traced else set()
     given |= {"on_part", "progress"} if kind.ensemble else set()
-    own = set(kind.parameters) - {"targets"} - ({"images"} if kind.family == "fooling" else set())
+    own = set(kind.schemas) - {"targets"} - ({"images"} if kind.family == "fooling" else set())
     assert set(taken) == own | given
-    for parameter, schema in kind.parameters.items():
+    for parameter, schema in kind.schemas.items():
         if "default" in schema and parameter in own:
             assert taken[parameter] == schema["default"]
 
@@ -84,8 +90,8 @@ def test_an_attack_takes_its_hyper_parameters_by_keyword_with_the_registry_s_def
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_sweeps_its_budget_and_may_try_longer(name):
     kind = ATTACKS[name]
-    assert kind.swept in kind.parameters
-    assert kind.spends is None or kind.parameters[kind.spends]["type"] == "integer"
+    assert kind.swept in kind.schemas
+    assert kind.spends is None or kind.schemas[kind.spends]["type"] == "integer"
     # What does not look at the model cannot know the filter.
     assert kind.threats == (THREATS if kind.queries_model else (BLIND,))
 
@@ -109,7 +115,7 @@ SOME = {
 
 def make(name, parameters):
     """Make a filter as the workflow does: all that its schema lists, defaults filled in."""
-    schema = FILTERS[name].parameters
+    schema = FILTERS[name].schemas
     defaults = {key: inner["default"] for key, inner in schema.items() if "default" in inner}
     return load(FILTERS[name].implementation)(**{**defaults, **parameters})
 
@@ -124,7 +130,7 @@ def test_a_filter_is_a_filter_that_draws_from_a_generator_if_it_draws(name):
     implementation = load(FILTERS[name].implementation)
     assert issubclass(implementation, Filter)
     taken = set(keywords(implementation))
-    assert taken - {"generator"} == set(FILTERS[name].parameters)
+    assert taken - {"generator"} == set(FILTERS[name].schemas)
     assert ("generator" in taken) == FILTERS[name].random
 
 
@@ -153,7 +159,7 @@ def test_what_passes_all_overrides_whatever_a_configuration_says():
     stubborn = {"dc": "drop", "shape": "butterworth", "order": 3, "post": "rescale", "width": 0.05}
     images = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     for name in ("lowpass", "highpass", "bandpass"):
-        own = {key: value for key, value in stubborn.items() if key in FILTERS[name].parameters}
+        own = {key: value for key, value in stubborn.items() if key in FILTERS[name].schemas}
         wide = make(name, {"cutoff": 0.2, **own, **FILTERS[name].identity_parameters})
         torch.testing.assert_close(wide(images), images, atol=1e-5, rtol=0)
 
@@ -180,7 +186,7 @@ def test_a_detector_scores_each_image_apart_and_an_attacker_can_follow_it(traine
     kind = DETECTORS[name]
     implementation = load(kind.implementation)
     assert issubclass(implementation, Detector)
-    assert set(keywords(implementation)) == set(kind.parameters)
+    assert set(keywords(implementation)) == set(kind.schemas)
     needs = {kind.autoencoder: autoencoder()} if kind.autoencoder else {}
     inner = {kind.filters: [nn.AvgPool2d(3, 1, 1)]} if kind.filters else {}
     made = implementation(**needs, **inner)
@@ -205,8 +211,8 @@ def test_a_kind_of_training_is_an_objective_with_a_teacher_if_it_says_so(name):
     implementation = load(kind.implementation)
     assert issubclass(implementation, Objective)
     taken = keywords(implementation)
-    assert set(taken) - {"teacher"} == set(kind.parameters)
+    assert set(taken) - {"teacher"} == set(kind.schemas)
     assert ("teacher" in taken) == kind.teacher
     if kind.teacher:
-        given = dict.fromkeys(kind.parameters, 1)
+        given = dict.fromkeys(kind.schemas, 1)
         assert isinstance(implementation.of_teacher(**given), Objective)

@@ -645,9 +645,9 @@ def test_every_kind_of_training_is_described_and_its_implementation_takes_its_pa
     kind = TRAININGS[name]
     assert isinstance(kind, TrainingKind)
     taken = inspect.signature(load(kind.implementation)).parameters
-    assert set(taken) == {*kind.parameters, *(["teacher"] if kind.teacher else [])}
-    for about in kind.parameters.values():
+    assert set(taken) == {*kind.schemas, *(["teacher"] if kind.teacher else [])}
+    for about in kind.schemas.values():
         assert about["description"]
-    for parameter, about in kind.parameters.items():
+    for parameter, about in kind.schemas.items():
         if "default" in about:
             assert taken[parameter].default == about["default"]

@@ -31,6 +31,11 @@ def test_a_run_says_what_it_does_how_long_it_takes_and_what_came_of_it(finished:
     # The table of Snakemake's logger, and its bars, are not there.
     assert "Job stats" not in run.stderr
     assert any(" 50.0 %" in line or "clean cost" in line for line in lines)
+    # Nor is it silent where nothing is left to do.
+    again = finished.snakemake().stderr.partition("Nothing to be done")[2]
+    told = (results / "tables" / "verdict.txt").read_text().splitlines()[0]
+    assert 0 < again.index(told) < again.index("where to look:")
+    assert "where to look" not in finished.snakemake("--dry-run").stderr
     # A run that does not end with the verdict says nothing of it.
     (results / "tables" / "verdict.txt").unlink()
     run = finished.snakemake("results/tables/checks.csv", "--forcerun", "check")

@@ -12,9 +12,11 @@ import platform
 import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import is_flagged
 from snakemake.logging import logger
@@ -161,6 +163,24 @@ def sum_up(workflow: Any, folder: str, verdict: str) -> None:
     end_progress()
     if any(verdict in job.output for job in workflow.dag.jobs):
         logger.info(summarize(Path(folder)))
+
+
+def sum_up_finished(workflow: Any, folder: str, verdict: str) -> None:
+    """Have `sum_up` called of a study that is finished already: then Snakemake calls no hook."""
+    if shows_line(workflow):
+        logger.addHandler(_WhenNothingIsLeft(lambda: sum_up(workflow, folder, verdict)))
+
+
+class _WhenNothingIsLeft(logging.Handler):
+    """Calls a function when Snakemake says that nothing is to be done."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == NOTHING_TO_BE_DONE_MSG:
+            self._call()
 
 
 class Apart:

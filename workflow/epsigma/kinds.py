@@ -1,7 +1,7 @@
 """The entries of the registries: what a configuration may name, and where it lives."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Generic, Self, TypeVar, cast
 
@@ -18,7 +18,6 @@ from pydantic_core import PydanticCustomError
 
 from epsigma.cell import FIXED_LEVEL, Level
 from epsigma.fraction import validate_fractions
-from epsigma.loading import load
 from epsigma.vocabulary import FAMILIES, THREATS, queries_model
 
 K = TypeVar("K", bound="Kind")
@@ -132,14 +131,21 @@ class Kind:
         hyperparameters: what the configuration says of it, in the order of the documentation.
         swept: the hyper-parameter that the configuration lists and the paths spell, such as
             `eps`; None if there is nothing to sweep.
+        parameters: what entries had before `hyperparameters`: nothing, or an empty mapping.
     """
 
     implementation: str
     hyperparameters: type[Hyperparameters] = Hyperparameters
     swept: str | None = None
+    parameters: InitVar[Mapping[str, Any] | None] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
-        """Refuse what names no hyper-parameter; ValueError."""
+    def __post_init__(self, parameters: Mapping[str, Any] | None) -> None:
+        """Refuse what names no hyper-parameter, and `parameters` that has some; ValueError."""
+        if parameters:
+            raise ValueError(
+                f"parameters = {parameters!r} of {self.implementation} declares nothing: "
+                "hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
+            )
         for role in ("swept", "source", "spends", "autoencoder", "filters"):
             name, known = getattr(self, role, None), self.hyperparameters.model_fields
             if name is not None and name not in known:
@@ -154,7 +160,7 @@ class Kind:
         return self.implementation.partition(":")[0]
 
     @cached_property
-    def parameters(self) -> Mapping[str, Schema]:
+    def schemas(self) -> Mapping[str, Schema]:
         """Each hyper-parameter's JSON schema; the swept one's is that of a value."""
         found: Mapping[str, Schema] = self.hyperparameters.model_json_schema()["properties"]
         return found
@@ -218,6 +224,8 @@ class AttackKind(Kind):
         spends: the hyper-parameter that says how much it tries; None if it cannot try longer.
         direction: `package.module:name` of what it steps along, if that is all; else None.
         threats: what may be asked of it, and is by default.
+        at_once: how many features it changes in one step, if its budget is a share of them; a
+            budget that allows fewer is refused.
     """
 
     norm: str | None = None
@@ -230,10 +238,11 @@ class AttackKind(Kind):
     spends: str | None = None
     direction: str | None = None
     threats: tuple[str, ...] = THREATS
+    at_once: int = 0
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, parameters: Mapping[str, Any] | None) -> None:
         """Refuse a family that there is not, too."""
-        super().__post_init__()
+        super().__post_init__(parameters)
         if self.family not in FAMILIES:
             allowed = ", ".join(FAMILIES)
             raise ValueError(
@@ -279,22 +288,3 @@ class DetectorKind(Kind):
 
     autoencoder: str | None = None
     filters: str | None = None
-
-
-def find(registry: Mapping[str, Any], name: str) -> Any:
-    """Find the entry of a registry, or, as `package.module:ENTRY`, one that lives elsewhere.
-
-    Returns:
-        None if the registry has no such name.
-
-    Raises:
-        ImportError: if there is no such module, or no such name in it.
-        TypeError: if what is named there is no entry as this registry has them.
-    """
-    if ":" not in name:
-        return registry.get(name)
-    found = load(name)
-    wanted = type(next(iter(registry.values())))
-    if type(found) is not wanted:
-        raise TypeError(f"{name} is {found!r}, which is no {wanted.__name__} of epsigma.kinds")
-    return found

@@ -8,6 +8,7 @@ from epsigma.engine import (
     read_study,
     show_progress,
     sum_up,
+    sum_up_finished,
 )
 from epsigma.plan.paths import CONSTRAINTS, prefix_of
 from epsigma.plan.plan import Plan

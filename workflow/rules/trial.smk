@@ -1,5 +1,5 @@
 rule try_attack:
-    """Try an attack of the user's own on a few images, before anything is trained or attacked."""
+    """Try an attack that may fail on a few images, before anything is trained or attacked."""
     input:
         test="results/data/{dataset}/test.safetensors",
     output:

@@ -5,14 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.shares import count_features
+
 OUTPUTS = ("logits", "softmax")
 
 # What the search holds at most, in bytes for each feature of each row that it looks at at once.
 _BYTES = 128
 # More than what rounding to float32 takes off a sum of numbers up to 1.
 _SLACK = 4e-6
-# Budgets such as 0.58 of 100 features, whose product is a little less than 58.
-_WHOLE = 1e-9
 # Less than any derivative that float32 can tell from 0.
 _TINY = 1e-45
 
@@ -37,7 +37,7 @@ def jsma(
     no pair is left, or the budget is spent; at once if the target is its label.
 
     Args:
-        gamma: Υ, in [0, 1]: at most ⌊C·H·W·Υ / 2⌋ pairs are changed.
+        gamma: Υ, in [0, 1]: at most ⌊C·H·W·Υ / 2⌋ pairs are changed; at least one, or Υ is 0.
         targets: (N,) int64, which class each image is to be taken for.
         theta: θ, what a feature is changed by, in [−1, 1] and not 0; the result is clipped.
         outputs: what F is: `logits`, or `softmax`, of which β = −α, since they sum to one, and
@@ -47,6 +47,7 @@ def jsma(
 
     Raises:
         TypeError: if `targets` is no int64 tensor.
+        ShareError: if Υ is not 0 and allows no pair.
 
     Source: Papernot, McDaniel, Jha, Fredrikson, Celik & Swami 2016 (arXiv:1511.07528), algorithms 2
     and 3; for negative θ, their saliency map for features that decrease.
@@ -68,11 +69,12 @@ def jsma(
             "repeat an image for each of its targets"
         )
     shape = images.shape[1:]
+    pairs = count_features(gamma, math.prod(shape), at_once=2) // 2
     result = images.flatten(1).clone()
     # Of the images still attacked: their places in the batch, values and targets.
     at = (labels != targets).nonzero().squeeze(1)
     x, goal = result[at], targets[at]
-    for _ in range(math.floor(math.prod(shape) * gamma / 2 + _WHOLE)):
+    for _ in range(pairs):
         if not len(at):
             break
         alpha, beta, predicted = _differentiate(model, x.view(-1, *shape), goal, outputs)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.balls import L2
+from epsigma.attacks.shares import count_features
 
 Generator = torch.Generator | None
 
@@ -41,10 +42,14 @@ def feature_noise(
     theta: float = 1.0,
     generator: Generator = None,
 ) -> Tensor:
-    """Add θ, clipped, to ⌊C·H·W·Υ⌋ features chosen at random: as many as JSMA may change."""
+    """Add θ, clipped, to ⌊C·H·W·Υ⌋ features chosen at random: as many as JSMA may change.
+
+    Raises:
+        ShareError: if Υ is not 0 and allows no feature.
+    """
     flat = images.flatten(1)
     chosen = torch.rand(flat.shape, device=flat.device, generator=generator).argsort(1)
-    chosen = chosen[:, : int(flat.shape[1] * gamma + 1e-9)]
+    chosen = chosen[:, : count_features(gamma, flat.shape[1], at_once=1)]
     changed = flat.scatter(1, chosen, flat.gather(1, chosen) + theta)
     return changed.view_as(images).clamp_(0, 1)
 

@@ -14,6 +14,9 @@ from epsigma.detectors.rejection import attacked_logits
 
 # What step_size is, times eps / steps, if it is not given (Madry et al. 2018, section 5.1).
 REACH = 2.5
+# What it is in the ℓ2 ball at least, times eps. Each projection onto the sphere shrinks what was
+# there before, by 1 / (1 + α/ε): of steps of 2.5 ε in all, however many, e^-2.5 of the start stays.
+LEAST_L2 = 0.1
 
 OPTIMIZERS = ("steepest", "adam")
 # Adam's, as Kingma & Ba (2015) have them.
@@ -83,7 +86,11 @@ def pgd_l2(
     on_step: OnStep | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Ascend the loss in the ℓ2 ball: x ← Π(x + α·∇ₓJ(θ, x, y) / ‖∇ₓJ‖₂), as `pgd`; any ε."""
+    """Ascend the loss in the ℓ2 ball: x ← Π(x + α·∇ₓJ(θ, x, y) / ‖∇ₓJ‖₂), as `pgd`; any ε.
+
+    If `step_size` is None, α is 2.5·ε / steps, but along the steepest direction 0.1·ε at least.
+    Adam's steps of equal values are far from steepest in ℓ2, so a weaker attack.
+    """
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps = {eps} is no finite number from 0 on")
     how = (steps, step_size, random_start, restarts, early_stop, optimizer, loss, on_step)
@@ -119,7 +126,10 @@ class _Ascent:
     @property
     def alpha(self) -> float:
         """The length of a step."""
-        return REACH * self.eps / self.steps if self.step_size is None else self.step_size
+        if self.step_size is not None:
+            return self.step_size
+        is_followed = self.ball is L2 and self.optimizer == "steepest"
+        return max(REACH / self.steps, LEAST_L2 if is_followed else 0) * self.eps
 
     def run(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None

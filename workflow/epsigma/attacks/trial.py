@@ -10,6 +10,7 @@ from epsigma.attacks.craft import AttackError, make_set, rows_of
 from epsigma.attacks.direction import find_directions, step_along
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
 from epsigma.attacks.rows import Rows
+from epsigma.attacks.shares import ShareError
 
 # Rows on which an attack is tried.
 TRIED = 2
@@ -37,6 +38,7 @@ def try_attack(
         direction: how to make what it steps along, if its entry says that it does.
 
     Raises:
+        ShareError: if its budget is a share of too few features.
         AttackError: if it raises, or returns anything but finite images of the same shape, or
             others than a step along its direction.
     """
@@ -54,7 +56,7 @@ def try_attack(
     try:
         images, _ = make(settings, generator, model, clean.clone(), rows, **changed)
         stepped = images if direction is None else _step(settings, direction, model, clean, rows)
-    except AttackError:
+    except (AttackError, ShareError):
         raise
     except Exception as error:
         raise AttackError(

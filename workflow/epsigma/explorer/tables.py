@@ -13,7 +13,7 @@ from epsigma.checks.verdict import SUBJECT, spell_strength
 # Which cell a row is of, levels as paths spell them.
 IDENTITY = tuple(field.name for field in fields(Cell))
 # Figures of `clean.csv`.
-CLEAN = ("accuracy", "accuracy_low", "accuracy_high", "n")
+CLEAN = ("accuracy", "accuracy_low", "accuracy_high", "n", "n_correct")
 # Figures of `rivals.csv`.
 RIVALS = (
     *("against", "other_filter", "other_strength", "n"),

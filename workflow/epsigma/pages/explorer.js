@@ -30,9 +30,11 @@
   }
   const filterLabel = (name, level) =>
     name === NONE ? "no filter" : `${name} ${level === FIXED ? "" : levelLabel(level)}`.trim();
+  const attackLabel = (name) => data.attacks[name].family === "worst_case"
+    ? `worst case, ${NORMS[data.attacks[name].norm]}` : name;
   function cellLabel(cell) {
     const knows = cell.filter === NONE ? "" : `, ${cell.threat}`;
-    return `${cell.attack} ${levelLabel(cell.budget)}`.trim() +
+    return `${attackLabel(cell.attack)} ${levelLabel(cell.budget)}`.trim() +
       `, ${filterLabel(cell.filter, cell.strength)}${knows}`;
   }
   // A level is not broken over two lines.
@@ -502,7 +504,7 @@
     return [
       rate(rateName(), "accuracy", "n_correct", "n"),
       rate("attack success, of those right when clean, without a filter", "attack_success", "n_fooled", "n_correct_clean"),
-      clean && [cell.filter === NONE ? "clean accuracy" : "clean accuracy, through the filter", percent(clean.accuracy), interval(clean, "accuracy"), `of ${clean.n}`],
+      clean && [cell.filter === NONE ? "clean accuracy" : "clean accuracy, through the filter", percent(clean.accuracy), interval(clean, "accuracy"), `${clean.n_correct} of ${clean.n}`],
       rate("accuracy, 8 bits", "accuracy_8bit", "n_correct_8bit", "n"),
       rate("rejected", "rejected", "n_rejected", "n"),
       rate("proved safe", "certified", "n_certified", "n_proofs"),
@@ -567,7 +569,7 @@
         `${signed(one.difference_low)} … ${signed(one.difference_high)}`, isSure ? "differs" : "may be chance"];
     });
     return make("div", {}, make("h3", {}, "Does it differ? On the same images"),
-      make("div", { class: "wide" }, tableOf(null, ["", rateName(), "95 % interval", ""], rows)));
+      make("div", { class: "wide" }, tableOf(null, ["", rateName(), "95 % interval", ""], rows, { class: "figures" })));
   }
   // Where one step fools more than many do.
   function remarkOf(cell) {
@@ -589,8 +591,8 @@
       " (" + ["dataset", "model", "seed", "threat", "attack", "filter", "strength"]
         .filter((name) => check[name] !== undefined).map((name) => check[name]).join(" ") + ")";
     return make("ul", { class: "checks" }, ...checks.map((check) => make("li", {},
-      make("span", { class: `verdict ${check.verdict}` }, check.verdict),
-      make("strong", {}, check.check), said(check), `: ${check.sentence}`)));
+      make("span", { class: `verdict ${check.verdict}` }, check.verdict), " ",
+      make("strong", {}, check.check), said(check), `: ${check.sentence.replace(/\w+~[\d.]*\d/g, levelLabel)}`)));
   }
   function checksOf(cell) {
     const about = data.checks.filter((check) => check.verdict in ORDER && concerns(check, cell))
@@ -598,9 +600,21 @@
     const count = (verdict) => about.filter((one) => one.verdict === verdict).length;
     const [fail, warn, pass] = Object.keys(ORDER).map(count);
     return make("div", {}, checkList(about.filter((one) => one.verdict !== "pass"), false),
-      fold("checks", false, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`, () => [
-        make("p", { class: "soft" }, "They are of all budgets: one that begins with “At” was made at that budget only."),
-        checkList(about.filter((one) => one.verdict === "pass"), false)]));
+      fold("checks", false, `Checks: ${pass} pass, ${warn} warn, ${fail} fail`, () => scopesOf(cell).flatMap(([scope, isOf]) => {
+        const passed = about.filter((one) => one.verdict === "pass" && isOf(one));
+        return passed.length ? [make("h3", {}, scope), checkList(passed, false)] : [];
+      })));
+  }
+  // What checks are about: none is about one budget alone.
+  function scopesOf(cell) {
+    const filter = filterLabel(cell.filter, cell.strength);
+    const knows = cell.filter === NONE ? "" : `, ${cell.threat}`;
+    return [
+      [`Of ${attackLabel(cell.attack)}, ${filter}${knows}: the curve of all budgets, or the budget that is named`,
+        (check) => check.attack !== undefined],
+      [`Of ${filter}, whatever the attack`, (check) => check.attack === undefined && check.filter !== undefined],
+      [`Of the model ${cell.model}`, (check) => check.attack === undefined && check.filter === undefined],
+    ];
   }
   function madeBy(cell) {
     const made = data.made[cell.place];
@@ -615,11 +629,20 @@
     return fold("made", false, "Made by: settings, code, versions",
       () => [...show(made[1], "Attacked"), ...show(made[0], "Scored")]);
   }
+  // The table that a condensed cell is a row of.
+  const tableFor = (cell) =>
+    data.configuration.replace(/[^/]*$/, cell.seed === "mean" ? "seeds.csv" : "worst_case.csv");
   function commandOf(cell) {
-    const table = (name) => data.configuration.replace(/[^/]*$/, `${name}.csv`);
-    const path = cell.seed === "mean" ? table("seeds") : isWorstCase(cell) ? table("worst_case")
-      : data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
+    const path = isCondensed(cell) ? tableFor(cell) : data.metrics.replace(/\{(\w+)\}/g, (_, name) => cell[name]);
     return `snakemake --cores all --configfile ${data.configuration} --force ${path}`;
+  }
+  // What a condensed cell is, since it is compared with no other.
+  function condensedOf(cell) {
+    if (!isCondensed(cell)) return null;
+    const what = [isWorstCase(cell) && "the worst case over attacks, example by example",
+      cell.seed === "mean" && "the mean over seeds"].filter(Boolean).join(", and ");
+    return make("p", { class: "soft" }, `This is ${what}: a row of ${tableFor(cell)}. ` +
+      "Of a single attack and seed there are images, too, and comparisons on the same images.");
   }
   function renderCell() {
     const cell = chosen(), host = at("cell");
@@ -628,11 +651,11 @@
       make("h2", { id: "cell-title" }, ...whole(cellLabel(cell))),
       make("p", { class: "big", id: "figure" }, percent(cell.accuracy)),
       make("p", {}, `${rateName()}, 95 % interval ${interval(cell, "accuracy")}, of ${cell.n} images`),
-      ...[remarkOf(cell), rivalList(cell)].filter(Boolean),
+      ...[condensedOf(cell), remarkOf(cell), rivalList(cell)].filter(Boolean),
       make("h3", {}, "All figures"),
-      make("div", { class: "wide" }, tableOf(null, heads, figuresOf(cell))),
+      make("div", { class: "wide" }, tableOf(null, heads, figuresOf(cell), { class: "figures" })),
       ...[classesOf(cell), checksOf(cell), madeBy(cell)].filter(Boolean),
-      make("h3", {}, "Make this cell again"),
+      make("h3", {}, `Make this ${isCondensed(cell) ? "table" : "cell"} again`),
       make("pre", { id: "command" }, commandOf(cell)),
       make("button", { type: "button", id: "copy", onclick: () => copy(commandOf(cell), "The command") }, "Copy the command"));
     at("said").textContent = `${cellLabel(cell)}: ${percent(cell.accuracy)}`;
@@ -790,7 +813,7 @@
     const heads = ["", ...budgets.map((budget) => levelLabel(budget)), "falls at"];
     host.replaceChildren(
       make("h2", { id: "example-title" }, `Example #${index}, class ${className(state.dataset, Number(labelsOf()[index]))}, through all filters`),
-      make("p", { class: "soft" }, `${state.attack}, ${THREATS[state.threat]}. What it is taken for; ✗ and dark where it is fooled, – and grey where it is wrong without an attack, too.`),
+      make("p", { class: "soft" }, `${attackLabel(state.attack)}, ${THREATS[state.threat]}. What it is taken for; ✗ and dark where it is fooled, – and grey where it is wrong without an attack, too.`),
       make("div", { class: "wide" }, tableOf(null, heads, rows, { class: "grid" })));
     rove(host);
   }
@@ -804,7 +827,7 @@
     };
     const words = {
       budget: (one) => levelLabel(one) || "fixed", strength: (one) => levelLabel(one) || "fixed",
-      threat: (one) => THREATS[one], seed: (one) => (one === "mean" ? "mean over seeds" : one), filter: (one) => (one === NONE ? "no filter" : one),
+      attack: attackLabel, threat: (one) => THREATS[one], seed: (one) => (one === "mean" ? "mean over seeds" : one), filter: (one) => (one === NONE ? "no filter" : one),
       model: (one) => (data.names[one] && data.names[one] !== one ? `${one}: ${data.names[one]}` : one),
     };
     const all = CHOICES.map(optionsOf), offered = JSON.stringify(all);

@@ -14,7 +14,7 @@ from snakemake.io import ancient, local
 
 from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
-from epsigma.plan.probes import middle_budget
+from epsigma.plan.probes import middle_budget, needs_trial
 from epsigma.plan.recipes import Recipes
 from epsigma.plan.settings import block_levels, direction_settings, find_parts
 from epsigma.storage.source import fingerprint, locate
@@ -84,7 +84,7 @@ class Inputs:
         return (paths.TRAIN if path is None else paths.TEST).format(dataset=wildcards.dataset)
 
     def trials(self, wildcards: Any) -> list[str]:
-        """The trials of the user's own attacks, for which attacks and all training wait.
+        """The trials of attacks (`needs_trial`), for which attacks and all training wait.
 
         Of those that the wildcards name, if they name one. What is made depends on none of them, so
         they are `ancient`: a new trial makes nothing anew.
@@ -94,7 +94,7 @@ class Inputs:
             ancient(paths.TRIAL.format(dataset=wildcards.dataset, model=model, attack=attack.name))
             for model in self.study.names("models")
             for attack in self.study.attacks
-            if ":" in attack.kind
+            if needs_trial(self.study, attack, wildcards.dataset)
             and attack.is_for(model)
             and named.get("model", model) == model
             and named.get("attack", attack.name) == attack.name

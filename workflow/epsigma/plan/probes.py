@@ -11,6 +11,8 @@ from epsigma.plan.settings import (
     settings,
 )
 from epsigma.registry.checks import AUTO_PGD, GRADIENTS, LONGER, OF_ATTACK, UNBOUNDED
+from epsigma.registry.datasets import SIZES
+from epsigma.study.blocks import Attack
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import AWARE, FOOLING, ITERATIVE
@@ -32,7 +34,7 @@ def probed_parts(study: Study, attack: str) -> list[str]:
         LONGER: entry.spends is not None,
         UNBOUNDED: is_iterative and (is_in_ball or entry.norm is None),
         AUTO_PGD: is_iterative and is_in_ball and not aims,
-        GRADIENTS: "loss" in entry.parameters,
+        GRADIENTS: "loss" in entry.schemas,
     }
     return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
 
@@ -61,14 +63,28 @@ def _ball_of(study: Study, attack: str) -> tuple[object, ...]:
     return norm, middle_budget(study, attack), block.examples, sorted(block.threats)
 
 
+def needs_trial(study: Study, attack: Attack, dataset: str) -> bool:
+    """Whether an attack is tried: the user's own, or one that images of unknown size may rule out.
+
+    Of known data sets `epsigma.study.shares` refuses its budgets.
+    """
+    is_unknown = study.find("datasets", dataset).kind not in SIZES
+    return ":" in attack.kind or (is_unknown and attack.entry.at_once > 0)
+
+
 class ProbeRecipes(CellRecipes):
     """The recipes of probes and trials, each a method that takes a job's wildcards."""
 
     @of("model", "attack")
     def try_attack(self, model: str, attack: str) -> Recipe:
-        """Of the trial of an attack, at the largest of its budgets: at 0 nothing is attacked."""
+        """Of the trial of an attack, at the largest of its budgets: at 0 nothing is attacked.
+
+        At the smallest that is not 0 if it may allow too few features (`AttackKind.at_once`).
+        """
         entry = self._study.find("attacks", attack).entry
-        budget = block_levels(self._study, "attacks", attack)[-1]
+        budgets = block_levels(self._study, "attacks", attack)
+        above_0 = [budget for budget in budgets if not budget.endswith("~0")] or budgets
+        budget = above_0[0 if entry.at_once else -1]
         return make_recipe(
             {
                 "model": settings(self._study, "models", model),

@@ -91,7 +91,7 @@ class Recipes(ProbeRecipes):
         block = self._study.find("attacks", wildcards.attack)
         described = {
             key: about.description or "" for key, about in type(block).model_fields.items()
-        } | {key: about.get("description", "") for key, about in block.entry.parameters.items()}
+        } | {key: about.get("description", "") for key, about in block.entry.schemas.items()}
         given = self._study.dump()["attacks"]
         told = {
             "block": next(one for one in given if one["name"] == wildcards.attack),

@@ -46,7 +46,7 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
         made |= {name: part.model_dump() for name, part in front.items() if part is not None}
     swept = block.entry.swept
     if swept is not None:
-        made["swept"] = [swept, block.entry.parameters[swept].get("type", "number")]
+        made["swept"] = [swept, block.entry.schemas[swept].get("type", "number")]
     if level is None:
         return made
     check_level(study, section, name, level)

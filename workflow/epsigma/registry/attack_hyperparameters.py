@@ -88,6 +88,11 @@ class PGD(Hyperparameters):
 
 class PGDL2(PGD):
     eps: L2Radius
+    step_size: Positive | None = Field(
+        None,
+        description="length of a step, in the units of eps; null: 2.5 eps / steps, with "
+        "`steepest` 0.1 eps at least",
+    )
 
 
 class APGD(Hyperparameters):

@@ -143,7 +143,13 @@ ATTACKS = {
         "epsigma.attacks.fab:fab_l2", FABL2, swept="eps", norm="l2", random=True, spends="steps"
     ),
     "jsma": AttackKind(
-        "epsigma.attacks.jsma:jsma", JSMA, swept="gamma", norm="l0", minimises="l0", targeted=True
+        "epsigma.attacks.jsma:jsma",
+        JSMA,
+        swept="gamma",
+        norm="l0",
+        minimises="l0",
+        targeted=True,
+        at_once=2,
     ),
     "carlini_wagner": AttackKind(
         "epsigma.attacks.carlini_wagner:carlini_wagner",
@@ -197,6 +203,7 @@ ATTACKS = {
             family=NOISE,
             random=True,
             threats=(BLIND,),
+            at_once=int(norm == "l0"),
         )
         for name, hyperparameters, swept, norm in (
             ("sign_noise", LinfNoise, "eps", "linf"),

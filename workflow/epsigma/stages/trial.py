@@ -1,4 +1,4 @@
-"""Stage trial: try an attack of the user's own before anything is spent on it."""
+"""Stage trial: try an attack that may fail, before anything is spent on it."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def try_own_attack(job: Job, *, test: str, trial: str) -> None:
 
     Raises:
         ModelError: if the model cannot be used.
-        AttackError: if the attack cannot.
+        AttackError: if the attack cannot, or not at this budget.
     """
     with job.logged():
         torch.manual_seed(0)

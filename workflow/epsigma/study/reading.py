@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from epsigma.cell import NAME
-from epsigma.kinds import AttackKind, Configured, Kind, find
-from epsigma.registry import REGISTRIES
+from epsigma.kinds import AttackKind, Configured, Kind
+from epsigma.registry import REGISTRIES, find
 from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
 from epsigma.study.blocks import Block
@@ -102,8 +102,6 @@ def _find_entry(
     except Exception as error:  # A module of the user's own may raise anything.
         known = isinstance(error, ImportError | TypeError | ValueError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        if "argument 'parameters'" in reason:
-            reason += "; hyper-parameters are a class now, of which CONTRIBUTING.md has examples"
         if isinstance(error, ModuleNotFoundError):
             reason += (
                 f"; modules are sought in the working directory ({Path.cwd()}), then on Python's "

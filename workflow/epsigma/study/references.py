@@ -15,6 +15,7 @@ from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
 from epsigma.study.schema import Study, expand
+from epsigma.study.shares import check_shares
 from epsigma.vocabulary import AWARE, FOOLING, TRANSFER
 
 
@@ -32,6 +33,7 @@ def check_references(study: Study) -> list[str]:
         _check_autoencoders,
         _check_smoothing,
         _check_chosen,
+        check_shares,
     )
     return list(chain.from_iterable(check(study) for check in checks))
 
