@@ -167,6 +167,7 @@ def test_defaults_are_filled_in_at_every_depth():
             "panel_width": 5.2,
             "font_size": 10,
         },
+        "only": None,
         "strict": True,
     }
 
