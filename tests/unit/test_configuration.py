@@ -414,7 +414,7 @@ DETECTOR = "detectors[0] (squeezing)"
         (
             "autoencoders: [{kind: recurrent}]",
             "autoencoders[0] (recurrent).kind",
-            ["no 'recurrent'", "allowed: convolutional, or package.module:ENTRY"],
+            ["no 'recurrent'", "allowed: convolutional, pca, or package.module:ENTRY"],
         ),
         (
             "detectors: [{kind: entropy}]",

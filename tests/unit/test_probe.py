@@ -183,6 +183,7 @@ EVERY = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 2},
+    "pca": {"components": 5},
     **CASES,
 }
 
@@ -198,7 +199,7 @@ def test_every_filter_is_its_formula_changes_images_and_can_pass_all(
     about = FILTERS[kind]
     parameters = dict(EVERY[kind])
     if about.autoencoder:
-        parameters[about.autoencoder] = saved(tmp_path)
+        parameters[about.autoencoder] = saved(tmp_path, kind)
     how = {"implementation": about.implementation, "parameters": parameters}
     how |= {"random": True} if about.random else {}
     job = make_job(
