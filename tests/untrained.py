@@ -54,11 +54,17 @@ class AnyComponents(PrincipalComponents):
 
     def basis(self, images: Tensor, components: int) -> tuple[Tensor, Tensor]:
         """Draw mean and directions, the same each time."""
-        size = images[0].numel()
-        generator = torch.Generator().manual_seed(size)
-        drawn = torch.randn(size, size + 1, generator=generator, dtype=torch.float64)
-        directions, _ = torch.linalg.qr(drawn[:, 1:])
-        return drawn[:, 0].sigmoid().to(images), directions[:components].to(images)
+        mean, directions = _draw_basis(images[0].numel())
+        return mean.to(images), directions[:components].to(images)
+
+
+@cache
+def _draw_basis(size: int) -> tuple[Tensor, Tensor]:
+    """Draw a mean image and up to ten orthonormal directions of so many values."""
+    generator = torch.Generator().manual_seed(size)
+    drawn = torch.randn(size, 11, generator=generator, dtype=torch.float64)
+    directions, _ = torch.linalg.qr(drawn[:, 1:])
+    return drawn[:, 0].sigmoid(), directions.T.contiguous()
 
 
 @cache
