@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from epsigma.autoencoders.convolutional import Convolutional
+from epsigma.autoencoders.pca import PrincipalComponents
 from torch import Tensor, nn
 
 IMPLEMENTATION = "epsigma.autoencoders.convolutional:Convolutional"
@@ -45,9 +46,47 @@ def autoencoder() -> nn.Module:
     return EachChannel().eval()
 
 
-def saved(folder: Path) -> dict[str, Any]:
-    """Write the checkpoint of an autoencoder for a single channel; returns its settings."""
+class AnyComponents(PrincipalComponents):
+    """Principal components of images of any shape: of each size directions at random."""
+
+    def __init__(self) -> None:
+        super().__init__((1, 1, 1))
+
+    def basis(self, images: Tensor, components: int) -> tuple[Tensor, Tensor]:
+        """Draw mean and directions, the same each time."""
+        mean, directions = _draw_basis(images[0].numel())
+        return mean.to(images), directions[:components].to(images)
+
+
+@cache
+def _draw_basis(size: int) -> tuple[Tensor, Tensor]:
+    """Draw a mean image and up to ten orthonormal directions of so many values."""
+    generator = torch.Generator().manual_seed(size)
+    drawn = torch.randn(size, 11, generator=generator, dtype=torch.float64)
+    directions, _ = torch.linalg.qr(drawn[:, 1:])
+    return drawn[:, 0].sigmoid(), directions.T.contiguous()
+
+
+@cache
+def any_components() -> nn.Module:
+    """Principal components for any images; nobody changes them."""
+    return AnyComponents().eval()
+
+
+def components() -> PrincipalComponents:
+    """Principal components of noise, for a single channel."""
+    made = PrincipalComponents((1, 8, 8), components=10)
+    made.fit(torch.rand(100, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    return made.eval()
+
+
+def saved(folder: Path, kind: str = "reformer") -> dict[str, Any]:
+    """Write the checkpoint of what a kind of filter needs, for one channel; returns settings."""
     path = folder / "autoencoder.ckpt"
-    weights = {f"model.{name}": value for name, value in convolutional().state_dict().items()}
+    made, implementation, parameters = convolutional(), IMPLEMENTATION, {}
+    if kind == "pca":
+        made, implementation = components(), "epsigma.autoencoders.pca:PrincipalComponents"
+        parameters = {"components": 10}
+    weights = {f"model.{name}": value for name, value in made.state_dict().items()}
     torch.save({"state_dict": weights, "hyper_parameters": {"shape": [1, 8, 8]}}, path)
-    return {"implementation": IMPLEMENTATION, "parameters": {}, "checkpoint": str(path)}
+    return {"implementation": implementation, "parameters": parameters, "checkpoint": str(path)}

@@ -52,13 +52,14 @@ GIVEN: dict[tuple[str, str], Any] = {
     ("median", "size"): [3],
     ("bitdepth", "bits"): [4],
     ("reformer", "passes"): [1],
+    ("pca", "components"): [5],
     **{(kind, "radius"): [1] for kind in ("box", "wiener", "opening", "closing")},
     **{(kind, "levels"): [3] for kind in ("thermometer", "kmeans")},
     ("shield", "lowest"): [20],
     ("low_rank", "rank"): [2],
     **{
         (kind, "autoencoder"): "convolutional"
-        for kind in ("reformer", "reconstruction", "divergence")
+        for kind in ("reformer", "pca", "reconstruction", "divergence")
     },
     ("squeezing", "filters"): [{"kind": "bitdepth", "bits": 1}],
     ("adversarial", "method"): "pgd",

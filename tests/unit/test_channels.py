@@ -16,11 +16,11 @@ EPS = {"linf": 0.1, "l2": 0.8}
 ORDER = [2, 0, 1]
 FILTERED = [
     # JPEG (and shield, which is JPEG) codes luma more finely than chroma, and an autoencoder is
-    # free to mix them.
+    # free to mix them, as principal components are.
     *(
         (name, CASES.get(name, {}))
         for name in FILTERS
-        if name not in ("jpeg", "reformer", "shield")
+        if name not in ("jpeg", "reformer", "pca", "shield")
     ),
     *(
         (name, {"post": post})

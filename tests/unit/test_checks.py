@@ -258,6 +258,7 @@ def sound():
                 "n": N,
                 "majority": 0.1,
                 **found,
+                **(BY_IDENTITY if threat == AWARE and "n_fooled" in found else {}),
             }
             for attack, found in PROBED.items()
             for threat, name in curves_of(attack)
@@ -287,6 +288,7 @@ def half_range(accuracy):
 
 
 HELD = {"n_fooled": 900, "n_fooled_by_auto_pgd": 905}
+BY_IDENTITY = {"n_fooled_by_identity": 890}
 PROBED = {
     "fgsm": {"lost_gradients": 0.005},
     "pgd": {
@@ -685,6 +687,12 @@ FAULTS = [
         "an ascent that Auto-PGD beats beyond chance",
         in_facts("attack_probes", {"n_fooled_by_auto_pgd": 925}, attack="pgd", **KNOWN),
         ("auto_pgd", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "an attacker whom the gradient of the identity beats beyond chance",
+        in_facts("attack_probes", {"n_fooled_by_identity": 925}, attack="pgd", **KNOWN),
+        ("surrogate", "fail"),
         {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
     (

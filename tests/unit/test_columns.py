@@ -7,6 +7,7 @@ import yaml
 from epsigma.plan.columns import (
     STAGES,
     STAGES_OF_FOOLING,
+    STAGES_OF_SETS,
     STAGES_ON_IMAGES,
     cells_of_job,
     list_twins,
@@ -90,9 +91,21 @@ def test_a_column_is_a_filter_at_all_its_strengths_or_all_budgets_of_an_attack_t
     assert twins("attack", "probe_attack")["probe_attack_gaussian"].members == gaussian.members
 
 
+@pytest.mark.parametrize("columns", ["filter", "attack"])
+def test_an_attack_at_some_strengths_of_a_filter_has_no_column_of_it(columns):
+    told = yaml.safe_load(STUDY % columns)
+    told["attacks"][0]["filters"] = ["gaussian/sigma~1", "median"]
+    for twin in list_twins(validate(told)):
+        attacks = twin.constraints.get("attack", "").split("|")
+        assert ("fgsm" in attacks) <= (twin.constraints.get("filter") != "gaussian")
+    found = {twin.rule for twin in list_twins(validate(told))}
+    others = {"evaluate_fgsm_median", "evaluate_jsma_gaussian"}
+    assert (others if columns == "attack" else {"evaluate_median", "evaluate_gaussian"}) <= found
+
+
 def test_fooling_images_have_columns_of_their_own():
     made = {twin.stage: twin for twin in list_twins(study("attack"))}
-    assert set(made) == {*STAGES, *STAGES_ON_IMAGES, *STAGES_OF_FOOLING}
+    assert set(made) == {*STAGES, *STAGES_OF_SETS, *STAGES_ON_IMAGES, *STAGES_OF_FOOLING}
     assert list(twins("attack", "fool")) == ["fool_fooling"]
 
 

@@ -114,6 +114,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "threats": ["blind", "aware"],
                 "eot_samples": 10,
                 "examples": None,
+                "datasets": None,
                 "models": None,
                 "filters": None,
                 "eps": [0, 0.1],
@@ -166,6 +167,7 @@ def test_defaults_are_filled_in_at_every_depth():
             "panel_width": 5.2,
             "font_size": 10,
         },
+        "only": None,
         "strict": True,
     }
 
@@ -412,7 +414,7 @@ DETECTOR = "detectors[0] (squeezing)"
         (
             "autoencoders: [{kind: recurrent}]",
             "autoencoders[0] (recurrent).kind",
-            ["no 'recurrent'", "allowed: convolutional, or package.module:ENTRY"],
+            ["no 'recurrent'", "allowed: convolutional, pca, or package.module:ENTRY"],
         ),
         (
             "detectors: [{kind: entropy}]",
@@ -569,6 +571,25 @@ DETECTOR = "detectors[0] (squeezing)"
             "attacks: [{kind: fgsm, eps: [0], filters: [soft]}]",
             "attacks[0] (fgsm).filters",
             ["no filter 'soft'", "allowed: gaussian, band"],
+        ),
+        *(
+            (
+                f"attacks: [{{kind: fgsm, eps: [0], filters: [{name}]}}]",
+                "attacks[0] (fgsm).filters",
+                [said, "allowed: gaussian"],
+            )
+            for name, said in (
+                ("soft/sigma~1", "no filter 'soft'"),
+                ("gaussian/sigma~9", "no 'gaussian/sigma~9'"),
+                ("gaussian/sigma~1.0", "no 'gaussian/sigma~1.0'"),
+                ("gaussian/fixed", "no 'gaussian/fixed'"),
+                ("gaussian/", "no 'gaussian/'"),
+            )
+        ),
+        (
+            "attacks: [{kind: fgsm, eps: [0], datasets: [mnist]}]",
+            "attacks[0] (fgsm).datasets",
+            ["no data set 'mnist'", "allowed: digits"],
         ),
         # Where nothing is allowed, that is said.
         (
@@ -1427,7 +1448,9 @@ GENERAL_KEYS = {
         *("kind", "name", "training", "checkpoint"),
         *("preprocess", "normalize", "defends"),
     },
-    "attacks": {"kind", "name", "threats", "eot_samples", "examples", "models", "filters"},
+    "attacks": {
+        *("kind", "name", "threats", "eot_samples", "examples", "datasets", "models", "filters")
+    },
     "filters": {"kind", "name", "threats", "then", "detectors", "models"},
     "autoencoders": {"kind", "name", "training"},
     "detectors": {"kind", "name", "false_positive_rate"},

@@ -20,7 +20,7 @@ from epsigma.storage.images import read_clean, read_image_set
 from filter_cases import CASES as OTHERS
 from torch import nn
 from torch.nn import functional
-from untrained import autoencoder, saved
+from untrained import any_components, autoencoder, saved
 
 CPU = torch.device("cpu")
 
@@ -58,6 +58,7 @@ CASES = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 2, "autoencoder": autoencoder()},
+    "pca": {"components": 2, "autoencoder": any_components()},
     **OTHERS,
 }
 
@@ -336,7 +337,7 @@ def run(tmp_path, trained, clean_file, checkpoint, make_job):
     def run(kind, *, wanted=("adversarial", "filtered"), world=0, attacked_by=PGD, **cell):
         # An autoencoder is read from where it was written.
         needs = FILTERS[kind].autoencoder
-        known = settings_of(kind, **({needs: saved(tmp_path)} if needs else {}))
+        known = settings_of(kind, **({needs: saved(tmp_path, kind)} if needs else {}))
         settings = {"model": trained.settings, "attack": attacked_by, "filter": known}
         if FILTERS[kind].random:
             settings["eot_samples"] = 3

@@ -47,10 +47,11 @@ def row(model="mlp", name="none", strength=None, budget=0.1, aware=0.5, blind=0.
 def counted(attacker, test, validation):
     """The counts of an attacker: such shares are right of 1,000 images each."""
     if np.isnan(test):
-        names = ("n", "n_correct", "n_validation", "n_correct_validation")
+        names = ("attacks", "n", "n_correct", "n_validation", "n_correct_validation")
         return {f"{attacker}_{name}": np.nan for name in names}
     right, chose_right = round(1000 * test), round(1000 * validation)
     return {
+        f"{attacker}_attacks": 1,
         f"{attacker}_n": 2000,
         f"{attacker}_n_correct": right + chose_right,
         f"{attacker}_n_validation": 1000,

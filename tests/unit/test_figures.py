@@ -143,7 +143,8 @@ def as_fallen(cells):
 def as_worst_case(cells):
     """A table of worst cases, with the rates of a table of cells."""
     aware = cells[cells["filter"] == "none"].assign(threat="aware")
-    return pd.concat([cells, aware], ignore_index=True).drop(columns="attack")
+    table = pd.concat([cells, aware], ignore_index=True).drop(columns="attack")
+    return table.assign(attacks=1)
 
 
 def rates(cells, rate, **where):
@@ -659,6 +660,16 @@ def test_the_worst_case_is_drawn_blind_and_aware_side_by_side():
         assert left < x[0]
         assert none == set(rates(worst, "accuracy", filter="none", threat=threat))
     assert figure.get_suptitle() == "Worst case over the attacks in ℓ∞\ndigits, mlp"
+
+
+def test_a_curve_of_worst_cases_has_the_strengths_that_most_attacks_met():
+    worst = as_worst_case(both())
+    filtered = worst["filter"] != "none"
+    met = filtered & worst["strength"].isin([0.5, 0.2])
+    worst.loc[met, "attacks"] = 2
+    figure = worst_case_by_strength(worst)
+    found = {tuple(x) for axes in panels(figure) for x, _ in drawn(axes).values()}
+    assert found == {(0.5,), (0.2,)}
 
 
 @pytest.mark.parametrize("present", ["blind", "aware"])

@@ -22,7 +22,7 @@ from PIL import Image
 from scipy import ndimage, signal
 from sklearn.cluster import KMeans
 from torch.nn import functional
-from untrained import autoencoder
+from untrained import any_components, autoencoder
 
 FIRST = {
     "gaussian": {"sigma": 1},
@@ -35,10 +35,11 @@ FIRST = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 1, "autoencoder": autoencoder()},
+    "pca": {"components": 2, "autoencoder": any_components()},
 }
 EVERY = {**FIRST, **CASES}
 # Values may leave [0, 1].
-UNBOUNDED = ("noise",)
+UNBOUNDED = ("noise", "pca")
 # Grey and colour; odd, even and not square; a row, a pixel, and what is smaller than windows.
 SHAPES = [(1, 1, 28, 28), (1, 3, 9, 14), (1, 1, 1, 5), (1, 1, 3, 2), (1, 3, 1, 1)]
 

@@ -36,7 +36,7 @@ from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from PIL import Image
 from scipy import ndimage, stats
-from untrained import autoencoder
+from untrained import any_components, autoencoder
 
 CPU = torch.device("cpu")
 PAPER = Path(__file__).parents[2] / "config" / "paper.yaml"
@@ -55,7 +55,7 @@ def make(kind, **parameters):
     schema = FILTERS[kind].schemas
     defaults = {name: inner["default"] for name, inner in schema.items() if "default" in inner}
     if needs := FILTERS[kind].autoencoder:
-        defaults[needs] = autoencoder()
+        defaults[needs] = any_components() if kind == "pca" else autoencoder()
     return load(FILTERS[kind].implementation)(**{**defaults, **parameters})
 
 
@@ -140,6 +140,7 @@ COMBINED = [
         for size, border in product((2, 3, 4, 5, 7), BORDERS)
     ),
     *(("reformer", {"passes": passes}) for passes in (1, 2, 5)),
+    *(("pca", {"components": components}) for components in (1, 9)),
     *((kind, case) for kind, case in CASES.items() if not FILTERS[kind].random),
 ]
 
@@ -244,7 +245,7 @@ def test_the_gradient_is_that_of_finite_differences(kind, parameters):
 @pytest.mark.parametrize("size", [(11, 13), (11, 130)], ids=["small", "large"])
 def test_a_filter_that_the_workflow_applied_is_still_differentiable(kind, size, dtype):
     swept = FILTERS[kind].swept
-    value = 2 if swept in ("passes", "radius", "levels") else 0.2
+    value = 2 if swept in ("passes", "radius", "levels", "components") else 0.2
     module = make(kind, **({swept: value} if swept else {}))
     given = images(2, 1, *size, dtype=dtype)
     apply_filter(module, given)

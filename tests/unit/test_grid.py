@@ -213,6 +213,38 @@ def test_a_cell_is_made_if_its_attack_and_its_filter_both_list_the_threat(
     assert [f"{threat} {name}" for _, _, _, threat, _, _, name, _ in listed(study)] == expected
 
 
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["gaussian/sigma~1.5"], ["gaussian/sigma~1.5"]),
+        (["gaussian"], ["gaussian/sigma~2", "gaussian/sigma~1.5"]),
+        (["gaussian/sigma~2", "gaussian"], ["gaussian/sigma~2", "gaussian/sigma~1.5"]),
+        (["gaussian/sigma~2", "equalize/fixed"], ["gaussian/sigma~2", "equalize/fixed"]),
+    ],
+)
+def test_an_attack_meets_a_filter_at_the_strengths_that_it_names(filters, expected):
+    study = {
+        **STUDY,
+        "datasets": [{"kind": "digits"}],
+        "attacks": [{"kind": "fgsm", "eps": [0.1], "filters": filters}],
+        "filters": [*STUDY["filters"], {"kind": "equalize"}],
+    }
+    found = [
+        (model, threat, f"{name}/{level}")
+        for _, model, _, threat, _, _, name, level in (listed({**study, "seeds": [0]}))
+    ]
+    cells = [("blind", "none/fixed"), *itertools.product(["blind"], expected)]
+    cells += itertools.product(["aware"], expected)
+    assert found == [(model, *cell) for model in ("mlp", "wide") for cell in cells]
+
+
+def test_an_attack_is_for_the_data_sets_that_it_names():
+    first, second = STUDY["attacks"]
+    attacks = [{**first, "datasets": ["digits"]}, {**second, "datasets": ["mnist5k", "digits"]}]
+    met = {(cell[0], cell[4]) for cell in listed({**STUDY, "attacks": attacks})}
+    assert met == {("digits", "fgsm"), ("digits", "by_margin"), ("mnist5k", "by_margin")}
+
+
 WIDE, FIRST = {"models": ["wide"]}, {"filters": ["a"]}
 BOTH = {"models": ["wide", "mlp"]}
 

@@ -183,6 +183,7 @@ EVERY = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 2},
+    "pca": {"components": 5},
     **CASES,
 }
 
@@ -198,7 +199,7 @@ def test_every_filter_is_its_formula_changes_images_and_can_pass_all(
     about = FILTERS[kind]
     parameters = dict(EVERY[kind])
     if about.autoencoder:
-        parameters[about.autoencoder] = saved(tmp_path)
+        parameters[about.autoencoder] = saved(tmp_path, kind)
     how = {"implementation": about.implementation, "parameters": parameters}
     how |= {"random": True} if about.random else {}
     job = make_job(
@@ -684,6 +685,30 @@ class Blank(Filter):
 
     def formula(self, images):
         return images * 0
+
+
+class Masked(Filter):
+    """Black and white; an attacker finds no gradient."""
+
+    def forward(self, images):
+        return images.round()
+
+    def formula(self, images):
+        return images.round()
+
+    def surrogate(self, images):
+        return images * 0
+
+
+def test_an_attacker_s_way_through_a_filter_is_held_to_that_of_the_identity(ask_attack):
+    how = about("pgd", 0.3, steps=5, loss="margin") | {"parts": ["by_identity"]}
+    masked = ask_attack(how, **aware(Masked, "bpda"))
+    assert set(masked) == ALWAYS | {"n_fooled", "n_fooled_by_identity"}
+    assert masked["n_fooled"] + 50 < masked["n_fooled_by_identity"]
+    # Rounding itself, whose surrogate is the identity.
+    open_ = ask_attack(how, **aware(BitDepth, "bpda", bits=1))
+    assert abs(open_["n_fooled"] - open_["n_fooled_by_identity"]) <= 5
+    assert open_["n_fooled"] == pytest.approx(masked["n_fooled_by_identity"], abs=5)
 
 
 def test_an_aware_attack_is_asked_about_filter_and_model_as_one(ask_attack, trained):

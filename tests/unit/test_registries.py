@@ -109,6 +109,7 @@ SOME = {
     "median": {"size": 3},
     "noise": {"std": 0.1},
     "reformer": {"passes": 1},
+    "pca": {"components": 2},
     **CASES,
 }
 
@@ -149,7 +150,7 @@ def test_a_filter_that_passes_all_changes_nothing(name, size):
 def test_a_filter_without_a_setting_that_passes_all_is_one_that_has_none():
     without = {name for name in SOME if not FILTERS[name].identity_parameters}
     assert without == {
-        *("none", "identity", "jpeg", "reformer"),
+        *("none", "identity", "jpeg", "reformer", "pca"),
         *("nonlocal_means", "kmeans", "equalize", "shield"),
     }
     assert set(SOME) == set(FILTERS)

@@ -65,12 +65,16 @@ def add_detectors(
 
 
 def build_target(
-    settings: dict[str, Any], model: nn.Module, generator: torch.Generator
+    settings: dict[str, Any],
+    model: nn.Module,
+    generator: torch.Generator,
+    gradient: str | None = None,
 ) -> nn.Module:
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
     An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
-    draws, from the generator, and `detectors`, if there are some.
+    draws, from the generator, and `detectors`, if there are some. A `gradient` is that of all that
+    it passes, in place of its own.
     """
     if "filter" not in settings:
         return model
@@ -80,7 +84,7 @@ def build_target(
         build_filter(how, generator),
         model,
         # Filters in sequence have the gradients of each already.
-        gradient="exact" if how.get("then") else how["gradient"],
+        gradient=gradient or ("exact" if how.get("then") else how["gradient"]),
         eot_samples=settings.get("eot_samples"),
     )
     detectors = settings.get("detectors")

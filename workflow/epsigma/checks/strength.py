@@ -18,6 +18,7 @@ SHORTER = 0.02
 LEVEL = 0.05
 # Accuracy that an attack without bounds may leave.
 LEFT = 0.01
+_COMPARED = ("n_fooled", "n_fooled_by_identity")
 
 
 def unbounded(evidence: Evidence) -> Iterator[Verdict]:
@@ -96,6 +97,25 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
         is_few = most - strongest["n_fooled"] < FEW
         verdict = judged(left >= bound, WARN if is_few else FAIL)
         yield Verdict("auto_pgd", strongest["cell"], verdict, left, bound, sentence)
+
+
+def surrogate(evidence: Evidence) -> Iterator[Verdict]:
+    """An attacker who knows the filter does no worse than by the gradient of the identity.
+
+    Not beyond chance: a surrogate, or an exact gradient that is masked, is no better than none.
+    """
+    for found in evidence.attack_probes:
+        if found.get("n_fooled_by_identity") is None:
+            continue
+        n, fooled, by_identity = (found[name] for name in ("n", *_COMPARED))
+        left, bound = (n - by_identity) / n, wilson(n - fooled, n)[0]
+        sentence = (
+            f"At {found['budget']} the attack leaves {1 - fooled / n:.1%} of {n} right (95 %: from "
+            f"{bound:.1%}), and {left:.1%} by the gradient of the identity in place of its own."
+        )
+        is_few = by_identity - fooled < FEW
+        verdict = judged(left >= bound, WARN if is_few else FAIL)
+        yield Verdict("surrogate", found["cell"], verdict, left, bound, sentence)
 
 
 def converged(evidence: Evidence) -> Iterator[Verdict]:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from epsigma.cell import CELL_COLUMNS
+from epsigma.tables.strengths import keep_most_attacked
 from epsigma.vocabulary import BLIND, NO_FILTER
 
 # Family of what stands for all attacks of a norm.
@@ -13,6 +14,8 @@ WORST_CASE = "worst_case"
 # In place of a seed.
 MEAN = "mean"
 RATE = ["accuracy", "accuracy_low", "accuracy_high"]
+# What tells one curve of worst cases over the strength from another.
+_CURVE = ["dataset", "model", "seed", "threat", "norm", "budget", "filter"]
 
 
 def add_views(
@@ -22,7 +25,8 @@ def add_views(
 
     Args:
         cells: `cells.csv`.
-        worst_case: `worst_case.csv`; of norms that several attacks have.
+        worst_case: `worst_case.csv`; of norms that several attacks have, and of each filter the
+            strengths that as many attacks met as any other.
         seeds: `seeds.csv`.
 
     Returns:
@@ -32,10 +36,13 @@ def add_views(
     several = worst_case.groupby("norm")["attacks"].max() > 1
     attacks = {name_worst_case(norm): norm for norm in several[several].index}
     # Without a filter there is nothing to know: cells.csv has these as blind.
-    worst = _name_attacks(worst_case, attacks)
+    fair = keep_most_attacked(worst_case, "attacks", _CURVE)
+    worst = _name_attacks(fair, attacks)
+    shared = [*(name for name in _CURVE if name != "seed"), "strength"]
+    of_worst = seeds[seeds["table"] == WORST_CASE].merge(fair[shared].drop_duplicates(), on=shared)
     means = [
         seeds[(seeds["table"] == "cells") & (seeds["rate"] == "accuracy")],
-        _name_attacks(seeds[seeds["table"] == WORST_CASE], attacks),
+        _name_attacks(of_worst, attacks),
     ]
     pooled = pd.concat(means).rename(
         columns={"mean": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}

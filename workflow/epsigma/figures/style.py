@@ -33,6 +33,7 @@ AXES = {
     "kappa": "κ, logit margin asked for",
     "confidence": "softmax probability asked for",
     "passes": "passes through the autoencoder",
+    "components": "principal components that stay",
     "radius": "radius of the window (pixels)",
     "sigma_color": "σ of colours (pixel range is 0 to 1)",
     "strength": "h, how far alike patches differ (grey levels)",
@@ -55,7 +56,7 @@ FEW, APART = 6, 0.1
 FONT_SIZE = 10
 DOUBT = "#c1121f"
 # Strengths that are whole numbers.
-COUNTS = ("bits", "quality", "size", "radius", "levels", "lowest", "rank")
+COUNTS = ("bits", "quality", "size", "radius", "levels", "lowest", "rank", "components")
 # Characters of a class's name that have room below an image.
 LONGEST = 12
 

@@ -14,7 +14,11 @@ from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brack
 from epsigma.figures.data import FigureData
 from epsigma.figures.looks import sequence
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
+from epsigma.tables.strengths import keep_most_attacked
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
+
+# What tells one curve over the strength from another.
+_CURVE = ["threat", "budget", "filter"]
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,18 @@ class _Look:
 def worst_case_by_strength(data: FigureData) -> Figure:
     """Draw the worst-case accuracy over each filter's strength, in the norm of most attacks.
 
-    A row a filter, blind on the left and aware on the right, a line a budget; no filter stands
-    apart on the left of each panel. All attacks of a budget are on the same images; the legend says
-    how many where others have more. With proofs, what they leave open against who knows what there
-    is, in the colour of the line of that budget.
+    A row a filter, blind on the left and aware on the right, a line a budget of the strengths that
+    as many attacks met as any other; no filter stands apart on the left of each panel. All attacks
+    of a budget are on the same images; the legend says how many where others have more. With
+    proofs, what they leave open against who knows what there is, in the colour of the line of that
+    budget.
     """
     norms = Counter(norm for norm in data.settings["norms"].values() if norm)
     if not norms:
         return style.nothing()
     ((norm, _),) = norms.most_common(1)
     worst = data.rates("worst_case")
-    worst = worst[worst["norm"] == norm]
+    worst = keep_most_attacked(worst[worst["norm"] == norm], "attacks", _CURVE)
     names = [name for name in worst["filter"].unique() if name != NO_FILTER]
     if not names:
         return style.nothing()

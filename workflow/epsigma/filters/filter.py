@@ -17,7 +17,8 @@ class Filter(nn.Module, ABC):
         generator: what a random filter draws from; None is torch's global one.
         tolerance: how far a filtered value may be from the formula's: of a solver that takes so
             many steps.
-        is_linear: whether its `response` says all of what it does to an image far from its border.
+        is_linear: whether it is affine, and its `response`, if it has one, says all of what it does
+            to an image far from its border.
         is_periodic: whether its `response` holds whatever the size of the image: the image goes on
             periodically beyond its border, and no kernel is cut there.
     """

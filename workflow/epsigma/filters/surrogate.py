@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from epsigma.filters.filter import Filter
 
 GRADIENTS = ("exact", "bpda")
+# That of the identity, whatever the filter: what an attacker's own way is held to.
+IDENTITY = "identity"
 
 
 class StraightThrough(torch.autograd.Function):
@@ -57,12 +59,29 @@ class Bpda(nn.Module):
         return result
 
 
+class AsIdentity(nn.Module):
+    """A filter with the gradient of the identity."""
+
+    def __init__(self, module: Filter) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Filter images (N, C, H, W)."""
+        result: Tensor = StraightThrough.apply(images, self.module(images.detach()))
+        return result
+
+
 def attackable(module: Filter, gradient: str | None) -> nn.Module:
     """Give a filter the gradient that an attacker takes of it: its own, or its surrogate's.
+
+    That of the identity is `IDENTITY`.
 
     Raises:
         ValueError: if `gradient` is none of `GRADIENTS`: how to attack the filter is unknown.
     """
+    if gradient == IDENTITY:
+        return AsIdentity(module)
     if gradient not in GRADIENTS:
         raise ValueError(
             f"{type(module).__name__} is declared neither differentiable nor handled: say in its "

@@ -19,12 +19,13 @@ Wildcards = dict[str, str]
 _ORDER = [field.name for field in fields(Cell)]
 # What names the block that a level is one of.
 _SECTIONS = {"budget": ("attack", "attacks"), "strength": ("filter", "filters")}
-# The stages that columns are made of, and what their files are spelled by.
+# The stages that columns are made of, and what their files are spelled by: those of no attack, of
+# every one, and of one on images or of one that makes fooling images.
 STAGES: dict[str, tuple[str, ...]] = {
-    "filter": ("budget", "strength"),
     "evaluate_clean": ("strength",),
     "probe_filter": ("strength",),
 }
+STAGES_OF_SETS: dict[str, tuple[str, ...]] = {"filter": ("budget", "strength")}
 STAGES_ON_IMAGES: dict[str, tuple[str, ...]] = {
     "differentiate": ("strength",),
     "attack": ("budget",),
@@ -88,34 +89,48 @@ def list_twins(study: Study) -> list[Twin]:
     on_images = [name for name, is_fooling in every.items() if not is_fooling]
     fooling = [name for name, is_fooling in every.items() if is_fooling]
     return [
-        *_twins_of(study, STAGES, list(every)),
-        *_twins_of(study, STAGES_ON_IMAGES, on_images, constrained=True),
-        *_twins_of(study, STAGES_OF_FOOLING, fooling, constrained=True),
+        *_twins_of(study, STAGES, None),
+        *_twins_of(study, STAGES_OF_SETS, list(every)),
+        *_twins_of(study, STAGES_ON_IMAGES, on_images),
+        *_twins_of(study, STAGES_OF_FOOLING, fooling),
     ]
 
 
 def _twins_of(
-    study: Study,
-    stages: Mapping[str, tuple[str, ...]],
-    attacks: Sequence[str],
-    *,
-    constrained: bool = False,
+    study: Study, stages: Mapping[str, tuple[str, ...]], attacks: Sequence[str] | None
 ) -> Iterator[Twin]:
     filters = [*study.names("filters"), NO_FILTER]
-    for stage, sweeps in stages.items() if attacks else ():
-        by_attack = attacks if "budget" in sweeps and study.columns == "attack" else [None]
-        by_filter = filters if "strength" in sweeps else [None]
+    for stage, sweeps in stages.items():
+        is_by_attack = "budget" in sweeps and study.columns == "attack"
+        by_attack: Sequence[str | None] = attacks if is_by_attack and attacks else [None]
+        by_filter: Sequence[str | None] = filters if "strength" in sweeps else [None]
         if by_attack == by_filter == [None]:
             continue
         for attack, filter_name in product(by_attack, by_filter):
             chosen = {"attack": attack, "filter": filter_name}
             names = {key: name for key, name in chosen.items() if name is not None}
+            constraints = dict(names)
+            if attacks is not None:
+                meeting = [one for one in attacks if _meets_whole(study, one, filter_name)]
+                if not meeting or attack not in (None, *meeting):
+                    continue
+                constraints = {"attack": "|".join(meeting), **names}
             open_ = [sweep for sweep in sweeps if _SECTIONS[sweep][0] in names]
             # Of a job that runs over strengths only, the budget is a wildcard.
             members = cells_of_job(study, names, open_)
             yield Twin(
                 stage,
                 "_".join([stage, *names.values()]),
-                {**({"attack": "|".join(attacks)} if constrained else {}), **names},
+                constraints,
                 tuple({sweep: cell[sweep] for sweep in open_} for cell in members),
             )
+
+
+def _meets_whole(study: Study, attack: str, filter_name: str | None) -> bool:
+    """Whether an attack meets a filter at all its strengths; one that does not has no columns."""
+    if filter_name is None:
+        return True
+    block = study.find("filters", filter_name)
+    met = study.find("attacks", attack).strengths_of(block)
+    # One that does not meet it at all is asked for nothing.
+    return not met or met == block.levels

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 
-from epsigma.cell import Cell
+from epsigma.cell import Cell, Level
 from epsigma.study.blocks import NONE, Attack, Filter
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
@@ -21,21 +21,20 @@ def cells(study: Study) -> Iterator[Cell]:
         is_own_source = "source_model" in attack.hyperparameters and (
             source_of(attack, model, seed) == (model, seed)
         )
-        if not attack.is_for(model) or is_own_source:
+        if not (attack.is_for_dataset(dataset) and attack.is_for(model)) or is_own_source:
             continue
-        for block in filters_of(study, threat, attack):
+        for block, strengths in filters_of(study, threat, attack):
             if block.is_for(model):
-                for budget, strength in product(attack.levels, block.levels):
+                for budget, strength in product(attack.levels, strengths):
                     yield Cell(
                         dataset, model, seed, threat, attack.name, budget, block.name, strength
                     )
 
 
-def filters_of(study: Study, threat: str, attack: Attack) -> Iterator[Filter]:
-    """List the filters that an attack meets under a threat model, `none` among them."""
+def filters_of(study: Study, threat: str, attack: Attack) -> Iterator[tuple[Filter, list[Level]]]:
+    """List the filters that an attack meets under a threat, `none` too, each with its strengths."""
     if threat == BLIND:
-        yield NONE
+        yield NONE, NONE.levels
     for block in study.filters:
-        is_met = attack.filters is None or block.name in attack.filters
-        if is_met and threat in attack.threats and threat in block.threats:
-            yield block
+        if threat in attack.threats and threat in block.threats:
+            yield block, attack.strengths_of(block)

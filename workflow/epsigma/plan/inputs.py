@@ -95,6 +95,7 @@ class Inputs:
             for model in self.study.names("models")
             for attack in self.study.attacks
             if needs_trial(self.study, attack, wildcards.dataset)
+            and attack.is_for_dataset(wildcards.dataset)
             and attack.is_for(model)
             and named.get("model", model) == model
             and named.get("attack", attack.name) == attack.name

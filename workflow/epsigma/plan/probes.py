@@ -10,7 +10,14 @@ from epsigma.plan.settings import (
     direction_settings,
     settings,
 )
-from epsigma.registry.checks import AUTO_PGD, GRADIENTS, LONGER, OF_ATTACK, UNBOUNDED
+from epsigma.registry.checks import (
+    AUTO_PGD,
+    BY_IDENTITY,
+    GRADIENTS,
+    LONGER,
+    OF_ATTACK,
+    UNBOUNDED,
+)
 from epsigma.registry.datasets import SIZES
 from epsigma.study.blocks import Attack
 from epsigma.study.references import find_attack_kind
@@ -18,10 +25,10 @@ from epsigma.study.schema import Study
 from epsigma.vocabulary import AWARE, FOOLING, ITERATIVE
 
 
-def probed_parts(study: Study, attack: str) -> list[str]:
+def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
     """List the parts of an attack's probe that checks ask for, and that it has.
 
-    An attack that does not query the model has none.
+    An attack that does not query the model has none. One that is blind passes no filter.
     """
     block = study.find("attacks", attack)
     entry = find_attack_kind(study, block)
@@ -34,6 +41,7 @@ def probed_parts(study: Study, attack: str) -> list[str]:
         LONGER: entry.spends is not None,
         UNBOUNDED: is_iterative and (is_in_ball or entry.norm is None),
         AUTO_PGD: is_iterative and is_in_ball and not aims,
+        BY_IDENTITY: is_iterative and is_in_ball and threat == AWARE,
         GRADIENTS: "loss" in entry.schemas,
     }
     return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
@@ -131,7 +139,7 @@ class ProbeRecipes(CellRecipes):
                 "swept": entry.swept,
                 "spends": entry.spends,
                 "traced": entry.traced,
-                "parts": probed_parts(self._study, attack),
+                "parts": probed_parts(self._study, attack, threat),
                 "is_held": _is_held(self._study, attack),
             },
             self._stage(attack, "probe"),
@@ -145,10 +153,10 @@ class ProbeRecipes(CellRecipes):
         Not where an attacker averages over what cells draw once, nor with detectors, which cells
         count otherwise, nor where the attack is run as it is in any case, for its loss.
         """
-        study, parts = self._study, probed_parts(self._study, attack)
+        study, parts = self._study, probed_parts(self._study, attack, threat)
         block, entry = study.find("filters", filter_name), study.find("attacks", attack).entry
         if entry.family == FOOLING or (threat == AWARE and (block.is_random or block.detectors)):
             return False
-        if LONGER in parts:
+        if {LONGER, AUTO_PGD, BY_IDENTITY}.intersection(parts):
             return True
-        return AUTO_PGD in parts or (UNBOUNDED in parts and entry.norm is None)
+        return UNBOUNDED in parts and entry.norm is None

@@ -15,7 +15,7 @@ from epsigma.plan.settings import block_levels
 from epsigma.registry.checks import FILTER, MODEL
 from epsigma.study.blocks import NONE, Filter
 from epsigma.study.schema import Study
-from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, is_white_box
+from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, THREATS, is_white_box
 
 
 def digest_of(files: Iterable[str]) -> str:
@@ -84,11 +84,15 @@ class Targets:
         Args:
             wildcards: of the attacks that are meant; all, if there are none.
         """
-        probed = {name for name in self._study.names("attacks") if probed_parts(self._study, name)}
+        probed = {
+            (name, threat)
+            for name, threat in product(self._study.names("attacks"), THREATS)
+            if probed_parts(self._study, name, threat)
+        }
         found = {
             paths.ATTACK_PROBE.format(**cell.wildcards): None
             for cell in self._cells
-            if cell.attack in probed
+            if (cell.attack, cell.threat) in probed
             and is_white_box(cell.threat, cell.filter)
             and wildcards.items() <= cell.wildcards.items()
         }

@@ -1,6 +1,7 @@
 """The registry of autoencoders.
 
-An implementation is an `nn.Module` from images in [0, 1] to images of the same shape in [0, 1].
+An implementation is an `nn.Module` from images in [0, 1] to images of the same shape in [0, 1]. One
+that has a method `fit`, of the training images, is fitted by that, and not trained.
 """
 
 from typing import Literal
@@ -20,6 +21,13 @@ class Convolutional(Hyperparameters):
     )
 
 
+class PCA(Hyperparameters):
+    components: Count = Field(
+        100, description="directions that are kept, those of the largest variance; at most all"
+    )
+
+
 AUTOENCODERS = {
-    "convolutional": Kind("epsigma.autoencoders.convolutional:Convolutional", Convolutional)
+    "convolutional": Kind("epsigma.autoencoders.convolutional:Convolutional", Convolutional),
+    "pca": Kind("epsigma.autoencoders.pca:PrincipalComponents", PCA),
 }

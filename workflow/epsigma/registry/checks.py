@@ -9,6 +9,7 @@ ALL, CHEAP = "all", "cheap"
 # What is measured for checks: of a model, of a filter, and parts of the probe of an attack.
 MODEL, FILTER = "model", "filter"
 LONGER, UNBOUNDED, AUTO_PGD, GRADIENTS = "longer", "unbounded", "auto_pgd", "gradients"
+BY_IDENTITY = "by_identity"
 # The cost of each measurement. Those of attacks are of 500 images at most, at one budget.
 COSTS = {
     MODEL: "two looks of the model at the test images, and 64 images one by one",
@@ -16,11 +17,12 @@ COSTS = {
     LONGER: "the attack for twice as long, and once more as it is if its loss is followed",
     UNBOUNDED: "the attack without a bound, in ℓ∞ also at ε = 0.5",
     AUTO_PGD: "100 gradients of an image",
+    BY_IDENTITY: "the attack once more, through the filter by the gradient of the identity",
     GRADIENTS: "one gradient of an image",
 }
-OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, GRADIENTS)
+OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY, GRADIENTS)
 # These run attacks.
-COSTLY = (LONGER, UNBOUNDED, AUTO_PGD)
+COSTLY = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ CHECKS: dict[str, CheckKind] = {
         unbounded=UNBOUNDED,
         half_range=UNBOUNDED,
         auto_pgd=AUTO_PGD,
+        surrogate=BY_IDENTITY,
         converged=LONGER,
         converged_size=LONGER,
         levelled=LONGER,

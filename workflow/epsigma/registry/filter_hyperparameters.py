@@ -108,6 +108,11 @@ class Reformer(Hyperparameters):
     passes: Count = Field(description="how often an image passes it")
 
 
+class PCA(Hyperparameters):
+    autoencoder: str = Field(description="name of an autoencoder of the study, of the kind pca")
+    components: Count = Field(description="directions that an image is projected on")
+
+
 class Box(Hyperparameters):
     radius: Radius = Field(description="pixels on each side of the window's centre")
     border: Border = _border()

@@ -7,6 +7,7 @@ that of a random kind also from `generator`.
 from epsigma.kinds import FilterKind
 from epsigma.registry.filter_hyperparameters import (
     JPEG,
+    PCA,
     BandPass,
     Bilateral,
     BitDepth,
@@ -92,6 +93,13 @@ FILTERS = {
         "epsigma.filters.reformer:Reformer",
         Reformer,
         swept="passes",
+        gradient="exact",
+        autoencoder="autoencoder",
+    ),
+    "pca": FilterKind(
+        "epsigma.filters.pca:PCA",
+        PCA,
+        swept="components",
         gradient="exact",
         autoencoder="autoencoder",
     ),

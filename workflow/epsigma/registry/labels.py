@@ -66,6 +66,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "median": "median",
         "noise": "noise",
         "reformer": "reformer",
+        "pca": "PCA",
         "box": "box",
         "bilateral": "bilateral",
         "nonlocal_means": "non-local means",

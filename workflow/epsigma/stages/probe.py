@@ -14,6 +14,7 @@ from epsigma.defence import build_target
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.device import CPU
 from epsigma.filters.build import build_filter
+from epsigma.filters.surrogate import IDENTITY
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
@@ -73,7 +74,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
     `parts` that the settings list find: `longer`, what `try_longer` returns, the errors being the
     rates of success; `unbounded`, what `unbound` returns; `gradients`, `lost_gradients`, the share
     of zero, vanishing or infinite ones of the `loss`; `auto_pgd`, how many the attack fools,
-    `n_fooled`, and, if it `is_held` to that, `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does.
+    `n_fooled`, and, if it `is_held` to that, `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does;
+    `by_identity`, `n_fooled`, and `n_fooled_by_identity`, how many it fools if it differentiates
+    through the filter as if that were the identity.
     The other settings are those of the stage `attack` at a budget in the middle of the grid, and
     `norm`, `swept`, `spends` and `traced` of the attack's kind. A `ledger`, of the cell at that
     budget, says what comes of the attack as it is.
@@ -88,8 +91,8 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
         parameters, swept = how["parameters"], settings["swept"]
         given = rows.of(clean.images)
 
-        def run(**changed: Any) -> Successes:
-            made, measures = make_set(how, generator, model, clean.images, rows, **changed)
+        def run(along: nn.Module = model, **changed: Any) -> Successes:
+            made, measures = make_set(how, generator, along, clean.images, rows, **changed)
             return count_successes(_mark_successes(model, made, rows), measures["l2"])
 
         def measure(part: str, once: Successes | None) -> tuple[Successes | None, dict[str, Any]]:
@@ -101,6 +104,9 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
                 lost = share_lost_gradients(model, given, rows.labels, parameters["loss"])
                 return once, {"lost_gradients": lost}
             once = once or run()
+            if part == "by_identity":
+                target = build_target(settings, classifier, generator, IDENTITY)
+                return once, {"n_fooled": once.count, "n_fooled_by_identity": run(target).count}
             if not settings["is_held"]:
                 return once, {"n_fooled": once.count}
             norm, eps = settings["norm"], parameters[swept]

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -23,6 +25,7 @@ from epsigma.training.lightning import (
     fit,
     make_trainer,
     silence_lightning,
+    split_validation,
 )
 from epsigma.training.objective import Objective
 from epsigma.training.standard import Standard
@@ -96,7 +99,7 @@ def train(
 
 
 def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spent: str) -> None:
-    """Train an autoencoder on clean images; seeds and determinism as in `train`.
+    """Train an autoencoder on clean images, or fit it to them if it can; else as `train`.
 
     Args:
         job: its settings are the `model`, the `seed` and `training`, as in `train`.
@@ -126,9 +129,18 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
             )
         about = {"shape": list(shape), **job.metadata}
         module = _build_module(model, _build_objective(job.settings), about, training, log)
-        trainer = make_trainer(training["epochs"], device)
-        own = read_validation(images, device)
-        seconds = fit(trainer, module, data, own, training, job.settings["seed"])
+        own, seed = read_validation(images, device), job.settings["seed"]
+        fit_at_once: Callable[[Tensor], None] | None = getattr(model, "fit", None)
+        if fit_at_once:
+            trainer = make_trainer(0, device)
+            trainer.strategy.connect(module)  # so it can be saved
+            learn, _ = split_validation(data, own, fraction=training["validation"], seed=seed)
+            started = time.process_time()
+            fit_at_once(learn.images)
+            seconds = time.process_time() - started
+        else:
+            trainer = make_trainer(training["epochs"], device)
+            seconds = fit(trainer, module, data, own, training, seed)
         _write(trainer, module, seconds, checkpoint=checkpoint, curve=curve, spent=spent)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from epsigma.cell import NAME, spell
+from epsigma.cell import NAME, Level, spell
 from epsigma.kinds import (
     DISTINCT,
     AttackKind,
@@ -178,10 +178,25 @@ class Attack(_Attacked[AttackKind]):
         description="attack only the first so many test images, if there are as many; null for "
         "all. Fooling attacks have `images`",
     )
+    datasets: Models = Field(
+        None, description="names of the data sets that it is for; null for all"
+    )
     models: Models = Field(None, description="names of the models that it is for; null for all")
     filters: Names | None = Field(
-        None, description="names of the filters that it meets; null for all"
+        None,
+        description="names of the filters that it meets, or of a filter at one strength as paths "
+        "spell it, `gaussian/sigma~1`; null for all",
     )
+
+    def is_for_dataset(self, dataset: str) -> bool:
+        """Whether it is for a data set."""
+        return self.datasets is None or dataset in self.datasets
+
+    def strengths_of(self, block: "Filter") -> list[Level]:
+        """List the strengths of a filter at which it meets it."""
+        if self.filters is None or block.name in self.filters:
+            return block.levels
+        return [level for level in block.levels if f"{block.name}/{level}" in self.filters]
 
 
 class Filter(_Attacked[FilterKind]):

@@ -40,6 +40,15 @@ class Proofs(Strict):
     )
 
 
+class Only(Strict):
+    """A part of a study: of each section the blocks of these names."""
+
+    datasets: Names | None = Field(None, description="names of data sets; null for all")
+    models: Names | None = Field(None, description="names of models; null for all")
+    attacks: Names | None = Field(None, description="names of attacks; null for all")
+    filters: Names | None = Field(None, description="names of filters; null for all")
+
+
 class Figures(Strict):
     """Which figures are made, and how they look."""
 

@@ -16,6 +16,7 @@ from epsigma.registry.filters import FILTERS
 from epsigma.registry.trainings import TRAININGS
 from epsigma.study.blocks import Block
 from epsigma.study.faults import LONGEST, explain, find_not_finite, list_names, refuse
+from epsigma.study.narrowing import narrow
 from epsigma.study.references import check_references
 from epsigma.study.schema import Study
 from epsigma.vocabulary import NO_FILTER, THREATS
@@ -53,8 +54,7 @@ def validate(config: Mapping[str, Any] | Study) -> Study:
     for section in REGISTRIES:
         checked = list(_check_blocks(section, study[section], faults))
         setattr(study, section, checked)
-    if not faults:
-        faults += check_references(study)
+    faults = faults or narrow(study) or check_references(study)
     if faults:
         raise refuse(faults)
     return study

@@ -14,6 +14,7 @@ from epsigma.registry.figures import NAMES
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
+from epsigma.study.named import check_named
 from epsigma.study.schema import Study, expand
 from epsigma.study.shares import check_shares
 from epsigma.vocabulary import AWARE, FOOLING, TRANSFER
@@ -29,7 +30,7 @@ def check_references(study: Study) -> list[str]:
         _check_weights,
         _check_fixed_sources,
         _check_defended,
-        _check_named,
+        check_named,
         _check_autoencoders,
         _check_smoothing,
         _check_chosen,
@@ -231,34 +232,6 @@ def _check_defended(study: Study) -> Iterator[str]:
                 f"models[{index}] ({model.name}).defends: there is no model "
                 f"{model.defends!r} beside it; allowed: {allowed}"
             )
-
-
-def _check_named(study: Study) -> Iterator[str]:
-    """Models, filters and detectors that attacks and filters name are there."""
-    models = list(dict.fromkeys([*study.names("models"), *expand(study).names("models")]))
-    filters, detectors = study.names("filters"), study.names("detectors")
-    blocks: list[tuple[str, Attack | Filter]] = [
-        *((f"attacks[{index}] ({one.name})", one) for index, one in enumerate(study.attacks)),
-        *((f"filters[{index}] ({one.name})", one) for index, one in enumerate(study.filters)),
-    ]
-    for at, block in blocks:
-        for name in block.models or ():
-            if name not in models:
-                allowed = list_names(models)
-                yield f"{at}.models: there is no model {name!r}; allowed: {allowed}"
-        if block.kind == "identity" and not (block["detectors"] or block["then"]):
-            yield (
-                f"{at}: it changes nothing, and nothing looks at what it is given; give it "
-                "`detectors`, or leave it out: no filter is always included"
-            )
-        for name in (block.filters if isinstance(block, Attack) else None) or ():
-            if name not in filters:
-                allowed = list_names(filters) or "none, for the study has no `filters`"
-                yield f"{at}.filters: there is no filter {name!r}; allowed: {allowed}"
-        for name in block.get("detectors", ()):
-            if name not in detectors:
-                allowed = list_names(detectors) or "none, for the study has no `detectors`"
-                yield f"{at}.detectors: there is no detector {name!r}; allowed: {allowed}"
 
 
 def _check_autoencoders(study: Study) -> Iterator[str]:

@@ -17,7 +17,7 @@ from epsigma.study.blocks import (
     Filter,
     Model,
 )
-from epsigma.study.options import Figures, Proofs
+from epsigma.study.options import Figures, Only, Proofs
 
 
 class Study(Strict):
@@ -116,6 +116,11 @@ class Study(Strict):
     figures: Figures = Field(
         default_factory=lambda: Figures(),
         description="which figures are made, in which formats, how wide, in which size of letters",
+    )
+    only: Only | None = Field(
+        None,
+        description="run a part of the study: `datasets`, `models`, `attacks` and `filters` that "
+        "are named, each a list. Null for all of it",
     )
     strict: bool = Field(
         True, description="end a run with an error, after everything is written, if a check fails"

