@@ -115,9 +115,9 @@ def try_filter(settings: dict[str, Any], gradient: str, images: Tensor, seed: in
         )
 
 
-def _call(module: Filter, images: Tensor) -> Tensor:
-    """Filter images, and look at what comes out."""
-    given = images.clone()
+def _call(module: Filter, images: Tensor, *, attacked: bool = False) -> Tensor:
+    """Filter images, as an attacker does or not, and look at what comes out."""
+    given = images.clone().requires_grad_(attacked)
     with naming_line("filtering images"):
         found = module(given)
     if not isinstance(found, Tensor) or found.shape != images.shape:
@@ -127,6 +127,7 @@ def _call(module: Filter, images: Tensor) -> Tensor:
         )
     if found.dtype != images.dtype:
         raise SubmissionError(f"of float32 images it makes {found.dtype}: make them float32")
+    found = found.detach()
     if not found.isfinite().all():
         raise SubmissionError(
             "of finite images, black, white and noise among them, it makes values that are not "
@@ -149,6 +150,10 @@ def _check_alike(module: Filter, images: Tensor, filtered: Tensor) -> None:
             "of the same images it makes others the next time: say random=True in FILTER, and draw "
             "from the `generator` that it is then given"
         )
+    with torch.enable_grad():
+        attacked = _call(module, images, attacked=True)
+    if (attacked - filtered).abs().max() > TOLERANCE:
+        raise SubmissionError("it filters images that want a gradient another way than others")
     alone = torch.cat([_call(module, image[None]) for image in images])
     if (off := float((alone - filtered).abs().max())) > TOLERANCE:
         raise SubmissionError(
