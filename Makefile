@@ -15,7 +15,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) \
 DOCTOR = $(shell test -x $(BIN)/python && echo $(BIN)/python || echo "$(PYTHON)")
 
 .DEFAULT_GOAL := help
-.PHONY: help doctor environment results paper photos report prune cluster test test-all test-faults test-gpu test-slurm lint format docs tutorial bench clean
+.PHONY: help doctor environment results paper photos report challenge prune cluster test test-all test-faults test-gpu test-slurm lint format docs tutorial bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ photos: .venv/photos.stamp ## run config/photos.yaml: a network of ImageNet on p
 
 report: results ## write results/report.html: figures, tables and configuration in one file
 	$(SNAKEMAKE) --report results/report.html
+
+challenge: .venv/run.stamp ## make challenge/ from results/, for filters and sets of others (SUBMISSION=FILE scores one)
+	PYTHONPATH=workflow $(BIN)/python -m epsigma.challenge \
+		$(if $(SUBMISSION),score challenge "$(SUBMISSION)",make results challenge)
 
 prune: .venv/run.stamp ## list what results/ holds that the study no longer names (REMOVE=yes removes it)
 	$(BIN)/python workflow/scripts/prune.py $(if $(REMOVE),--remove) \

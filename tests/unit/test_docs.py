@@ -67,7 +67,7 @@ def dead_links(text: str, folder: Path) -> Iterator[str]:
 def test_there_are_pages_and_tables() -> None:
     assert {path.stem for path in PAGES} == {
         *("README", "results", "attacks", "filters", "defences", "proofs", "checks", "running"),
-        *("library", "architecture", "glossary", "photos", "atlas"),
+        *("library", "architecture", "glossary", "photos", "atlas", "challenge"),
     }
     shown = {name for path in PAGES for _, name, _ in tables.BLOCK.findall(path.read_text())}
     assert shown == set(tables.COLUMNS)

@@ -23,6 +23,21 @@ def test_folders_with_a_space_in_their_names_reach_snakemake(target: str) -> Non
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [([], ["make", "results", "challenge"]), (["a b.py"], ["score", "challenge", "a b.py"])],
+)
+def test_a_submission_is_scored_and_without_one_the_folder_is_made(
+    given: list[str], told: list[str]
+) -> None:
+    named = [f"SUBMISSION={name}" for name in given]
+    command = ["make", "--dry-run", "--always-make", "challenge", *named]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    last = shlex.split(done.stdout.replace("\\\n", " ").splitlines()[-1])
+    assert last[-len(told) - 1 :] == ["epsigma.challenge", *told]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_the_doctor_comes_before_there_is_an_environment(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
 

@@ -1,0 +1,43 @@
+"""The README of a challenge's folder."""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from epsigma.challenge.rules import Rules
+from epsigma.device import CPU
+from epsigma.figures.levels import NORMS, level_label
+from epsigma.plan import paths
+from epsigma.storage.files import write_text
+from epsigma.storage.stored import open_clean
+from epsigma.study import expand, validate
+
+
+def write_readme(folder: Path, rules: Rules) -> None:
+    """Write what to do with the folder of a challenge, and what there is in it."""
+    study = expand(validate(rules.study))
+    shapes = {}
+    for name in study.names("datasets"):
+        path = folder / paths.TEST.format(dataset=name).removeprefix(paths.RESULTS)
+        shapes[name] = tuple(open_clean(path, CPU).images.shape[1:])
+    rows = [
+        f"| {dataset} | {shapes[dataset]} | {NORMS[ball.norm]} | "
+        f"{level_label(ball.name, ball.budget)} | {count:,} |"
+        for ball in rules.balls
+        for dataset, count in ball.images.items()
+    ]
+    first = rules.balls[0]
+    dataset, count = next(iter(first.images.items()))
+    text = (files("epsigma.challenge") / "readme.md").read_text(encoding="utf-8")
+    filled = Template(text).substitute(
+        balls="\n".join(rows),
+        models=", ".join(study.names("models")),
+        attacks=", ".join(study.names("attacks")),
+        filters=", ".join(study.names("filters")) or "none",
+        seconds=f"{rules.limits.seconds:,}",
+        memory=f"{rules.limits.memory_mb:,}",
+        dataset=dataset,
+        count=count,
+        budget=first.budget,
+    )
+    write_text(folder / "README.md", filled)

@@ -1,0 +1,174 @@
+"""Trying a submitted filter on a few images, before anything is spent on it."""
+
+import importlib
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from epsigma.challenge.rules import Rules, SubmissionError
+from epsigma.checks.filters import EXACT, STANDARD_ERRORS
+from epsigma.filters.build import build_filter
+from epsigma.filters.filter import Filter
+from epsigma.filters.surrogate import GRADIENTS, attackable
+from epsigma.kinds import FilterKind
+from epsigma.probing.filters import conformance
+from epsigma.study import ConfigurationError, Study, validate
+
+# The module that a submitted file is.
+MODULE = "submission"
+# Clean images that a filter is tried on, beside noise, black and white.
+IMAGES = 8
+# How far values may be outside [0, 1], and from those that the filter gave before.
+TOLERANCE = 1e-5
+
+
+@contextmanager
+def naming_line(doing: str) -> Iterator[None]:
+    """Say of what the submitted code raises in the body what it is, and in which of its lines.
+
+    Args:
+        doing: what raised it, as `importing it`.
+    """
+    try:
+        yield
+    except SubmissionError:
+        raise
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename.endswith(f"{MODULE}.py")]
+        if isinstance(error, SyntaxError):
+            lines.append(error.lineno)
+        at = f" (line {lines[-1]})" if lines else ""
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise SubmissionError(f"{doing} raised {said}{at}") from error
+
+
+def read_study(rules: Rules, name: str) -> Study:
+    """Read the submitted filter into the study of a challenge, as its only one.
+
+    Args:
+        rules: of the challenge.
+        name: that the filter gets.
+
+    Raises:
+        SubmissionError: if the file is not what a submission is.
+    """
+    with naming_line("importing it"):
+        module = importlib.import_module(MODULE)
+    entry, values = getattr(module, "FILTER", None), getattr(module, "VALUES", {})
+    if not isinstance(entry, FilterKind) or not isinstance(values, dict):
+        raise SubmissionError(
+            "it has no FILTER, an epsigma.kinds.FilterKind, or VALUES is no dict: begin with "
+            "my_filter.py, and keep these two names"
+        )
+    if entry.gradient not in GRADIENTS or entry.autoencoder:
+        raise SubmissionError(
+            f"its gradient is {entry.gradient!r}: FILTER says one of {', '.join(GRADIENTS)}; and "
+            "it takes no autoencoder"
+        )
+    allowed = [*entry.hyperparameters.model_fields, "then"]
+    if unknown := [str(key) for key in values if key not in allowed]:
+        raise SubmissionError(
+            f"VALUES has the key {', '.join(unknown)}; allowed: {', '.join(allowed)}"
+        )
+    attacks = [{**attack, "filters": None} for attack in rules.study["attacks"]]
+    block = {**values, "kind": f"{MODULE}:FILTER", "name": name}
+    try:
+        return validate({**rules.study, "attacks": attacks, "filters": [block]})
+    except ConfigurationError as error:
+        raise SubmissionError(f"VALUES do not fit its hyper-parameters: {error}") from error
+
+
+def try_filter(settings: dict[str, Any], gradient: str, images: Tensor, seed: int = 0) -> None:
+    """Try a filter on images (N, C, H, W), on noise, and on a black and a white one.
+
+    Raises:
+        SubmissionError: if it raises, does not return finite float32 images of that shape in
+            [0, 1], changes what it is given, makes of an image something else in a batch or the
+            next time, is not differentiable though it says so, or is not what its formula says.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand((2, *images.shape[1:]), generator=generator)
+    plain = torch.stack([torch.zeros_like(images[0]), torch.ones_like(images[0])])
+    probes = torch.cat([images[:IMAGES], noise, plain])
+    with naming_line("making the filter"):
+        module = build_filter(settings, generator)
+    if not isinstance(module, Filter):
+        raise SubmissionError("FILTER names no subclass of epsigma.filters.filter.Filter")
+    with torch.no_grad():
+        filtered = _call(module, probes)
+        if not settings.get("random"):
+            _check_alike(module, probes, filtered)
+    _check_gradient(module, gradient, probes)
+    with torch.no_grad(), naming_line("its formula"):
+        found = conformance(module, probes)
+    off = found["formula_error"]
+    allowed = EXACT + STANDARD_ERRORS * found["standard_error"] + found["tolerance"]
+    if not off <= allowed:
+        raise SubmissionError(
+            f"it is up to {off:.2g} from its formula, more than {allowed:.2g}: forward and formula "
+            "have to be the same filter"
+        )
+
+
+def _call(module: Filter, images: Tensor, *, attacked: bool = False) -> Tensor:
+    """Filter images, as an attacker does or not, and look at what comes out."""
+    given = images.clone().requires_grad_(attacked)
+    with naming_line("filtering images"):
+        found = module(given)
+    if not isinstance(found, Tensor) or found.shape != images.shape:
+        what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise SubmissionError(
+            f"of images {tuple(images.shape)} it makes {what}: it has to keep the shape"
+        )
+    if found.dtype != images.dtype:
+        raise SubmissionError(f"of float32 images it makes {found.dtype}: make them float32")
+    found = found.detach()
+    if not found.isfinite().all():
+        raise SubmissionError(
+            "of finite images, black, white and noise among them, it makes values that are not "
+            "finite: look for the root, logarithm or quotient of zero"
+        )
+    low, high = float(found.min()), float(found.max())
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise SubmissionError(
+            f"it makes values from {low:.4g} to {high:.4g}: keep them in [0, 1], as by clamp(0, 1)"
+        )
+    if not given.equal(images):
+        raise SubmissionError("it changes the images that it is given: work on a copy")
+    return found
+
+
+def _check_alike(module: Filter, images: Tensor, filtered: Tensor) -> None:
+    """Make sure that a filter does the same each time, and to each image alone."""
+    if (_call(module, images) - filtered).abs().max() > TOLERANCE:
+        raise SubmissionError(
+            "of the same images it makes others the next time: say random=True in FILTER, and draw "
+            "from the `generator` that it is then given"
+        )
+    with torch.enable_grad():
+        attacked = _call(module, images, attacked=True)
+    if (attacked - filtered).abs().max() > TOLERANCE:
+        raise SubmissionError("it filters images that want a gradient another way than others")
+    alone = torch.cat([_call(module, image[None]) for image in images])
+    if (off := float((alone - filtered).abs().max())) > TOLERANCE:
+        raise SubmissionError(
+            f"what it makes of an image depends on the others of the batch, by up to {off:.2g}: "
+            "filter each image alone"
+        )
+
+
+def _check_gradient(module: Filter, gradient: str, images: Tensor) -> None:
+    """Make sure that an attacker can differentiate through a filter, or through its surrogate."""
+    with naming_line("its gradient"):
+        given = images.clone().requires_grad_()
+        found = attackable(module, gradient)(given)
+        if not found.requires_grad:
+            raise SubmissionError(
+                'its output has no gradient: say gradient="bpda", and give it a surrogate'
+            )
+        torch.autograd.grad(found.sum(), given)
