@@ -11,7 +11,8 @@ from epsigma.filters.filter import Filter
 from epsigma.job import Job
 from epsigma.loading import load
 from epsigma.plan import paths
-from epsigma.plan.cell_recipes import CellRecipes, Recipe
+from epsigma.plan.cell_recipes import CellRecipes
+from epsigma.plan.recipe import Recipe
 from epsigma.plan.settings import at_cell, locate_parts, settings
 from epsigma.stages.attack import attack
 from epsigma.stages.cost import measure_cost
