@@ -107,3 +107,4 @@ STUDY = {
 def test_who_steps_along_a_direction(attack_name, threat, filter_name, expected):
     cell = {**CELL, "attack": attack_name, "threat": threat, "filter": filter_name}
     assert has_direction(validate(STUDY), cell) == expected
+    assert not has_direction(validate({**STUDY, "keep_directions": False}), cell)

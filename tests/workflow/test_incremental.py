@@ -109,19 +109,6 @@ def test_another_eps_runs_its_cells_only(finished: Workdir) -> None:
     assert {cell["budget"] for cell in cells} == {"eps~0.3"}
 
 
-def test_another_eps_finds_directions_that_were_not_kept_and_runs_no_other_cell(
-    finished: Workdir,
-) -> None:
-    for folder in (finished.directory / "results").rglob("direction"):
-        shutil.rmtree(folder)
-    study = changed(lambda study: study["attacks"][0]["eps"].append(0.3))
-    finished.configure({**study, "keep_directions": False})
-    jobs = finished.scheduled()
-    assert count(jobs)["differentiate"] == 1 + STRENGTHS
-    cells = [job.wildcards for job in jobs if job.rule in ("attack", "attack_aware", "evaluate")]
-    assert {cell["budget"] for cell in cells} == {"eps~0.3"}
-
-
 def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
     finished.configure(changed(lambda study: study["filters"][0]["sigma"].remove(0.5)))
     assert count(finished.scheduled()) == {"gallery": 1, "spectrum": 1, **TABLES}

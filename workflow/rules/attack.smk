@@ -7,9 +7,7 @@ rule differentiate:
         test="results/data/{dataset}/test.safetensors",
         checkpoint=inputs.source_checkpoint,
     output:
-        direction=outputs.of_direction(
-            "results/{dataset}/{model}/seed~{seed}/direction/{threat}/{attack}/{filter}/{strength}.safetensors"
-        ),
+        direction="results/{dataset}/{model}/seed~{seed}/direction/{threat}/{attack}/{filter}/{strength}.safetensors",
     log:
         "logs/{dataset}/{model}/seed~{seed}/direction/{threat}/{attack}/{filter}/{strength}.log",
     wildcard_constraints:

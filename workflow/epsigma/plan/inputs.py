@@ -186,9 +186,7 @@ class Inputs:
         return self._direction(cell) if is_attacked_when_scored(self.study, cell) else ""
 
     def _direction(self, cell: dict[str, str]) -> str:
-        # What it depends on, the cell does, too: one that is found again, for a new budget, makes
-        # no other cell anew.
-        return ancient(paths.DIRECTION.format(**cell)) if has_direction(self.study, cell) else ""
+        return paths.DIRECTION.format(**cell) if has_direction(self.study, cell) else ""
 
     @each_cell
     def unfiltered_set(self, cell: dict[str, str]) -> str:
@@ -246,11 +244,13 @@ def _adversarial_set(cell: Mapping[str, str]) -> str:
 
 
 def has_direction(study: Study, cell: Mapping[str, str]) -> bool:
-    """Whether a cell's set is a step along what cells of all budgets step along.
+    """Whether a cell's set is a step along what cells of all budgets step along, and that is kept.
 
     What draws, draws in each cell anew; and behind detectors which of two sets is taken, of an
     example, depends on the budget.
     """
+    if not study.keep_directions:
+        return False
     block = study.find("filters", cell["filter"])
     is_own = cell["threat"] == AWARE and (block.is_random or block.detectors)
     return not is_own and direction_settings(study, cell["attack"]) is not None

@@ -15,11 +15,7 @@ class Outputs:
 
     def __init__(self, study: Study) -> None:
         self._is_raw = is_scored_raw(study)
-        self._kept = {
-            "adversarial": study.keep_aware,
-            "filtered": study.keep_filtered,
-            "direction": study.keep_directions,
-        }
+        self._kept = {"adversarial": study.keep_aware, "filtered": study.keep_filtered}
 
     def of_aware_attack(self, **files: str) -> dict[str, Any]:
         """Say which sets of an aware attack are written, and which of them only until scored."""
@@ -31,10 +27,6 @@ class Outputs:
             if self._kept[name] or name == scored
         }
 
-    def of_direction(self, path: str) -> Any:
-        """Say whether directions are kept, or only until all budgets are attacked."""
-        return path if self._kept["direction"] else temp(path)
-
     def of_twin(self, twin: Twin, files: Mapping[str, Any]) -> dict[str, Any]:
         """List what a column job writes, by name: the files of each of its cells.
 
@@ -43,9 +35,9 @@ class Outputs:
             files: the patterns of the rule that it is a twin of.
         """
         filled = {name: fill(twin, pattern) for name, pattern in files.items()}
-        is_dropped = twin.stage == "differentiate" or twin.stage.endswith("_aware")
+        is_aware = twin.stage.endswith("_aware")
         return {
-            name: temp(paths) if is_dropped and not self._kept[name] else paths
+            name: temp(paths) if is_aware and not self._kept[name] else paths
             for name, paths in filled.items()
         }
 

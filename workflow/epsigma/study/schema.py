@@ -84,8 +84,8 @@ class Study(Strict):
     )
     keep_directions: bool = Field(
         True,
-        description="keep what FGSM steps along, a sign a value, for each filter and strength: one "
-        "ε more then needs no gradient. If not, it is removed as soon as all ε are attacked",
+        description="compute what FGSM steps along once for a filter and strength, and keep it, a "
+        "byte a value: one ε more then needs no gradient. If not, each cell computes its own",
     )
     keep_aware: bool = Field(
         True,
