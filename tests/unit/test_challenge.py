@@ -30,9 +30,12 @@ TEMPLATE = (PACKAGE / "epsigma" / "challenge" / "my_filter.py").read_text(encodi
 FORWARD = "return images * (images >= self.threshold)"
 VALUES = 'VALUES = {"threshold": [0.25, 0.5]}'
 BALLS = [
-    Ball(norm="linf", name="eps", budget=budget, images={"digits": 6}) for budget in (0.1, 0.2)
+    Ball(norm=norm, name="eps", budget=budget, images={"digits": 6})
+    for norm, budget in (("linf", 0.1), ("linf", 0.2), ("l2", 0.8))
 ]
-RULES = Rules(balls=BALLS, study=validate(SMALL).dump())
+# An attack that is for some filters of the study meets those that are submitted, too.
+ATTACKS = [{"kind": "fgsm", "eps": [0.1, 0.2], "filters": ["gaussian"]}]
+RULES = Rules(balls=BALLS, study=validate({**SMALL, "attacks": ATTACKS}).dump())
 
 
 @pytest.fixture
@@ -117,9 +120,12 @@ def submit(folder: Path, **changed: torch.Tensor | None) -> tuple[str, Ball, obj
     return read_submission(path, RULES, folder)
 
 
-def test_a_set_is_in_the_smallest_ball_that_holds_it(folder: Path) -> None:
+def test_a_set_is_in_the_first_ball_that_holds_it(folder: Path) -> None:
     assert submit(folder)[:2] == ("digits", BALLS[0])
     assert submit(folder, images=MADE["images"] + 0.05)[:2] == ("digits", BALLS[1])
+    one_pixel = torch.full((6, 1, 8, 8), 0.5)
+    one_pixel[0, 0, 0, 0] = 0.8
+    assert submit(folder, images=one_pixel)[:2] == ("digits", BALLS[2])
 
 
 def with_value(value: float) -> torch.Tensor:
@@ -131,7 +137,7 @@ def with_value(value: float) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"images": with_value(0.75)}, r"in no ball .* linf 0.25, that of image 3"),
+        ({"images": with_value(0.75)}, r"in no ball .* linf 0.25, l2 0.832\d*, that of image 3"),
         ({"images": with_value(float("nan"))}, "image 3 has values that are not finite"),
         ({"images": with_value(1.5)}, r"from 0.6 to 1.5: keep them in \[0, 1\]"),
         ({"images": MADE["images"].double()}, "torch.float64"),

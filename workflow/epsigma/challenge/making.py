@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from epsigma.challenge.readme import write_readme
-from epsigma.challenge.rules import ADDED, RULES, Ball, Rules, inside, scored_cells
+from epsigma.challenge.rules import ADDED, MEASURES, RULES, Ball, Rules, inside, scored_cells
 from epsigma.challenge.tables import TABLES, tabulate_study
 from epsigma.library import open_study
 from epsigma.plan import paths
@@ -86,7 +86,10 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _find_balls(robust: pd.DataFrame) -> list[Ball]:
-    """List the balls of a study, and how many images all of its attacks in each have."""
+    """List the balls of a study, and how many images all of its attacks in each have.
+
+    In the order of their norms, and of their budgets.
+    """
     bare = robust[(robust["filter"] == NO_FILTER) & (robust["budget"] != 0)]
     balls = []
     for _, rows in bare.groupby(["norm", "budget_name", "budget"]):
@@ -94,7 +97,7 @@ def _find_balls(robust: pd.DataFrame) -> list[Ball]:
         images = {str(dataset): int(count) for dataset, count in counts.items()}
         norm, name, budget = (rows[key].iloc[0] for key in ("norm", "budget_name", "budget"))
         balls.append(Ball(norm=norm, name=name, budget=float(budget), images=images))
-    return balls
+    return sorted(balls, key=lambda ball: (list(MEASURES).index(ball.norm), ball.budget))
 
 
 def _cross_checks(study: Study, balls: list[Ball]) -> list[dict[str, Any]]:

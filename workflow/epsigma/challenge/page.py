@@ -11,7 +11,7 @@ from epsigma.challenge.scoring import Scored
 from epsigma.challenge.tables import SCORES
 from epsigma.figures.levels import NORMS, level_label
 from epsigma.pages import tables_page
-from epsigma.pages.wording import CHOSEN
+from epsigma.pages.wording import CHOSEN, NOTHING
 from epsigma.plan.names import names_of
 from epsigma.storage.files import write_text
 from epsigma.study import expand, validate
@@ -121,5 +121,5 @@ def _strength(row: Row) -> str:
 def _rate(row: Row, name: str) -> str:
     rate, low, high = (row[key] for key in with_bounds(name))
     if pd.isna(rate):
-        return "nothing"
+        return NOTHING
     return f"{100 * rate:.1f} % ({100 * low:.1f} … {100 * high:.1f})"

@@ -12,6 +12,13 @@ from epsigma.storage.files import write_text
 from epsigma.storage.stored import open_clean
 from epsigma.study import expand, validate
 
+# An attack of each norm, which makes an example: where it lives, and its name.
+EXAMPLES = {
+    "linf": ("epsigma.attacks.pgd", "pgd"),
+    "l2": ("epsigma.attacks.pgd", "pgd_l2"),
+    "l0": ("epsigma.attacks.noise", "feature_noise"),
+}
+
 
 def write_readme(folder: Path, rules: Rules) -> None:
     """Write what to do with the folder of a challenge, and what there is in it."""
@@ -38,6 +45,8 @@ def write_readme(folder: Path, rules: Rules) -> None:
         memory=f"{rules.limits.memory_mb:,}",
         dataset=dataset,
         count=count,
-        budget=first.budget,
+        budget=f"{first.name}={first.budget}",
+        attack=EXAMPLES[first.norm][1],
+        module=EXAMPLES[first.norm][0],
     )
     write_text(folder / "README.md", filled)

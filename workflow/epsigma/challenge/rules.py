@@ -17,6 +17,8 @@ from epsigma.study.schema import Study
 from epsigma.vocabulary import FOOLING, NO_FILTER
 
 RULES = "rules.yaml"
+# By which of its measures a set is in a ball of a norm; sets are in the first that fits.
+MEASURES = {"linf": "linf", "l2": "l2", "l0": "changed"}
 # How the names of attacks begin that a challenge adds to those of its study.
 ADDED = "challenge_"
 
@@ -68,6 +70,12 @@ def read_rules(folder: Path) -> Rules:
         return Rules.model_validate(given)
     except ValidationError as error:
         raise refuse(explain(error, Rules, given)) from None
+
+
+def with_filters(rules: Rules, *blocks: dict[str, Any]) -> dict[str, Any]:
+    """Write the study of a challenge down with other filters, which all of its attacks meet."""
+    attacks = [{**attack, "filters": None} for attack in rules.study["attacks"]]
+    return {**rules.study, "attacks": attacks, "filters": list(blocks)}
 
 
 def scored_cells(study: Study) -> Iterator[Cell]:

@@ -13,7 +13,15 @@ import pandas as pd
 from epsigma.cell import FIXED_LEVEL, NAME, Cell, Level
 from epsigma.challenge.apart import run_apart
 from epsigma.challenge.cells import IDENTITY, Scoring, list_made
-from epsigma.challenge.rules import Ball, Rules, SubmissionError, inside, read_rules, scored_cells
+from epsigma.challenge.rules import (
+    Ball,
+    Rules,
+    SubmissionError,
+    inside,
+    read_rules,
+    scored_cells,
+    with_filters,
+)
 from epsigma.challenge.sets import read_submission
 from epsigma.challenge.tables import add_scores, score_submission
 from epsigma.plan import paths
@@ -91,13 +99,13 @@ def _name(submission: Path, rules: Rules) -> str:
 
 
 def _score_filter(submission: Path, name: str, rules: Rules, folder: Path, here: Path) -> Scored:
+    study = expand(validate(with_filters(rules)))
     confined = run_apart(submission, name, folder, here, rules.limits)
-    study = validate({**rules.study, "filters": []})
     facts = Recipes(study, []).facts()
     attacks = facts["attacks"]
     facts["attacks"] = attacks | {f"{one}{IDENTITY}": about for one, about in attacks.items()}
     facts["filters"] = {name: {"detectors": []}}
-    rows = _tabulate(here, folder, expand(study), facts)
+    rows = _tabulate(here, folder, study, facts)
     return Scored(name, rows[rows["filter"] == name], is_filter=True, confined=confined)
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from epsigma.challenge.rules import Ball, Rules, SubmissionError, inside
+from epsigma.challenge.rules import MEASURES, Ball, Rules, SubmissionError, inside
 from epsigma.device import CPU
 from epsigma.plan import paths
 from epsigma.storage.images import ImageSet, measure
@@ -15,8 +15,6 @@ from epsigma.storage.stored import open_clean
 
 # How far float32 may carry a value over the border of a ball, or of [0, 1].
 TOLERANCE = 1e-6
-# By which of its measures a set is in a ball.
-MEASURES = {"linf": "linf", "l2": "l2", "l0": "changed"}
 NAMES = ("images", "labels")
 
 
@@ -91,21 +89,21 @@ def _read(path: Path, largest: int) -> tuple[Tensor, Tensor]:
 
 
 def _find_ball(rules: Rules, dataset: str, measures: dict[str, Tensor], count: int) -> Ball:
-    """Find the smallest ball that holds a set of so many images; l-infinity before the others."""
+    """Find the first ball that holds a set of so many images: the smallest of a norm."""
     here = [ball for ball in rules.balls if ball.images.get(dataset) == count]
     sizes = {norm: float(measures[name].max()) for norm, name in MEASURES.items()}
     fits = [ball for ball in here if sizes[ball.norm] <= ball.budget + TOLERANCE]
     if not fits:
         known = ", ".join(f"{ball.norm} {ball.name} = {ball.budget:g}" for ball in here)
-        said = ", ".join(f"{norm} {sizes[norm]:.6g}" for norm in {ball.norm for ball in here})
+        norms = dict.fromkeys(ball.norm for ball in here)
+        said = ", ".join(f"{norm} {sizes[norm]:.6g}" for norm in norms)
         worst = here[0].norm
         at = int(measures[MEASURES[worst]].argmax())
         raise SubmissionError(
             f"it is in no ball of the challenge ({known}): its largest perturbation has {said}, "
             f"that of image {at}"
         )
-    order = list(MEASURES)
-    return min(fits, key=lambda ball: (order.index(ball.norm), ball.budget))
+    return fits[0]
 
 
 def _rows(count: int) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from epsigma.cell import Cell
+from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.storage.files import read_json
 from epsigma.storage.ledgers import read_cell
 from epsigma.tables.atlas import COLUMNS, TRAINING, tabulate_atlas
@@ -70,8 +70,8 @@ def score_submission(
     Returns:
         The columns of the atlas; the rows of `none`, too.
     """
-    rows = sorted((read_json(path) for path in metrics), key=lambda row: row["attack"])
-    write_table(cells, tabulate_cells(rows))
+    table = tabulate_cells([read_json(path) for path in metrics])
+    write_table(cells, table.sort_values([*CELL_COLUMNS], ignore_index=True))
     of = {path: Cell.from_wildcards(read_cell(path)) for path in ledgers}
     scores = read_scores(
         facts, cells=str(cells), ledgers=[str(path) for path in of], clean=[*map(str, clean)]

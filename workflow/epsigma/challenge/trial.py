@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epsigma.challenge.rules import Rules, SubmissionError
+from epsigma.challenge.rules import Rules, SubmissionError, with_filters
 from epsigma.checks.filters import EXACT, STANDARD_ERRORS
 from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
@@ -75,10 +75,9 @@ def read_study(rules: Rules, name: str) -> Study:
         raise SubmissionError(
             f"VALUES has the key {', '.join(unknown)}; allowed: {', '.join(allowed)}"
         )
-    attacks = [{**attack, "filters": None} for attack in rules.study["attacks"]]
     block = {**values, "kind": f"{MODULE}:FILTER", "name": name}
     try:
-        return validate({**rules.study, "attacks": attacks, "filters": [block]})
+        return validate(with_filters(rules, block))
     except ConfigurationError as error:
         raise SubmissionError(f"VALUES do not fit its hyper-parameters: {error}") from error
 
