@@ -188,7 +188,7 @@ class Apart:
 
     def __init__(self) -> None:
         self._server: ForkServer | None = None
-        self._is_started = False
+        self._workflow: Any = None
 
     def start(self, workflow: Any) -> None:
         """Prepare a run on this machine: nothing here is done for jobs of a cluster."""
@@ -199,13 +199,13 @@ class Apart:
         rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
         needed = {part for rule in rules for part in rule.split("_")}
         modules = [module for stage, module in _IMPORTED.items() if stage in needed]
-        self._is_started = True
+        self._workflow = workflow
         if modules:
             self._server = ForkServer(modules)
 
     def warm_up(self) -> None:
         """Import what cells need while another process works, not when it is done."""
-        for module in _LATER if self._is_started else ():
+        for module in _LATER if self._workflow else ():
             threading.Thread(target=importlib.import_module, args=[module]).start()
 
     def run(self, function: str, job: Job, **files: Any) -> None:
@@ -218,6 +218,15 @@ class Apart:
             self._server = ForkServer([])
         if error := self._server.run(function, job, files):
             raise WorkflowError(error)
+
+    def run_first(self, function: str, job: Job, **files: Any) -> None:
+        """Run a stage as `run` does. If it fails, a run on this machine begins no other job."""
+        try:
+            self.run(function, job, **files)
+        except WorkflowError:
+            if self._workflow:
+                self._workflow.scheduler.keepgoing = False
+            raise
 
 
 def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], logs: list[str]) -> None:

@@ -1,7 +1,6 @@
 rule train:
     """Train a model on a data set, from a seed, or take the user's own weights."""
     input:
-        inputs.trials,
         unpack(inputs.own_weights),
         unpack(inputs.teacher),
         images=inputs.learnt_images,
@@ -24,7 +23,6 @@ rule train:
 rule train_teacher:
     """Train the teacher that a distilled model learns from: the same model, at the same T."""
     input:
-        inputs.trials,
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/teacher.ckpt",
@@ -44,7 +42,6 @@ rule train_teacher:
 rule train_autoencoder:
     """Train an autoencoder on a data set's clean images, from a seed."""
     input:
-        inputs.trials,
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}/checkpoint.ckpt",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import ancient, local
+from snakemake.io import local
 
 from epsigma.plan import paths
 from epsigma.plan.columns import cells_of_job
@@ -84,22 +84,14 @@ class Inputs:
         return (paths.TRAIN if path is None else paths.TEST).format(dataset=wildcards.dataset)
 
     def trials(self, wildcards: Any) -> list[str]:
-        """The trials of attacks (`needs_trial`), for which attacks and all training wait.
+        """The trial of an attack, which waits for it, if it needs one (`needs_trial`).
 
-        Of those that the wildcards name, if they name one. What is made depends on none of them, so
-        they are `ancient`: a new trial makes nothing anew.
+        Not `ancient`: where such a file is made anew, Snakemake does not ask what else is to make
+        a job run that reads it.
         """
-        named = dict(wildcards)
-        return [
-            ancient(paths.TRIAL.format(dataset=wildcards.dataset, model=model, attack=attack.name))
-            for model in self.study.names("models")
-            for attack in self.study.attacks
-            if needs_trial(self.study, attack, wildcards.dataset)
-            and attack.is_for_dataset(wildcards.dataset)
-            and attack.is_for(model)
-            and named.get("model", model) == model
-            and named.get("attack", attack.name) == attack.name
-        ]
+        attack = self.study.find("attacks", wildcards.attack)
+        is_tried = needs_trial(self.study, attack, wildcards.dataset)
+        return [paths.TRIAL.format(**wildcards)] if is_tried else []
 
     def teacher(self, wildcards: Any) -> dict[str, str]:
         """The checkpoint of the `teacher` that a model learns from, if it has one."""

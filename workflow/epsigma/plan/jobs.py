@@ -7,6 +7,7 @@ from typing import Any
 from epsigma.job import Job
 from epsigma.plan.columns import cells_of_job
 from epsigma.plan.paths import path_of_part, prefix_of
+from epsigma.plan.probes import tried_budget
 from epsigma.plan.settings import at_cell, locate_parts
 from epsigma.storage.files import progress_path
 from epsigma.study.schema import Study
@@ -28,6 +29,11 @@ class Jobs:
             log: one file.
         """
         return self._make(wildcards, params.recipe, output, log)
+
+    def trial(self, wildcards: Mapping[str, str], params: Any, output: Any, log: Any) -> Job:
+        """Make the job of the trial of an attack, at a budget that its recipe leaves open."""
+        budget = tried_budget(self._study, wildcards["attack"])
+        return self._make({**wildcards, "budget": budget}, params.recipe, output, log)
 
     def _make(
         self, wildcards: Mapping[str, str], recipe: Mapping[str, Any], output: Any, log: Any

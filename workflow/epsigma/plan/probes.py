@@ -80,23 +80,30 @@ def needs_trial(study: Study, attack: Attack, dataset: str) -> bool:
     return ":" in attack.kind or (is_unknown and attack.entry.at_once > 0)
 
 
+def tried_budget(study: Study, attack: str) -> str:
+    """Say at which budget an attack is tried: at the largest, for at 0 nothing is attacked.
+
+    At the smallest that is not 0 if it may allow too few features (`AttackKind.at_once`).
+    """
+    budgets = block_levels(study, "attacks", attack)
+    above_0 = [budget for budget in budgets if not budget.endswith("~0")] or budgets
+    return above_0[0 if study.find("attacks", attack).entry.at_once else -1]
+
+
 class ProbeRecipes(CellRecipes):
     """The recipes of probes and trials, each a method that takes a job's wildcards."""
 
     @of("model", "attack")
     def try_attack(self, model: str, attack: str) -> Recipe:
-        """Of the trial of an attack, at the largest of its budgets: at 0 nothing is attacked.
+        """Of the trial of an attack. At which budget is no part of it (`tried_budget`).
 
-        At the smallest that is not 0 if it may allow too few features (`AttackKind.at_once`).
+        So an attack has a new trial when all its cells are made anew, and not for one budget more.
         """
         entry = self._study.find("attacks", attack).entry
-        budgets = block_levels(self._study, "attacks", attack)
-        above_0 = [budget for budget in budgets if not budget.endswith("~0")] or budgets
-        budget = above_0[0 if entry.at_once else -1]
         return make_recipe(
             {
                 "model": settings(self._study, "models", model),
-                "attack": attack_settings(self._study, attack, budget),
+                "attack": attack_settings(self._study, attack),
                 "traced": entry.traced,
                 "direction": direction_settings(self._study, attack),
             },
