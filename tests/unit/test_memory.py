@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from epsigma import memory
 from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
 from epsigma.plan.resources import Resources
@@ -106,6 +107,44 @@ def test_the_size_of_batches_holds_in_the_body_only():
     with batches_of(4):
         assert [len(part) for (part,) in batches(rows)] == [4, 4, 2]
     assert batch_size() == BATCH
+
+
+class Heap:
+    """The memory of a process, which keeps 60 MB of each batch until it is given back."""
+
+    def __init__(self, monkeypatch):
+        self.resident = 0
+        self.given_back = []
+        monkeypatch.setattr(memory, "_left", 0)
+        monkeypatch.setattr(memory, "_count_resident", lambda: self.resident)
+        monkeypatch.setattr(memory, "give_back", self.give_back)
+
+    def give_back(self):
+        self.given_back.append(self.resident // MB)
+        self.resident = memory._left = 10 * MB
+
+    def work(self, rows=None):
+        self.resident += 60 * MB
+
+
+@pytest.mark.parametrize(("size", "given_back"), [(2, [120, 130, 130, 130]), (BATCH, [])])
+def test_a_process_gives_back_what_it_has_grown_by_between_batches_of_large_images(
+    size, given_back, monkeypatch
+):
+    heap = Heap(monkeypatch)
+    with batches_of(size):
+        for _ in batches(torch.arange(8)):
+            heap.work()
+        for _ in each_batch(8, heap.work):
+            pass
+    assert heap.given_back == given_back
+
+
+def test_what_is_resident_is_what_the_system_says():
+    before = memory._count_resident()
+    held = torch.ones(40 * MB, dtype=torch.uint8)
+    assert 35 * MB < memory._count_resident() - before < 60 * MB
+    del held
 
 
 @pytest.mark.parametrize(("given", "wanted"), [({}, 2000), ({"memory_mb": 3000}, 4400)])

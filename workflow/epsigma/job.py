@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from epsigma.gpus import lending_gpu
 from epsigma.storage.provenance import record
 
 
@@ -44,10 +45,14 @@ class Job:
 
     @contextmanager
     def logged(self) -> Iterator[logging.Logger]:
-        """Give the body a logger that writes to the job's log file only, errors of the body too."""
+        """Give the body a logger that writes to the job's log file only, errors of the body too.
+
+        The body is what has a GPU, if it asks for one (`epsigma.device`).
+        """
         path = Path(self.log)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a" if self.continues else "w", encoding="utf-8") as stream:
+        mode = "a" if self.continues else "w"
+        with path.open(mode, encoding="utf-8") as stream, lending_gpu():
             # Not registered with the logging module: it goes away with the job.
             logger = logging.Logger(self.log)
             handler = logging.StreamHandler(stream)

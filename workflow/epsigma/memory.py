@@ -26,6 +26,10 @@ ALIKE = 16
 # Values of a batch that is not made smaller unless the study says how much memory there is: those
 # of 1,000 images of 28 x 28.
 LEAST_VALUES = 784_000
+# Bytes by which a process may grow, between batches, before it gives back what was freed.
+GROWTH = 100 * MB
+# Bytes that were in memory when it last did.
+_left = 0
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -113,5 +117,27 @@ def _share(device: torch.device) -> int:
 
 def give_back() -> None:
     """Give the system back what the C library keeps of memory that was freed, where it can."""
+    global _left
     with suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
+    _left = _count_resident()
+
+
+def give_back_growth() -> None:
+    """Give memory back if this process has grown by `GROWTH` since that was done last.
+
+    What a batch frees has gaps of what is kept of it, such as logits. The next batch's tensors,
+    which are as large, do not fit in between, since they are aligned (glibc 2.36): without this
+    the process grows with each batch, to the size of the whole set.
+    """
+    if _count_resident() > _left + GROWTH:
+        give_back()
+
+
+def _count_resident() -> int:
+    """Count the bytes of this process that are in memory; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from epsigma.filters.build import apply_filter, build_filter
+from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
+from epsigma.storage.batches import batches
 
 # Images that a filter is compared with its definition on, which may be slow: at most so many, of so
 # many values together.
@@ -15,7 +16,8 @@ COMPARED, VALUES = 20, 400_000
 DRAWS = 400
 # Standard errors that the mean of its draws may be from a random filter's formula.
 STANDARD_ERRORS = 6.0
-# By what images are multiplied, so that their values are not those of 8 bits.
+# By what images are multiplied, so that their values are not those of 8 bits, to which a filter may
+# round.
 DIMMED = 0.97
 
 
@@ -46,11 +48,10 @@ def examine_filter(
     if identity_parameters:
         parameters = {**settings["parameters"], **identity_parameters}
         identity = build_filter({**settings, "parameters": parameters}, generator)
-        all_pass = largest_difference(apply_filter(identity, images), images)
-    dimmed = images * DIMMED  # a filter may round to 8 bits
+        all_pass = largest_change(identity, images)
     return {
-        "changed": largest_difference(apply_filter(module, dimmed), dimmed),
-        "defined_change": max(found["deviation"], defined_change(module, dimmed[: len(few)])),
+        "changed": largest_change(module, images, scale=DIMMED),
+        "defined_change": max(found["deviation"], defined_change(module, few * DIMMED)),
         **found,
         "response_error": response_error(module, impulse),
         "all_pass_error": all_pass,
@@ -147,6 +148,16 @@ def response_error(module: Filter, impulse: Tensor) -> float | None:
 def _reaches_border(image: Tensor) -> bool:
     sides = (image[..., 0], image[..., -1], image[..., 0, :], image[..., -1, :])
     return any(bool((side != 0).any()) for side in sides)
+
+
+@torch.no_grad()
+def largest_change(module: Filter, images: Tensor, *, scale: float = 1) -> float:
+    """Return how far a filter moves a pixel of images (N, C, H, W), times `scale`, at most."""
+    changes = []
+    for (batch,) in batches(images):
+        given = batch * scale
+        changes.append(largest_difference(module(given), given))
+    return max(changes)
 
 
 def largest_difference(one: Tensor, other: Tensor) -> float:

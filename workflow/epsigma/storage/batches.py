@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from epsigma.memory import give_back_growth
+
 # Images that are worked on at a time, at most: of MNIST's, a batch stays in a core's cache.
 BATCH = 1000
 
@@ -75,6 +77,13 @@ def batches(*tensors: Images) -> Iterator[tuple[Tensor, ...]]:
     size = batch_size()
     for start in range(0, len(tensors[0]), size):
         yield tuple(tensor[start : start + size] for tensor in tensors)
+        _tidy(size)
+
+
+def _tidy(size: int) -> None:
+    """Keep memory from growing between batches of this size: of small images it does not."""
+    if size < BATCH:
+        give_back_growth()
 
 
 def each_batch(
@@ -114,6 +123,8 @@ def each_batch(
         else:
             start = rows.stop
             yield made
+            del made
+            _tidy(size)
             continue
         # Outside the handler, whose traceback holds what the attempt had allocated.
         torch.cuda.empty_cache()

@@ -177,7 +177,7 @@ def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
     """Make a deterministic trainer that prints nothing and writes no file."""
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=1 if device.index is None else [device.index],
         max_epochs=epochs,
         deterministic=True,
         logger=False,
