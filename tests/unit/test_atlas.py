@@ -121,6 +121,16 @@ def test_the_page_has_a_table_a_data_set_and_is_escaped(tmp_path, make_job):
     assert "35.0 % (26.4 … 44.7)" in text
 
 
+def test_no_panel_is_empty_and_no_marker_at_its_edge():
+    table = tabulate(BLURS)
+    bare = table[table["filter"] == "none"].assign(norm="l0")
+    data = FigureData({"dataset": "digits"}, tables={"atlas": pd.concat([bare, table])})
+    (axes,) = (one for one in aware_against_clean(data).axes if one.get_visible())
+    low, high = axes.get_xlim()
+    assert low < 0
+    assert high > 1.2 * 15
+
+
 def test_a_filter_is_a_point_of_cost_and_accuracy_and_its_hollow_twin():
     table = tabulate(BLURS)
     figure = aware_against_clean(FigureData({"dataset": "digits"}, tables={"atlas": table}))

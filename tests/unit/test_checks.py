@@ -1169,6 +1169,8 @@ def test_auto_pgd_may_leave_less_within_the_interval_only(fooled, by_auto_pgd, v
     evidence = in_facts("attack_probes", found, attack="pgd", **BARE)(only("pgd"))
     found = [one for one in strength.auto_pgd(evidence) if one.subject["threat"] == BLIND]
     assert [one.verdict for one in found] == [verdict]
+    # What to do stands where there is something to do.
+    assert ["loss: margin" in one.sentence for one in found] == [verdict == "fail"]
 
 
 def test_auto_pgd_is_held_against_the_strongest_attack_of_a_ball():

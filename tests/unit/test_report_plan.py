@@ -1,7 +1,11 @@
 """Where things stand in the report: few entries on top, the rest by what it is of."""
 
 import copy
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
+import jinja2
 import pytest
 from epsigma.plan.plan import Plan
 from epsigma.plan.report import of_filters
@@ -76,3 +80,29 @@ def test_other_figures_are_by_data_set_model_and_attack():
     assert report.others("filter", ["highpass/gallery"]) == [f"{svg[:-4]}.png"]
     card = report.card("card.html")
     assert place(card, **FGSM) == ("3 Attack cards", None, {"what": about})
+
+
+CAPTIONS = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "workflow" / "report").glob("*.rst")
+    if "snakemake.wildcards" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", CAPTIONS, ids=lambda path: path.stem)
+def test_a_caption_has_the_names_that_readers_know(path):
+    attacks = [{"kind": "carlini_wagner", "kappa": [0]}]
+    plan = Plan(validate({**copy.deepcopy(SMALL), "attacks": attacks}))
+    wildcards = {"dataset": "digits", "model": "mlp", "attack": "carlini_wagner"}
+    scope = path.stem.partition("_")[0].replace("filter", "filters")
+    recipe = getattr(plan.recipes, f"draw_{scope}")
+    made = recipe(wildcards) if scope in ("attack", "filters") else recipe()
+    given = SimpleNamespace(
+        wildcards=wildcards, params=SimpleNamespace(recipe=SimpleNamespace(**made))
+    )
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        path.read_text(encoding="utf-8")
+    )
+    said = template.render(snakemake=given)
+    assert re.search("digits \\(8 × 8\\)|MLP 64–|Carlini & Wagner", said)
+    assert not re.search("carlini_wagner|mlp|~", said)

@@ -16,17 +16,17 @@ from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Points of accuracy up to which the axis is linear; logarithmic beyond.
 LINEAR = 2
-TICKS = (0, 1, 2, 5, 10, 20, 50)
+TICKS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50)
 SIZE = 6
 
 
 def aware_against_clean(data: FigureData) -> Figure:
     """Draw the accuracy that is left of each filter against what it costs on clean images.
 
-    A panel a model, norm and budget; a point a filter, aware; above it on the same cost its hollow
-    twin, blind, joined by a line. A dotted line is what is left without a filter. Bars are the 95 %
-    intervals of the aware accuracies. The order of the legend is that of what is left aware, on
-    average over the panels.
+    A panel a model, norm and budget of which there is a filter; a point a filter, aware; above it on
+    the same cost its hollow twin, blind, joined by a line. A dotted line is what is left without a
+    filter. Bars are the 95 % intervals of the aware accuracies. The order of the legend is that of
+    what is left aware, on average over the panels.
     """
     table = data.table("atlas").dropna(subset=[AWARE])
     filters = table[table["filter"] != NO_FILTER]
@@ -35,7 +35,8 @@ def aware_against_clean(data: FigureData) -> Figure:
     order = filters.groupby("filter", sort=False)[AWARE].mean().sort_values(ascending=False)
     names = list(dict.fromkeys(filters["filter"]))
     looks = _distinguish({name: data.color(name) for name in sorted(names)})
-    groups = [rows for _, rows in table.groupby(["model", "norm", "budget"], sort=False)]
+    panels_of = table.groupby(["model", "norm", "budget"], sort=False)
+    groups = [rows for _, rows in panels_of if (rows["filter"] != NO_FILTER).any()]
     figure, panels = style.panels(len(groups), margin=0.9)
     for axes, rows in zip(panels, groups, strict=True):
         _draw_filters(axes, rows, looks)
@@ -81,8 +82,12 @@ def _draw_filters(axes: Axes, rows: pd.DataFrame, looks: dict[str, dict[str, Any
         if not pd.isna(row[BLIND]):
             axes.plot([cost] * 2, [rate, row[BLIND]], color=look["color"], linewidth=0.6, zorder=1)
             axes.plot(cost, row[BLIND], **look, markerfacecolor="none", linestyle="")
+    costs = 100 * rows.loc[rows["filter"] != NO_FILTER, "clean_cost"]
     axes.set_xscale("symlog", linthresh=LINEAR, linscale=1)
-    axes.set_xticks([tick for tick in TICKS if tick <= max(LINEAR, *axes.get_xlim())])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # Room for the markers at both ends.
+    low, high = min(0, 1.3 * costs.min()) - 0.3, 1.3 * max(LINEAR, costs.max())
+    axes.set_xlim(low, high)
+    axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.set_xlabel("cost on clean images (points)")
     style.percent(axes, "worst-case accuracy")

@@ -12,6 +12,9 @@ from epsigma.figures.looks import sequence
 
 # Of the interval of a single point over several seeds.
 BROAD = 6
+# Points of a line with a bar of their own, and with a mark of doubt, at most: of more every so
+# many has one.
+MOST_BARS, MOST_MARKS = 30, 10
 
 
 def condense_seeds(cells: pd.DataFrame, rate: str, level: str) -> pd.DataFrame:
@@ -79,5 +82,12 @@ def draw_line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
             axes.vlines(x, low, high, **band, linewidth=BROAD)
         bars = np.array([rates["std"]] * 2)
     bar = {"fmt": "none", "ecolor": look["color"], "elinewidth": 0.8, "capsize": 1.5}
-    axes.errorbar(x, rate, yerr=bars, **bar)
-    style.mark_doubt(axes, x[rates["in_doubt"]], rate[rates["in_doubt"]])
+    axes.errorbar(x, rate, yerr=bars, errorevery=_thin(len(x), MOST_BARS), **bar)
+    doubted = np.flatnonzero(rates["in_doubt"])
+    doubted = doubted[:: _thin(len(doubted), MOST_MARKS)]
+    style.mark_doubt(axes, x[doubted], rate.to_numpy()[doubted])
+
+
+def _thin(count: int, most: int) -> int:
+    """Of `count` points take every so many, to have `most` at most."""
+    return max(1, -(-count // most))

@@ -164,6 +164,12 @@ def mark_doubt(axes: Axes, x: Any, y: Any) -> None:
         axes.figure.supxlabel("× in doubt: a check failed, see checks.csv", color=DOUBT)
 
 
+def leave_out(axes: Axes, why: str) -> None:
+    """Leave a panel empty, without axes, and say why."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color="0.35")
+
+
 def class_label(number: int, names: Sequence[str]) -> str:
     """Say the name of a class; its number if the font lacks a glyph of it.
 

@@ -59,9 +59,12 @@ def worst_case_by_strength(data: FigureData) -> Figure:
     for row, name in zip(grid, names, strict=True):
         for axes, threat in zip(row, (BLIND, AWARE), strict=True):
             panel = worst[worst["filter"].isin([name, NO_FILTER])]
+            axes.set_title(f"{data.name_filter(name)}, {threat}")
+            if panel[(panel["filter"] == name) & (panel["threat"] == threat)].empty:
+                style.leave_out(axes, f"no attack of the study is {threat} here")
+                continue
             proved = cells[cells["filter"].isin([name, NO_FILTER])]
             _draw_panel(axes, panel, proved, _Look(labels, data.color(name), threat))
-            axes.set_title(f"{data.name_filter(name)}, {threat}")
             style.percent(axes, "worst-case accuracy")
         # Of the side that has lines.
         legends = [axes.get_legend_handles_labels() for axes in row]
