@@ -89,6 +89,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "ε = 0.3: aware": with_interval("aware_03"),
     },
     "atlas": {
+        "data set": "{dataset}",
+        "filter": "{filter}",
+        "strength": "{strength}",
+        "clean": "{clean}",
+        "blind": with_interval("blind"),
+        "aware": with_interval("aware"),
+        "by PGD alone": "{pgd}",
+    },
+    "atlas_quick": {
         "model": "{model}",
         "filter": "{filter}",
         "strength": "{strength}",

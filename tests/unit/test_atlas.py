@@ -1,16 +1,21 @@
 """The atlas: every filter at its best strength, beside no filter; table, page and figure."""
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from epsigma.figures.atlas import _distinguish, aware_against_clean
 from epsigma.figures.data import FigureData
+from epsigma.registry.filters import FILTERS
 from epsigma.stages.atlas import set_side_by_side
+from epsigma.study import validate
 from epsigma.tables.atlas import COLUMNS, tabulate_atlas
 from epsigma.tables.reading import read_table
 from epsigma.tables.seeds import COLUMNS as SEEDS
 
+ROOT = Path(__file__).parents[2]
 N = 200
 
 
@@ -152,6 +157,21 @@ def test_filters_of_one_colour_have_markers_of_their_own():
     # More kinds than there are colours.
     looks = _distinguish({f"filter_{at}": "brown" if at % 6 else "blue" for at in range(12)})
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 12
+
+
+def test_the_full_study_has_every_filter_and_random_ones_are_attacked_to_the_last_step():
+    study = validate(yaml.safe_load((ROOT / "config" / "atlas.yaml").read_text(encoding="utf-8")))
+    assert {one.kind for one in study.filters} == set(FILTERS) - {"none", "identity", "reformer"}
+    random = {one.name for one in study.filters if one.is_random}
+    for attack in study.attacks:
+        met = {name.partition("/")[0] for name in attack.filters}
+        assert met <= random or not met & random
+        # The first success through a filter that draws may be luck.
+        lucky = attack.get("early_stop") or attack.get("version") == "standard"
+        assert not (lucky and met & random)
+    chosen = [one for one in study.attacks if one.kind == "autoattack"]
+    for attack in chosen:
+        assert all(len(attack.strengths_of(one)) <= 1 for one in study.filters)
 
 
 def test_without_a_filter_there_is_nothing_to_draw():

@@ -313,6 +313,23 @@ def test_an_edited_module_retrains_what_is_trained_by_it(
     assert of(jobs, "calibrate", "detector") == calibrated
 
 
+def test_one_filter_more_of_an_atlas_plans_its_cells_only(finished: Workdir) -> None:
+    box = {"kind": "box", "radius": [1], "models": ["mlp", "adv"]}
+    finished.configure(changed(lambda study: study["filters"].append(box)))
+    jobs = finished.scheduled()
+    # On either model: fgsm at two budgets, blind and aware, and on adv the transfer at one, blind.
+    assert count(jobs) == {
+        "evaluate": 2 * 2 * 2 + 1,
+        "evaluate_clean": 2,
+        "probe_filter": 1,
+        "probe_attack": 2,
+        "cost": 1,
+    }
+    of_a_filter = [job.wildcards["filter"] for job in jobs if "filter" in job.wildcards]
+    assert set(of_a_filter) == {"box"}
+    assert {job.rule for job in jobs} >= {"defences", "atlas"}
+
+
 def test_naming_no_cost_any_more_measures_and_redoes_nothing(finished: Workdir) -> None:
     finished.configure(changed(lambda study: study.update(measure_cost=False)))
     assert count(finished.scheduled()) == {}

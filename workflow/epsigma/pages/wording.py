@@ -83,7 +83,7 @@ CHOSEN: Mapping[str, Sequence[str]] = {
     ),
     "atlas": (
         *("model", "norm", "budget", "filter", "strength", "n", "clean", "clean_cost", "blind"),
-        *("aware", "certified", "filter_microseconds", "extra_training_seconds"),
+        *("aware", "attacks", "certified", "filter_microseconds", "extra_training_seconds"),
     ),
 }
 # Columns that say the same in every row of most studies.
