@@ -74,6 +74,7 @@ def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
             f"{root}/envs/run.txt there (pip install -r), or start Snakemake from an environment "
             "that has it, and that every machine which runs jobs sees"
         )
+    _check_records(Path.cwd())
     try:
         for path in workflow.configfiles:
             check_keys(path)
@@ -87,6 +88,17 @@ def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
         # Before the DAG is there, which takes seconds.
         logger.info(tell_study(study))
     return study
+
+
+def _check_records(folder: Path) -> None:
+    """Refuse a working folder in which Snakemake cannot keep its records: it would only raise."""
+    records = folder / ".snakemake"
+    where = records if records.exists() else folder
+    if not os.access(where, os.W_OK):
+        raise WorkflowError(
+            f"{where} cannot be written, and Snakemake keeps its records there: make it writable, "
+            "or run in another folder (--directory)"
+        )
 
 
 def clear_up(folder: str) -> None:

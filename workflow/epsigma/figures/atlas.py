@@ -23,10 +23,10 @@ SIZE = 6
 def aware_against_clean(data: FigureData) -> Figure:
     """Draw the accuracy that is left of each filter against what it costs on clean images.
 
-    A panel a model, norm and budget of which there is a filter; a point a filter, aware; above
-    it on the same cost its hollow twin, blind, joined by a line. A dotted line is what is left
-    without a filter. Bars are the 95 % intervals of the aware accuracies. The order of the
-    legend is that of what is left aware, on average over the panels.
+    A panel a model, norm and budget that some filter has; a point a filter, aware; above it on
+    the same cost its hollow twin, blind, joined by a line. A dotted line is what is left without a
+    filter. Bars are the 95 % intervals of the aware accuracies. The order of the legend is that of
+    what is left aware, on average over the panels.
     """
     table = data.table("atlas").dropna(subset=[AWARE])
     filters = table[table["filter"] != NO_FILTER]

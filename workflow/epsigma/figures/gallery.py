@@ -95,12 +95,9 @@ def draw_gallery(
     for axes, name in zip(grid[:, 0], rows * bands, strict=True):
         axes.set_ylabel(name)
     figure.suptitle(f"Test image {index}, {_name_true(label, class_names)}\n{title}")
-    ends = f"black is {low:.2g}, white {high:.2g}".replace("-", "−")
-    figure.supxlabel(
-        f"predicted class (softmax probability); {ends}\n"
-        f"(of differences −{reach:.2g} and {reach:.2g})",
-        fontsize="medium",
-    )
+    ends = f"black is {low:.2g}, white {high:.2g}\n(of differences -{reach:.2g} and {reach:.2g})"
+    below = "predicted class (softmax probability); " + ends.replace("-", "−")
+    figure.supxlabel(below, fontsize="medium")
     return figure
 
 
