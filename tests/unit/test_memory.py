@@ -1,6 +1,5 @@
 """The batch follows from memory, and no stage holds a set that is larger."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -116,14 +115,13 @@ class Heap:
     def __init__(self, monkeypatch):
         self.resident = 0
         self.given_back = []
-        monkeypatch.setattr(memory, "_usual", math.inf)
+        monkeypatch.setattr(memory, "_usual", None)
         monkeypatch.setattr(memory, "_count_resident", lambda: self.resident)
-        monkeypatch.setattr(memory, "give_back", self.give_back)
+        monkeypatch.setattr(memory, "_trim", self.trim)
 
-    def give_back(self):
+    def trim(self):
         self.given_back.append(self.resident // MB)
         self.resident = 10 * MB
-        memory._usual = math.inf
 
     def work(self, rows=None):
         self.resident += 60 * MB
