@@ -28,8 +28,8 @@ ALIKE = 16
 LEAST_VALUES = 784_000
 # Bytes by which a process may grow, between batches, before it gives back what was freed.
 GROWTH = 100 * MB
-# Bytes that were in memory when it last did.
-_left = 0
+# Bytes that are in memory after a batch, as long as it has not grown; None if that is not known.
+_usual: int | None = None
 
 
 class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -117,21 +117,30 @@ def _share(device: torch.device) -> int:
 
 def give_back() -> None:
     """Give the system back what the C library keeps of memory that was freed, where it can."""
-    global _left
-    with suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
-    _left = _count_resident()
+    global _usual
+    _usual = None
+    _trim()
 
 
 def give_back_growth() -> None:
-    """Give memory back if this process has grown by `GROWTH` since that was done last.
+    """Give memory back, between two batches, if this process has grown by `GROWTH`.
 
-    What a batch frees has gaps of what is kept of it, such as logits. The next batch's tensors,
-    which are as large, do not fit in between, since they are aligned (glibc 2.36): without this
-    the process grows with each batch, to the size of the whole set.
+    That is since the first batch after `give_back`. What a batch frees has gaps of what is kept of
+    it, such as its logits. The next batch's tensors, which are as large, do not fit in between,
+    since they are aligned (glibc 2.36): without this the process grows with each batch, to the size
+    of the whole set.
     """
-    if _count_resident() > _left + GROWTH:
-        give_back()
+    global _usual
+    resident = _count_resident()
+    if _usual is None:
+        _usual = resident
+    elif resident > _usual + GROWTH:
+        _trim()
+
+
+def _trim() -> None:
+    with suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _count_resident() -> int:
