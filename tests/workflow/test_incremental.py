@@ -404,7 +404,7 @@ def test_another_source_of_a_transfer_makes_its_sets_again(workdir: Workdir) -> 
     workdir.run(target)
     assert workdir.scheduled(target) == []
     workdir.configure(transfer(2))
-    assert count(workdir.scheduled(target)) == {"attack": 1, "evaluate": 1}
+    assert count(workdir.scheduled(target)) == {"differentiate": 1, "attack": 1, "evaluate": 1}
 
 
 NETS = """
