@@ -156,6 +156,7 @@ def test_defaults_are_filled_in_at_every_depth():
         "batch_size": None,
         "columns": "none",
         "keep_filtered": True,
+        "keep_directions": True,
         "keep_aware": True,
         "requantise": False,
         "measure_cost": False,

@@ -107,4 +107,5 @@ STUDY = {
 def test_who_steps_along_a_direction(attack_name, threat, filter_name, expected):
     cell = {**CELL, "attack": attack_name, "threat": threat, "filter": filter_name}
     assert has_direction(validate(STUDY), cell) == expected
-    assert not has_direction(validate({**STUDY, "keep_directions": False}), cell)
+    for key, value in (("keep_directions", False), ("columns", "filter")):
+        assert not has_direction(validate({**STUDY, key: value}), cell)

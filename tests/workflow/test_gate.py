@@ -76,14 +76,18 @@ def test_nothing_fails_where_nothing_is_wrong(judged: Workdir) -> None:
             id="softmax instead of logits",
         ),
         pytest.param(
-            "attacks/fgsm.py",
-            ".mul_(eps)",
-            ".mul_(1.5 * eps)",
+            "attacks/direction.py",
+            ".mul_(size)",
+            ".mul_(1.5 * size)",
             {"in_ball"},
             id="a set outside its ball",
         ),
         pytest.param(
-            "attacks/fgsm.py", ".clamp_(0, 1)", "", {"in_range"}, id="a set that is not clipped"
+            "attacks/direction.py",
+            ".clamp_(0, 1)",
+            "",
+            {"in_range"},
+            id="a set that is not clipped",
         ),
         pytest.param(
             "stages/dataset.py",
@@ -148,7 +152,7 @@ def test_steps_that_are_too_small_are_failures(judged: Workdir) -> None:
 
 
 def test_a_failure_ends_the_run_after_everything_else_is_written(judged: Workdir) -> None:
-    plant(judged, "attacks/fgsm.py", ".mul_(eps)", ".mul_(1.5 * eps)")
+    plant(judged, "attacks/direction.py", ".mul_(size)", ".mul_(1.5 * size)")
     study = copy.deepcopy(STUDY)
     study["attacks"] = study["attacks"][:1]
     judged.configure(study)

@@ -378,7 +378,9 @@ def test_a_cell_outside_the_configuration_can_be_asked_for_by_its_path(finished:
     target = "results/digits/mlp/seed~0/metrics/blind/fgsm/eps~0.25/gaussian/sigma~0.8.json"
     assert count(finished.scheduled(target)) == {"attack": 1, "filter": 1, "evaluate": 1}
     aware = target.replace("blind", "aware")
-    assert count(finished.scheduled(aware)) == {"attack_aware": 1, "evaluate": 1}
+    # A strength that has no direction yet.
+    expected = {"differentiate": 1, "attack_aware": 1, "evaluate": 1}
+    assert count(finished.scheduled(aware)) == expected
 
 
 def test_another_model_leaves_the_first_alone(finished: Workdir) -> None:
@@ -426,7 +428,10 @@ OWN = {
     "training": {"epochs": 3, "batch_size": 32, "learning_rate": 0.01},
 }
 METRICS = "results/digits/own/seed~0/metrics/blind/fgsm/eps~0.1/gaussian/sigma~1.json"
-OF_A_CELL = {"train": 1, "evaluate_clean": 1, "attack": 1, "filter": 1, "evaluate": 1}
+OF_A_CELL = {
+    **{"train": 1, "evaluate_clean": 1, "differentiate": 1},
+    **{"attack": 1, "filter": 1, "evaluate": 1},
+}
 
 
 def test_a_model_of_the_user_s_own_runs_and_reruns_when_its_code_changes(workdir: Workdir) -> None:

@@ -192,7 +192,7 @@ def test_only_a_named_gpu_is_requested_and_by_the_rules_that_use_it(
         if rule:
             gpu = re.search(r"^    resources:.*\bgpu=(\d+)", block, re.MULTILINE)
             requests.setdefault(rule[1], set()).add(gpu[1] if gpu else "0")
-    gpu_rules = ("train", "attack", "attack_aware", "filter")
+    gpu_rules = ("train", "differentiate", "attack", "attack_aware", "filter")
     asked = "1" if device == "cuda" else "0"
     for rule, gpus in requests.items():
         assert gpus == {asked if rule in gpu_rules else "0"}, rule

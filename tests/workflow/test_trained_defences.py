@@ -132,6 +132,8 @@ def test_a_cold_run_trains_and_calibrates_what_is_named_and_no_more(done: Workdi
         "probe_model": 3,
         "probe_filter": 4,
         "probe_attack": 4 + 2 + 2,
+        # A filter that has no detectors on each model, and nothing; the transfers.
+        "differentiate": 2 * 3 + 2,
         # Two budgets on each model; the transfer on all but its source.
         "attack": 3 * 2 + 2,
         # Aware ones are attacked there: no set is kept. Blind through nothing, too.
@@ -194,7 +196,7 @@ def test_it_ends_with_the_tables_and_figures_of_defences(done: Workdir) -> None:
     assert "Defences" in (results / "tables" / "defences.html").read_text()
     # Neither kind of set was to be kept.
     assert not list(results.rglob("filtered/**/*.safetensors"))
-    assert not list(results.rglob("aware/**/*.safetensors"))
+    assert not list(results.rglob("adversarial/aware/**/*.safetensors"))
 
 
 # --- What is trained anew
@@ -206,6 +208,7 @@ VARIANT = {
     "evaluate_clean": 2,
     "probe_model": 1,
     "probe_attack": 2,
+    "differentiate": 2,
     "attack": 2,
     "evaluate": 2 * 2 + 2 + 2,
     "cost": 1,
@@ -287,7 +290,7 @@ def test_another_false_positive_rate_calibrates_that_detector_and_redoes_what_it
         ("attacks/square.py", "HALVINGS = (10,", "HALVINGS = (11,", [], []),
         ("attacks/transfer.py", "def ", "EDITED = True\n\n\ndef ", [], []),
         # What is trained against is part of how it is trained.
-        ("attacks/fgsm.py", ".mul_(eps)", ".mul_(eps * 0.9)", ["adv"], []),
+        ("attacks/fgsm.py", "gradient.sign_()", "gradient.neg_().sign_()", ["adv"], []),
         (
             "training/distillation.py",
             ".softmax(1)",
@@ -319,6 +322,7 @@ def test_one_filter_more_of_an_atlas_plans_its_cells_only(finished: Workdir) -> 
     jobs = finished.scheduled()
     # On either model: fgsm at two budgets, blind and aware, and on adv the transfer at one, blind.
     assert count(jobs) == {
+        "differentiate": 2,
         "evaluate": 2 * 2 * 2 + 1,
         "evaluate_clean": 2,
         "probe_filter": 1,

@@ -20,8 +20,7 @@ rule differentiate:
     run:
         from epsigma.stages.differentiate import differentiate
 
-        for job, files in jobs.each(wildcards, input, output, params, log, ["strength"]):
-            differentiate(job, **files)
+        differentiate(jobs.one(wildcards, params, output, log), **input, **output)
 
 
 rule attack:

@@ -27,7 +27,6 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 STAGES_OF_SETS: dict[str, tuple[str, ...]] = {"filter": ("budget", "strength")}
 STAGES_ON_IMAGES: dict[str, tuple[str, ...]] = {
-    "differentiate": ("strength",),
     "attack": ("budget",),
     "attack_aware": ("budget", "strength"),
     "evaluate": ("budget", "strength"),

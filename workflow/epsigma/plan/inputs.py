@@ -238,10 +238,10 @@ def _adversarial_set(cell: Mapping[str, str]) -> str:
 def has_direction(study: Study, cell: Mapping[str, str]) -> bool:
     """Whether a cell's set is a step along what cells of all budgets step along, and that is kept.
 
-    What draws, draws in each cell anew; and behind detectors which of two sets is taken, of an
-    example, depends on the budget.
+    A column has none: it would be made anew for the youngest of those of its cells. What draws,
+    draws in each cell anew; and behind detectors which of two sets is taken depends on the budget.
     """
-    if not study.keep_directions:
+    if not study.keep_directions or study.columns != "none":
         return False
     block = study.find("filters", cell["filter"])
     is_own = cell["threat"] == AWARE and (block.is_random or block.detectors)
