@@ -110,7 +110,7 @@ def test_the_size_of_batches_holds_in_the_body_only():
 
 
 class Heap:
-    """The memory of a process, which keeps 60 MB of each batch until it is given back."""
+    """The memory of a process, which keeps 100 MB of each batch until it is given back."""
 
     def __init__(self, monkeypatch):
         self.resident = 0
@@ -124,10 +124,10 @@ class Heap:
         self.resident = 10 * MB
 
     def work(self, rows=None):
-        self.resident += 60 * MB
+        self.resident += 100 * MB
 
 
-@pytest.mark.parametrize(("size", "given_back"), [(2, [180, 190]), (BATCH, [])])
+@pytest.mark.parametrize(("size", "given_back"), [(2, [400, 410]), (BATCH, [])])
 def test_a_process_gives_back_what_it_has_grown_by_between_batches_of_large_images(
     size, given_back, monkeypatch
 ):

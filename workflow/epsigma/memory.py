@@ -27,7 +27,7 @@ ALIKE = 16
 # of 1,000 images of 28 x 28.
 LEAST_VALUES = 784_000
 # Bytes by which a process may grow, between batches, before it gives back what was freed.
-GROWTH = 100 * MB
+GROWTH = 250 * MB
 # Bytes that are in memory after a batch, as long as it has not grown; None if that is not known.
 _usual: int | None = None
 
