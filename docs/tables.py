@@ -95,7 +95,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "clean": "{clean}",
         "blind": with_interval("blind"),
         "aware": with_interval("aware"),
-        "by PGD alone": "{pgd}",
+        "PGD alone": "{pgd}",
+        "certified": "{certified}",
+        "attacked by": "{by}",
     },
     "atlas_quick": {
         "model": "{model}",

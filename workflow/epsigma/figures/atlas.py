@@ -52,7 +52,8 @@ def aware_against_clean(data: FigureData) -> Figure:
         {"color": NEUTRAL, "linestyle": ":", "label": "no filter"},
     ]
     style.legend_of(figure, [{"linestyle": "", **look} for look in entries])
-    figure.suptitle(f"What filters keep from attackers who know them: {data.dataset}")
+    # In two lines, beside the legend of a single panel.
+    figure.suptitle(f"What filters keep from attackers\nwho know them: {data.dataset}")
     return figure
 
 
