@@ -265,7 +265,8 @@ def test_another_temperature_trains_one_teacher_and_one_student(finished: Workdi
     )
     jobs = finished.scheduled()
     # New, it needs a transfer to it, too.
-    assert count(jobs) == {"train_teacher": 1, "train": 1, **VARIANT, "attack": 2 + 1}
+    of_transfer = {"differentiate": 2 + 1, "attack": 2 + 1}
+    assert count(jobs) == {"train_teacher": 1, "train": 1, **VARIANT, **of_transfer}
     for rule in ("train_teacher", "train", "attack", "evaluate"):
         assert set(of(jobs, rule, "model")) == {"distilled/temperature~20"}
 
