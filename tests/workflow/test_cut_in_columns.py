@@ -79,6 +79,8 @@ def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
     workdir.run(*UNDRAWN)
     mine = contents(workdir.directory / "results")
     other = contents(cell_by_cell.directory / "results")
+    # A column steps along none; its sets are the same.
+    other = {path: content for path, content in other.items() if "/direction/" not in path}
     if not kept:
         is_dropped = lambda path: "/filtered/" in path or "/adversarial/aware/" in path  # noqa: E731
         other = {path: content for path, content in other.items() if not is_dropped(path)}
