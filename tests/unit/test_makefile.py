@@ -31,7 +31,7 @@ def test_a_submission_is_scored_and_without_one_the_folder_is_made(
     given: list[str], told: list[str]
 ) -> None:
     named = [f"SUBMISSION={name}" for name in given]
-    command = ["make", "--dry-run", "--always-make", "challenge", *named]
+    command = ["make", "--no-print-directory", "--dry-run", "--always-make", "challenge", *named]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     last = shlex.split(done.stdout.replace("\\\n", " ").splitlines()[-1])
     assert last[-len(told) - 1 :] == ["epsigma.challenge", *told]
