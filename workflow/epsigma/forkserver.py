@@ -138,8 +138,10 @@ def _answer(connection: socket.socket) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        connection.sendall(answer)
-        connection.shutdown(socket.SHUT_WR)
+        # Nobody listens any more if the run was killed.
+        with suppress(OSError):
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
         os._exit(answer != _DONE)
 
 
