@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -8,10 +9,11 @@ from epsigma.attacks.apgd import apgd
 from epsigma.attacks.autoattack import VERSIONS, autoattack, autoattack_l2
 from epsigma.attacks.balls import normalise
 from epsigma.attacks.craft import make_set, rows_of
+from epsigma.attacks.pgd import pgd, pgd_l2
 from epsigma.attacks.square_l2 import bump, bumps, draw_tiles, square_l2
 from epsigma.defence import defend
 from epsigma.detectors.detector import Detector
-from epsigma.detectors.rejection import ClassifierWithDetectors
+from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.filters.noise import GaussianNoise
 from epsigma.models.mlp import MLP
 from epsigma.scoring import summarise
@@ -226,8 +228,44 @@ def test_with_detectors_the_part_that_fooled_is_of_the_result_that_is_taken(trai
     rows = rows_of(settings(), trained.labels[:1], 10)
     _, measures = make_set(settings(), seeded(), model, trained.images[:1], rows)
     assert {name for name in measures if name.startswith(FOOLED_BY)} == {
-        f"{FOOLED_BY}{part}" for part in PARTS["standard"]
+        f"{FOOLED_BY}{part}" for part in ["pgd", *PARTS["standard"]]
     }
+
+
+class Brightness(Detector):
+    """Notices noise on a dark ground: the mean of an image."""
+
+    def forward(self, images, logits, model):
+        return images.flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("version", PARTS)
+@pytest.mark.parametrize(
+    ("attack", "quiet", "eps"),
+    [
+        (autoattack, partial(pgd, optimizer="adam", step_size=0.03), 0.3),
+        (autoattack_l2, partial(pgd_l2, step_size=2.5 / 20), 1.0),
+    ],
+)
+def test_with_detectors_it_begins_quietly(trained, attack, quiet, eps, version):
+    """Its first part is PGD from the images, which is all that it adds to."""
+    images, labels = trained.images[:40], trained.labels[:40]
+    bright = images.flatten(1).mean(1).max().item()
+    model = ClassifierWithDetectors(trained.model, trained.model, [Brightness()], [bright])
+    told = Told()
+    attack(
+        model, images, labels, eps=eps, version=version, steps=20, queries=5, on_part=told,
+        generator=seeded(),
+    )  # fmt: skip
+    assert list(told.parts) == ["pgd", *PARTS[version]]
+    stops = version == "standard"
+    alone = quiet(
+        model, images, labels, eps=eps, steps=20, loss="margin", random_start=False,
+        early_stop=stops,
+    )  # fmt: skip
+    before, after = (attacked_logits(model, x, labels).argmax(1) != labels for x in (images, alone))
+    assert after.any()
+    assert torch.equal(told.parts["pgd"], (after & ~before).nonzero().squeeze(1))
 
 
 # --- Square in l2

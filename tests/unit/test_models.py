@@ -267,6 +267,25 @@ def test_the_bound_on_weight_vectors_holds_after_training(digit_files, tmp_path)
         assert (longest <= 0.5 + 1e-6) == binds
 
 
+def test_a_cnn_that_rectifies_after_pooling_is_one_that_does_before():
+    """To the bit: in its logits, its gradient by the images, and by the weights."""
+    after = make("cnn", (1, 28, 28))
+    layers = list(after.layers)
+    layers[1:3], layers[4:6] = layers[2:0:-1], layers[5:3:-1]
+    assert isinstance(layers[1], nn.ReLU)
+    assert isinstance(layers[4], nn.ReLU)
+    images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    # Where all is equal, the first is the largest.
+    images[:, :, :9] = 0
+    found = []
+    for network in (after.layers, nn.Sequential(*layers)):
+        x = images.clone().requires_grad_()
+        logits = network(x)
+        loss = functional.cross_entropy(logits, torch.arange(64) % 10)
+        found.append([logits, *torch.autograd.grad(loss, [x, *network.parameters()])])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize("size", [(7, 28), (28, 7), (1, 1)])
 def test_a_cnn_refuses_images_that_are_too_small(size):
     with pytest.raises(ValueError, match=f"not {size[0]} × {size[1]}: choose mlp"):

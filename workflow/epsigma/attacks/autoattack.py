@@ -9,15 +9,18 @@ from torch import Tensor, nn
 
 from epsigma.attacks.apgd import apgd, apgd_l2
 from epsigma.attacks.fab import fab, fab_l2
+from epsigma.attacks.pgd import REACH, pgd, pgd_l2
 from epsigma.attacks.square import square
 from epsigma.attacks.square_l2 import square_l2
-from epsigma.detectors.rejection import attacked_logits
+from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.storage.batches import batches
 from epsigma.storage.progress import Progress
 
 VERSIONS = ("standard", "rand")
 # So many classes the losses need (`epsigma.attacks.losses`).
 DLR, TARGETED_DLR = 3, 4
+# The step of PGD through detectors, in ε.
+QUIET_STEP = 0.1
 # In place of the part that fooled an example: none has, or it is misclassified when clean.
 NOBODY, NOT_ASKED = -1, -2
 
@@ -47,6 +50,11 @@ def autoattack(
     DLR loss; both make all their steps, whatever a draw says. Models that draw should be the mean
     of 20 draws (`eot_samples`).
 
+    A classifier with detectors is attacked first by PGD on the logit margin, from the images
+    themselves: detectors notice the noise that the others start from. At the edge of what they
+    accept the gradient turns at every step, so that Adam chooses the steps here, and short ones are
+    made in ℓ2.
+
     The DLR losses divide by differences of the three or four largest logits. With fewer classes
     than that APGD ascends the logit margin (over the target) in their place.
 
@@ -67,9 +75,11 @@ def autoattack(
 
     Source: Croce & Hein 2020 (arXiv:2003.01690), section 5; FAB-T: Croce & Hein 2020
     (arXiv:1907.02044); Square: Andriushchenko et al. 2020 (arXiv:1912.00049), of which the
-    authors' AutoAttack does not rescale the schedule to 5,000 queries, and this one does.
+    authors' AutoAttack does not rescale the schedule to 5,000 queries, and this one does. They have
+    no PGD in it: it is ours.
     """
-    ensemble = _Ensemble(apgd, fab, square, eps, version, steps, queries, target_classes)
+    quiet = partial(pgd, optimizer="adam", step_size=eps * QUIET_STEP)
+    ensemble = _Ensemble(quiet, apgd, fab, square, eps, version, steps, queries, target_classes)
     return ensemble.run(model, images, labels, on_part, progress, generator)
 
 
@@ -88,7 +98,9 @@ def autoattack_l2(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Attack in the ℓ2 ball, as `autoattack`; any ε."""
-    ensemble = _Ensemble(apgd_l2, fab_l2, square_l2, eps, version, steps, queries, target_classes)
+    quiet = partial(pgd_l2, step_size=eps * REACH / max(steps, 1))
+    parts = (quiet, apgd_l2, fab_l2, square_l2)
+    ensemble = _Ensemble(*parts, eps, version, steps, queries, target_classes)
     return ensemble.run(model, images, labels, on_part, progress, generator)
 
 
@@ -96,6 +108,7 @@ def autoattack_l2(
 class _Ensemble:
     """The attacks of a norm, and what they may spend; the other fields are `autoattack`'s."""
 
+    quiet: Attack
     apgd: Attack
     fab: Attack
     square: Attack
@@ -112,8 +125,18 @@ class _Ensemble:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} is less than 1")
 
-    def list_parts(self, classes: int) -> dict[str, Attack]:
+    def list_parts(self, model: nn.Module, classes: int) -> dict[str, Attack]:
         """List the attacks by name, in their order, for a model of so many classes."""
+        if not isinstance(model, ClassifierWithDetectors):
+            return self._list_authors_parts(classes)
+        stops = self.version == "standard"
+        quiet = partial(
+            self.quiet, steps=self.steps, loss="margin", random_start=False, early_stop=stops
+        )
+        return {"pgd": quiet, **self._list_authors_parts(classes)}
+
+    def _list_authors_parts(self, classes: int) -> dict[str, Attack]:
+        """List the authors' attacks."""
         ascend = partial(self.apgd, steps=self.steps)
         if self.version == "rand":
             loss = "dlr" if classes >= DLR else "margin"
@@ -139,7 +162,7 @@ class _Ensemble:
     ) -> Tensor:
         """Run each attack on what is left."""
         logits = _predict(model, images, labels)
-        parts = self.list_parts(logits.shape[1])
+        parts = self.list_parts(model, logits.shape[1])
         # With a budget of 0 there is nothing to attack.
         done = _Done.begin(images, (logits.argmax(1) == labels) & (self.eps > 0))
         if progress:

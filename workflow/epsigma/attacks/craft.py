@@ -106,7 +106,10 @@ def make_parts(
             )
             better = is_fooled(model, other, part) & ~is_fooled(model, out, part)
             out[better] = other[better]
-            by = {name: torch.where(better, by_other[name], fooled) for name, fooled in by.items()}
+            by = {
+                name: torch.where(better, by_other.get(name, torch.zeros_like(fooled)), fooled)
+                for name, fooled in by.items()
+            }
         return Part(part, out, measure(out, given) | by)
 
     # An ensemble makes batches of what is left.
