@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
-from epsigma.surroundings import THREADS, settle
+from epsigma.surroundings import ALLOCATOR, THREADS, settle
 from epsigma.training.lightning import make_trainer, silence_lightning
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
@@ -89,7 +89,23 @@ def test_defaults_of_lightning_from_the_environment_reach_no_training(
     threads = torch.get_num_threads()
     settle()
     torch.set_num_threads(threads)
-    assert os.environ == {"PATH": "", **dict.fromkeys(THREADS, "1")}
+    kept = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
+    assert os.environ == {"PATH": "", **dict.fromkeys(THREADS, "1"), **kept}
+
+
+def test_memory_that_is_freed_is_kept_unless_the_user_has_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library = MagicMock()
+    monkeypatch.setattr("epsigma.surroundings.ctypes.CDLL", lambda _: library)
+    monkeypatch.setattr("epsigma.surroundings.import_module", lambda _: MagicMock())
+    monkeypatch.setattr(os, "environ", {"MALLOC_ARENA_MAX": "2"})
+    threads = torch.get_num_threads()
+    settle()
+    torch.set_num_threads(threads)
+    told = {call.args for call in library.mallopt.call_args_list}
+    assert told == {pair for name, pair in ALLOCATOR.items() if name != "MALLOC_ARENA_MAX"}
+    assert os.environ["MALLOC_ARENA_MAX"] == "2"
 
 
 ALLOCATIONS = {
