@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -74,10 +75,28 @@ def _shrink(delta: Tensor, eps: Tensor) -> Tensor:
 
 def _keep_largest(delta: Tensor, eps: Tensor) -> Tensor:
     """Project onto ℓ0 balls: keep the ε largest |δ_i|, no more of equal ones."""
-    most = min(int(eps.max()), delta.shape[1])
-    at = delta.abs().topk(most, dim=1).indices
-    kept = delta.gather(1, at).mul_(torch.arange(most, device=at.device) < eps)
-    return delta.zero_().scatter_(1, at, kept)
+    size = delta.abs()
+    least = _find_ranked(size, eps)
+    kept = (size >= least) & (eps > 0)
+    count = kept.sum(1, keepdim=True)
+    if (count > eps).any():
+        # Of those that equal the least one, as many as there is room for.
+        equal = size == least
+        room = eps - (size > least).sum(1, keepdim=True)
+        kept &= ~equal | (equal.cumsum(1) <= room)
+    return delta.mul_(kept)
+
+
+def _find_ranked(size: Tensor, rank: Tensor) -> Tensor:
+    """Return of each row (M, D) the value of a rank (M, 1), 1 for the largest, as (M, 1)."""
+    width = size.shape[1]
+    if size.device.type == "cpu":
+        # NumPy sorts floats in a tenth of the time that torch takes to find the largest.
+        ordered = torch.from_numpy(np.sort(size.detach().numpy(), axis=1))
+        return ordered.gather(1, (width - rank).long().clamp_(0, width - 1))
+    most = max(1, min(int(rank.max()), width))
+    ordered = size.topk(most, dim=1).values
+    return ordered.gather(1, (rank - 1).long().clamp_(0, most - 1))
 
 
 LINF = _Norm(_largest, _sum, _clip)
@@ -181,8 +200,9 @@ def _minimise(
     origin, x = search.images.flatten(1), search.images.clone()
     most = norm.measure(torch.maximum(origin, 1 - origin))
     eps = torch.full_like(most, FIRST_COUNT if norm.dual is None else 0)
+    spare = torch.empty_like(origin)
     for step in range(steps):
-        delta = x.flatten(1) - origin
+        delta = torch.sub(x.flatten(1), origin, out=spare)
         distance = norm.measure(delta)
         if step == steps - 1:
             search.keep(x, distance.squeeze(1), search.lead(x) > 0)
@@ -203,6 +223,8 @@ def _minimise(
         eps = torch.minimum(eps, most)
         alpha = anneal(step_size, step_size * LAST_STEP, step, steps)
         delta.addcmul_(flat, alpha / _length(flat).clamp_(min=_TINY))
+        # The next δ takes the place of this x.
+        spare = x.flatten(1)
         x = norm.project(delta, eps).add_(origin).clamp_(0, 1).view_as(x)
     return search.end(images, at)
 
