@@ -60,6 +60,17 @@ CASES = {
         {"eps": 0.05, "queries": 200}, {MLP: 400, CNN: 40}, sizes=(125, 250, 500),
         bounds=("linf", 0.05), fewer_rounds=True,
     ),
+    **{
+        name: Case(
+            {"kappa": 0, "steps": 100, "step_size": step_size, "gamma": 0.05},
+            {MLP: 1_000, CNN: 100}, sizes=(250, 500, 1000), fewer_rounds=True,
+        )
+        for name, step_size in {"fmn": 10, "fmn_l2": 1, "fmn_l1": 1, "fmn_l0": 1}.items()
+    },
+    "ddn": Case(
+        {"kappa": 0, "steps": 100, "gamma": 0.05}, {MLP: 1_000, CNN: 100},
+        sizes=(250, 500, 1000), fewer_rounds=True,
+    ),
     "jsma": Case(
         {"gamma": 0.145, "theta": 1.0}, {MLP: 40, CNN: 20}, sizes=(90, 360),
         few={"torchattacks": 1}, targeted=True, fewer_rounds=True,

@@ -92,6 +92,10 @@ def rivals(rows):
     return rows[(name != OURS) & (name != COPY) & ~name.str.endswith(FROZEN)]
 
 
+# FMN by its names, and the norms.
+MINIMUM_NORM = {"fmn": "ℓ∞", "fmn_l2": "ℓ2", "fmn_l1": "ℓ1", "fmn_l0": "ℓ0"}
+
+
 def against_peers(attacks, name, network=MLP, peer=None):
     """Time an image of an attack over that of the fastest peer, or of one."""
     rows = per_image(chosen(attacks, attack=name, network=network))
@@ -160,6 +164,17 @@ def bars(tables):
         Bar(
             "Carlini & Wagner on the CNN / foolbox", 0.4, "",
             against_peers(attacks, "carlini_wagner", CNN, "foolbox"),
+        ),
+        *(
+            Bar(f"AutoAttack, {network} / its authors'", 0.5, "",
+                against_peers(attacks, "autoattack", network))
+            for network in (MLP, CNN)
+        ),
+        *(
+            Bar(f"FMN in {norm}, {network} / foolbox", 0.7, "",
+                against_peers(attacks, attack, network))
+            for attack, norm in MINIMUM_NORM.items()
+            for network in (MLP, CNN)
         ),
         *(
             Bar(f"a cell's scheduling, {cells:,} cells", 30, "ms", per_cell(scale, cells, "none"))

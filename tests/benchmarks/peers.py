@@ -117,6 +117,13 @@ def _pgd_options(given):
     return {"abs_stepsize": given["step_size"], "steps": given["steps"], "random_start": True}
 
 
+def _fmn(attack):
+    """The authors' attack, as foolbox has it, in one norm."""
+    return lambda model, given, batch: _foolbox(
+        attack(steps=given["steps"], max_stepsize=given["step_size"], gamma=given["gamma"]), model
+    )
+
+
 ATTACKS = {
     "fgsm": {
         "foolbox": lambda model, given, batch: _foolbox(
@@ -152,6 +159,17 @@ ATTACKS = {
         "ART": lambda model, given, batch: _art_pgd(model, given, batch, 2),
     },
     "autoattack": {"the authors": _autoattack},
+    "fmn": {"foolbox": _fmn(foolbox.attacks.LInfFMNAttack)},
+    # It never projects, so its distances are some times as large.
+    "fmn_l2": {"foolbox": _fmn(foolbox.attacks.L2FMNAttack)},
+    "fmn_l1": {"foolbox": _fmn(foolbox.attacks.L1FMNAttack)},
+    "fmn_l0": {"foolbox": _fmn(foolbox.attacks.L0FMNAttack)},
+    "ddn": {
+        "foolbox": lambda model, given, batch: _foolbox(
+            foolbox.attacks.DDNAttack(init_epsilon=1, steps=given["steps"], gamma=given["gamma"]),
+            model,
+        ),
+    },
     "square": {
         "torchattacks": lambda model, given, batch: _torchattacks(
             torchattacks.Square(
