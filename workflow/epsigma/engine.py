@@ -3,6 +3,7 @@
 All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
 """
 
+import atexit
 import errno
 import gc
 import importlib
@@ -53,6 +54,8 @@ def prepare_process() -> None:
     # The DAG's objects live to the end: to look for garbage among them less often takes a sixth
     # off a no-op of 10,000 cells.
     gc.set_threshold(100_000, 50, 100)
+    # Nor is what torch and the DAG have left looked through once more when the process ends.
+    atexit.register(gc.freeze)
 
 
 def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
