@@ -31,7 +31,8 @@ ACTIVITIES = {
     "training": r"stages/train\.py",
     "figures": r"matplotlib|seaborn|stages/(fooling/)?(draw|gallery|spectrum|card)\.py"
     r"|epsigma/figures",
-    "tables and checks": r"stages/(collect|tabulate|reference|check)\.py|epsigma/(checks|tables)",
+    "tables and checks": r"stages/(collect|tabulate|unpack|reference|check)\.py"
+    r"|epsigma/(checks|tables)",
     "arithmetic": r"stages/(fooling/)?(attack|filter|evaluate|probe)\.py"
     r"|epsigma/(attacks|filters|models|probing)/",
     "provenance, configuration": r"epsigma/(storage/provenance|study/|plan/|kinds|engine)",

@@ -211,7 +211,7 @@ def test_what_figures_look_like_is_told_to_those_who_draw_and_to_nobody_else():
     one, other = (plan.recipes.draw_model() for plan in plans)
     assert one["settings"]["look"] == {"formats": ["png"], "panel_width": 5.2, "font_size": 8}
     assert one != other
-    for recipe in ("check", "tabulate", "pages", "collect", "gate"):
+    for recipe in ("check", "tabulate", "unpack", "pages", "collect", "gate"):
         one, other = (getattr(plan.recipes, recipe)() for plan in plans)
         assert one == other
 

@@ -150,6 +150,10 @@ class Recipes(ProbeRecipes):
         modules = [table.module for table in TABLES.values()]
         return make_recipe({**self.facts(), "tables": made_by}, "epsigma.stages.tabulate", *modules)
 
+    def unpack(self) -> Recipe:
+        """Of the files of these tables."""
+        return make_recipe({}, "epsigma.stages.unpack")
+
     def reference(self) -> Recipe:
         """Of the table that sets published figures beside the study's."""
         study = self._study
