@@ -197,8 +197,14 @@ class Recipes(ProbeRecipes):
     @of("attack")
     def draw_attack(self, attack: str) -> Recipe:
         """Of the figures of an attack on a model."""
-        figures = figures_of("attack", FILTERS, BLIND_FILTERS, DISTANCES)
-        return self._draw({**figures_of("attack"), **figures}, **self._about_attack(attack))
+        figures = figures_of("attack", FILTERS, BLIND_FILTERS, DISTANCES, early=False)
+        always = figures_of("attack", early=False)
+        return self._draw({**always, **figures}, **self._about_attack(attack))
+
+    @of("attack")
+    def draw_spectrum(self, attack: str) -> Recipe:
+        """Of the figure of an attack's spectra."""
+        return self._draw(figures_of("attack", early=True), **self._about_attack(attack))
 
     @of("attack")
     def draw_convergence(self, attack: str) -> Recipe:
@@ -208,7 +214,12 @@ class Recipes(ProbeRecipes):
     @of("attack")
     def draw_filters(self, attack: str) -> Recipe:
         """Of the figures of each filter against an attack."""
-        return self._draw(figures_of("filter"), **self._about_attack(attack))
+        return self._draw(figures_of("filter", early=False), **self._about_attack(attack))
+
+    @of("attack")
+    def draw_galleries(self, attack: str) -> Recipe:
+        """Of the galleries of each filter against an attack."""
+        return self._draw(figures_of("filter", early=True), **self._about_attack(attack))
 
     def draw_model(self) -> Recipe:
         """Of the figures of a model."""
