@@ -90,8 +90,8 @@ def test_another_sigma_runs_its_cells_only(finished: Workdir) -> None:
         "evaluate_clean": 1,
         "probe_filter": 1,
         "probe_attack": 1,
-        "gallery": 1,
-        "spectrum": 1,
+        **GALLERY,
+        **SPECTRUM,
         **TABLES,
     }
     cells = [job.wildcards for job in jobs if job.rule in ("filter", "attack_aware", "evaluate")]
@@ -171,10 +171,12 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
                 "attack": 1,
                 "attack_aware": STRENGTHS,
                 "evaluate": 1 + STRENGTHS,
-                # There is no blind cell through a filter to draw.
+                # There is no blind cell through a filter to draw. Figures know all names of attacks.
                 **SPECTRUM,
                 **PROBES,
                 **TABLES,
+                "draw_galleries": 1,
+                "draw_spectrum": 2,
                 "draw_attack": 2,
                 "draw_convergence": 1,
                 "card": 2,
@@ -275,7 +277,13 @@ def test_a_changed_key_redoes_what_depends_on_it(
             "254 / 16",
             {"dataset": 1, **AFTER_DATA},
         ),
-        ("tables/intervals.py", "CONFIDENCE = 0.95", "CONFIDENCE = 0.9", TABLES),
+        # Of which figures have bars.
+        (
+            "tables/intervals.py",
+            "CONFIDENCE = 0.95",
+            "CONFIDENCE = 0.9",
+            {**TABLES, **EARLY},
+        ),
         (
             "tables/smallest.py",
             "np.logical_or.accumulate",
