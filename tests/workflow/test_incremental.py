@@ -171,7 +171,7 @@ def test_one_sigma_less_runs_no_cell(finished: Workdir) -> None:
                 "attack": 1,
                 "attack_aware": STRENGTHS,
                 "evaluate": 1 + STRENGTHS,
-                # There is no blind cell through a filter to draw. Figures know the names of attacks.
+                # There is no blind cell through a filter to draw. Figures know all attacks by name.
                 **SPECTRUM,
                 **PROBES,
                 **TABLES,
