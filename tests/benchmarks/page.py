@@ -34,9 +34,10 @@ def write_page(folder=RESULTS, page=PAGE):
     """Render the page, and draw the profile."""
     tables, about = read_parts(PARTS, folder)
     if "profile" in tables:
-        from benchmarks.profile import draw
+        from benchmarks import profile, timeline
 
-        draw(tables["profile"], folder)
+        profile.draw(tables["profile"], folder)
+        timeline.draw(tables["profile"], folder)
     page.write_text(render(tables, about))
 
 

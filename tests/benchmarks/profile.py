@@ -2,7 +2,8 @@
 
 py-spy looks at every thread of Snakemake and of its children a hundred times a second, and keeps
 the stacks of those that run. The processors' seconds, which the kernel counts, are dealt out by the
-shares of the samples, and the rest up to wall time × cores is idle: the figure adds up.
+shares of the samples, and the rest up to wall time × cores is idle: the figure adds up. When the
+cores of the run that is not sampled are busy, and with which jobs, says `benchmarks.timeline`.
 """
 
 import re
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import matplotlib
 
-from benchmarks import CORES, RESULTS, data
+from benchmarks import CORES, RESULTS, data, timeline
 from benchmarks.rounds import interleaved
 from benchmarks.sweep import studies
+from benchmarks.timeline import Watch
 from benchmarks.workflow import snakemake, write_study
 
 RATE = 100
@@ -31,7 +33,8 @@ ACTIVITIES = {
     "training": r"stages/train\.py",
     "figures": r"matplotlib|seaborn|stages/(fooling/)?(draw|gallery|spectrum|card)\.py"
     r"|epsigma/figures",
-    "tables and checks": r"stages/(collect|tabulate|reference|check)\.py|epsigma/(checks|tables)",
+    "tables and checks": r"stages/(collect|tabulate|unpack|reference|check)\.py"
+    r"|epsigma/(checks|tables)",
     "arithmetic": r"stages/(fooling/)?(attack|filter|evaluate|probe)\.py"
     r"|epsigma/(attacks|filters|models|probing)/",
     "provenance, configuration": r"epsigma/(storage/provenance|study/|plan/|kinds|engine)",
@@ -75,7 +78,8 @@ def profiled(place, study):
         spent = snakemake(file, directory, before=before)
         shutil.rmtree(directory)
         directory.mkdir()
-        bare = snakemake(file, directory)
+        bare = snakemake(file, directory, watch=Watch)
+        told = [*bare.watched.rows(), *timeline.spans(directory, bare.watched.started)]
         shutil.rmtree(directory)
         busy = shares(stacks.read_text())
         stacks.unlink()
@@ -90,7 +94,7 @@ def profiled(place, study):
                 "sampled_wall_seconds": spent.seconds,
             }
             for name, value in used.items()
-        ]
+        ] + told
 
     return once
 

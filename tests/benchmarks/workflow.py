@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import psutil
 import yaml
@@ -25,16 +25,23 @@ class Spent:
     """What a process took: seconds of wall clock and of processors, and its peak memory.
 
     The processors' seconds are its children's, too; the memory is the main process's alone.
+    `watched` is the thread that watched it besides, if one did.
     """
 
     seconds: float
     processor_seconds: float
     peak_mib: float
     output: str
+    watched: Any = None
 
 
-def run(command, **options):
+def run(command, watch=None, **options):
     """Run a command to its end.
+
+    Args:
+        command: a program and its arguments.
+        watch: makes of the process's number a thread that ends with it.
+        options: of `subprocess.Popen`.
 
     Raises:
         RuntimeError: if it fails, with the end of what it said.
@@ -50,17 +57,20 @@ def run(command, **options):
         env=environment,
         **options,
     )
-    peak = Peak(process.pid)
-    peak.start()
+    peak, watched = Peak(process.pid), watch(process.pid) if watch else None
+    watches = [one for one in (peak, watched) if one]
+    for one in watches:
+        one.start()
     output, said = process.communicate()
     seconds = time.perf_counter() - started
-    peak.join()
+    for one in watches:
+        one.join()
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{(output + said)[-3000:]}")
-    return Spent(seconds, _processor_seconds() - before, peak.mib, output)
+    return Spent(seconds, _processor_seconds() - before, peak.mib, output, watched)
 
 
-def snakemake(study, directory, *targets, options=(), before=(), build=HERE):
+def snakemake(study, directory, *targets, options=(), before=(), build=HERE, watch=None):
     """Run the workflow on a study's file in a directory; `before` is put before the command."""
     return run(
         [
@@ -74,6 +84,7 @@ def snakemake(study, directory, *targets, options=(), before=(), build=HERE):
             *options,
             *("--configfile", study),
         ],
+        watch=watch,
         cwd=build.root,
     )
 

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from benchmarks import bars, conditions, page, results, rounds
+from benchmarks import bars, conditions, page, results, rounds, timeline
 from benchmarks.profile import ACTIVITIES, activity, shares
 
 
@@ -77,7 +77,11 @@ def scale():
 def profile():
     columns = "study round activity core_seconds wall_seconds sampled_wall_seconds"
     found = [("blind", 0, name, 2.0, 20, 21) for name in ACTIVITIES]
-    return rows(columns, *found, ("blind", 0, "idle", 20, 20, 21))
+    shared = rows(columns, *found, ("blind", 0, "idle", 20, 20, 21))
+    lanes = [("process", timeline.MAIN, 0, 0.25, 0.8), ("process", timeline.STAGE, 0.25, 0.5, 1.5)]
+    lanes.append(("rule", "train", 0.1, 0.5, None))
+    of_time = rows("study round of lane start end cores", *(("blind", 0, *one) for one in lanes))
+    return pd.concat([shared, of_time])
 
 
 TABLES = {
@@ -158,7 +162,8 @@ def test_the_page_is_written_of_what_was_measured(tmp_path, parts):
         assert measured == (part in parts)
     assert ("script (b)" in text.partition("## The sweep")[2]) == ("sweep" in parts)
     assert ("A million cells" in text) == ("scale" in parts)
-    assert (tmp_path / "profile.svg").exists() == ("profile" in parts)
+    for name in ("profile", "timeline_blind"):
+        assert (tmp_path / f"{name}.svg").exists() == ("profile" in parts)
     # Every row of a table has the columns of the row above it.
     for one, other in zip(text.splitlines(), text.splitlines()[1:], strict=False):
         if one.startswith("|") and other.startswith("|"):

@@ -8,9 +8,11 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from epsigma.engine import add_twin
+from epsigma import engine
+from epsigma.engine import Apart, add_twin
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +67,28 @@ use rule a as b with:
 
 
 ruleorder: b > a
+"""
+
+
+# A program that leaves a circle of objects behind.
+CIRCLE = f"""
+import sys
+
+sys.path.insert(0, {str(ROOT / "workflow")!r})
+from epsigma.engine import prepare_process
+
+
+class Circle:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        print("looked through")
+
+
+if sys.argv[1] == "yes":
+    prepare_process()
+Circle()
 """
 
 
@@ -130,3 +154,76 @@ def test_twins_are_made_by_what_use_rule_and_ruleorder_are_compiled_to(snakemake
     ]
     # Names of rules are strings, the one that wins first.
     assert [ast.literal_eval(name) for name in order.value.args] == ["b", "a"]
+
+
+@pytest.mark.parametrize("prepares", ["no", "yes"])
+def test_what_a_run_leaves_in_memory_is_not_looked_through_when_its_process_ends(prepares):
+    command = [sys.executable, "-c", CIRCLE, prepares]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == ("" if prepares == "yes" else "looked through\n")
+
+
+@pytest.fixture
+def servers(monkeypatch):
+    """The fork servers that are started: what each imports, and whether it is closed."""
+    started = []
+
+    class Server:
+        def __init__(self, modules):
+            self.modules, self.is_closed = modules, False
+            started.append(self)
+
+        def close(self):
+            self.is_closed = True
+
+    monkeypatch.setattr(engine, "ForkServer", Server)
+    return started
+
+
+def run_of(*rules, cores=2, nodes=None, dryrun=False, is_main_process=True, local_exec=True):
+    """What `Apart` reads of a workflow whose jobs are of these rules."""
+    jobs = [SimpleNamespace(rule=SimpleNamespace(name=rule)) for rule in rules]
+    return SimpleNamespace(
+        is_main_process=is_main_process,
+        local_exec=local_exec,
+        resource_settings=SimpleNamespace(cores=cores, nodes=nodes),
+        output_settings=SimpleNamespace(dryrun=dryrun),
+        scheduler=SimpleNamespace(),
+        dag=SimpleNamespace(needrun_jobs=lambda: jobs),
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"cores": None}, {"nodes": 9}, {"dryrun": True}, {"is_main_process": False}, "results"],
+    ids=str,
+)
+def test_only_a_first_run_on_this_machine_imports_before_its_jobs_are_known(
+    servers, tmp_path, other
+):
+    of = {} if other == "results" else other
+    folder = tmp_path if other == "results" else tmp_path / "none yet"
+    Apart().expect_all(run_of(**of), str(folder))
+    assert not servers
+    Apart().expect_all(run_of(), str(tmp_path / "none yet"))
+    (server,) = servers
+    assert {"epsigma.stages.train", "epsigma.stages.draw"} <= set(server.modules)
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_one_server_serves_a_run_and_none_a_run_without_need_of_it(
+    servers, tmp_path, monkeypatch, is_first
+):
+    monkeypatch.setattr(engine, "stop_when_full", lambda workflow: None)
+    folder = str(tmp_path / "none yet" if is_first else tmp_path)
+    for rules, is_needed in ((["train", "draw_model"], True), (["dataset"], False)):
+        servers.clear()
+        apart = Apart()
+        apart.expect_all(run_of(*rules), folder)
+        apart.start(run_of(*rules))
+        assert [server.is_closed for server in servers] == [not is_needed] * (is_needed or is_first)
+    apart = Apart()
+    servers.clear()
+    apart.expect_all(run_of("train"), folder)
+    apart.start(run_of("train", local_exec=False))
+    assert all(server.is_closed for server in servers)

@@ -32,7 +32,7 @@ def rules() -> set[str]:
     # Numbered where subjects have different figures.
     drawing = {
         rule.name
-        for name in ("draw_attack", "draw_filters", "draw_model")
+        for name in ("draw_attack", "draw_filters", "draw_galleries", "draw_model")
         for rule in split_rules(name, {("fgsm",): ["accuracy"]}, ["attack"])
     }
     return {*re.findall(r"^ *rule (\w+):", text, re.MULTILINE), *drawing}

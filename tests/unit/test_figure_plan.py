@@ -152,7 +152,8 @@ def test_an_attack_has_the_figures_that_show_something(changes, expected):
     assert sorted(names_of(plan, f"mlp/{name}")) == sorted(expected)
     # The rules draw these, and no others.
     drawn = [name for rule in plan.attack_rules() for name in rule.drawn]
-    assert sorted(drawn) == sorted({*expected} - {"convergence"})
+    assert sorted(drawn) == sorted({*expected} - {"convergence", "spectrum"})
+    assert [*plan.wanted("attack", early=True)] == [one for one in expected if one == "spectrum"]
     assert plan.convergence("mlp", name) == ("convergence" in expected)
 
 
@@ -188,7 +189,9 @@ def test_filters_detectors_votes_and_costs_are_drawn_where_there_are_some():
         measure_cost=True,
     )
     assert names_of(plan, "mlp/fgsm/noise") == ["accuracy", "gallery"]
-    assert [rule.drawn for rule in plan.filter_rules()] == [("noise", "watched")]
+    for early in (False, True):
+        (rule,) = plan.filter_rules("draw_them", early=early)
+        assert (rule.name, rule.drawn) == ("draw_them", ("noise", "watched"))
     assert {"detectors", "smoothed"} < {*names_of(plan, "mlp")}
     assert names_of(plan, ".") == ["defences", "atlas"]
     none = figure_plan()
@@ -211,7 +214,7 @@ def test_what_figures_look_like_is_told_to_those_who_draw_and_to_nobody_else():
     one, other = (plan.recipes.draw_model() for plan in plans)
     assert one["settings"]["look"] == {"formats": ["png"], "panel_width": 5.2, "font_size": 8}
     assert one != other
-    for recipe in ("check", "tabulate", "pages", "collect", "gate"):
+    for recipe in ("check", "tabulate", "unpack", "pages", "collect", "gate"):
         one, other = (getattr(plan.recipes, recipe)() for plan in plans)
         assert one == other
 

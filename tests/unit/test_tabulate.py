@@ -10,6 +10,7 @@ from epsigma.cell import CELL_COLUMNS, FIXED_LEVEL, Cell, Level
 from epsigma.loading import load
 from epsigma.registry.tables import TABLES
 from epsigma.stages.tabulate import tabulate
+from epsigma.stages.unpack import unpack
 from epsigma.storage.ledgers import write_ledger
 from epsigma.tables.attacks import score_attacks
 from epsigma.tables.classes import score_classes
@@ -1291,7 +1292,9 @@ def settings(attacks):
 
 def run(files, tmp_path, make_job):
     outputs = {name: str(tmp_path / "tables" / f"{name}.csv") for name in TABLES}
-    tabulate(make_job(settings(STAGE_ATTACKS)), **files, tables=list(outputs.values()))
+    packed = str(tmp_path / "tables.zip")
+    tabulate(make_job(settings(STAGE_ATTACKS)), **files, tables=packed)
+    unpack(make_job({}), packed=packed, tables=list(outputs.values()))
     return {name: read_table(path) for name, path in outputs.items()}
 
 
@@ -1530,8 +1533,9 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
                 path for path, place in zip(ledgers, places, strict=True) if place.attack == chosen
             ],
             clean=clean,
-            tables=list(outputs.values()),
+            tables=str(tmp_path / "tables.zip"),
         )
+        unpack(make_job({}), packed=str(tmp_path / "tables.zip"), tables=list(outputs.values()))
         tables = {name: read_table(path) for name, path in outputs.items()}
         assert {name for name, table in tables.items() if len(table)} == with_rows
         assert all("dataset" in table for table in tables.values())
@@ -1558,7 +1562,9 @@ def test_a_table_is_a_function_of_the_scores_and_an_entry(written, tmp_path, mak
     entry = {"most_certain": f"{__name__}:most_certain"}
     job = make_job({**settings(STAGE_ATTACKS), "tables": entry})
     path = tmp_path / "most_certain.csv"
-    tabulate(job, **written.files, tables=[str(path)])
+    packed = str(tmp_path / "tables.zip")
+    tabulate(job, **written.files, tables=packed)
+    unpack(make_job({}), packed=packed, tables=[str(path)])
     table = read_table(str(path))
     assert list(table) == [*CELL_COLUMNS, "margin", "label"]
     assert len(table) == len(written.files["ledgers"])

@@ -70,7 +70,7 @@ def add_format(workdir: Workdir) -> None:
 def test_a_table_that_is_added_is_made_and_no_cell_with_it(finished: Workdir) -> None:
     add_table(finished)
     planned = Counter(job.rule for job in finished.scheduled())
-    assert planned["tabulate"] == 1
+    assert planned["tabulate"] == planned["unpack"] == 1
     assert not planned.keys() & CELLS
     finished.run("results/tables/margins.csv")
     table = pd.read_csv(finished.directory / "results" / "tables" / "margins.csv")
@@ -90,7 +90,7 @@ def test_a_check_that_is_added_judges_and_no_cell_is_made_anew(finished: Workdir
     add_check(finished)
     planned = Counter(job.rule for job in finished.scheduled())
     assert planned["check"] == 1
-    assert not planned.keys() & (CELLS | {"tabulate", "collect"})
+    assert not planned.keys() & (CELLS | {"tabulate", "unpack", "collect"})
     finished.run("results/tables/checks.csv")
     checks = pd.read_csv(finished.directory / "results" / "tables" / "checks.csv")
     (row,) = checks[checks["check"] == "enough_examples"].itertuples()

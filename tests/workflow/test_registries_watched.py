@@ -11,15 +11,16 @@ DRAWINGS = {"draw_attack": 1, "draw_filters": 1, "draw_model": 1, "card": 1}
 AFTER_ATTACK = {
     "differentiate": 4,
     **{"attack": 2, "attack_aware": 6, "filter": 6, "evaluate": 14, "probe_attack": 4},
-    **{"gallery": 2, "spectrum": 1, "collect": 1, "tabulate": 1, "reference": 1, "pages": 1},
+    **{"gallery": 2, "draw_galleries": 1, "spectrum": 1, "draw_spectrum": 1},
+    **{"collect": 1, "tabulate": 1, "unpack": 1, "reference": 1, "pages": 1},
     **JUDGED,
     **DRAWINGS,
 }
 AFTER_GAUSSIAN = {
     "differentiate": 2,
     **{"probe_filter": 2, "evaluate_clean": 2, "attack_aware": 4, "filter": 4, "evaluate": 8},
-    **{"probe_attack": 2, "gallery": 1, "spectrum": 1},
-    **{"collect": 1, "tabulate": 1, "reference": 1, "pages": 1},
+    **{"probe_attack": 2, "gallery": 1, "draw_galleries": 1, "spectrum": 1, "draw_spectrum": 1},
+    **{"collect": 1, "tabulate": 1, "unpack": 1, "reference": 1, "pages": 1},
     **JUDGED,
     **DRAWINGS,
 }

@@ -74,8 +74,8 @@ STUDY: dict[str, Any] = {
 }
 # Jobs that look at what was computed, and compute nothing of a cell.
 SHOWN = {
-    *("collect", "tabulate", "reference", "configuration", "check", "gate", "card", "gallery"),
-    *("spectrum", "defences", "atlas", "explore", "pages"),
+    *("collect", "tabulate", "unpack", "reference", "configuration", "check", "gate", "card"),
+    *("gallery", "spectrum", "defences", "atlas", "explore", "pages"),
 }
 
 

@@ -3,6 +3,7 @@
 All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
 """
 
+import atexit
 import errno
 import gc
 import importlib
@@ -53,6 +54,8 @@ def prepare_process() -> None:
     # The DAG's objects live to the end: to look for garbage among them less often takes a sixth
     # off a no-op of 10,000 cells.
     gc.set_threshold(100_000, 50, 100)
+    # Nor is what torch and the DAG have left looked through once more when the process ends.
+    atexit.register(gc.freeze)
 
 
 def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
@@ -202,17 +205,32 @@ class Apart:
         self._server: ForkServer | None = None
         self._workflow: Any = None
 
+    def expect_all(self, workflow: Any, folder: str) -> None:
+        """Begin to import what a first run needs, which takes longer than to plan it.
+
+        Args:
+            workflow: Snakemake's, which does not know its jobs yet.
+            folder: of results; if it is there, `start` finds out what is needed.
+        """
+        resources = workflow.resource_settings
+        runs_here = workflow.is_main_process and resources.cores and not resources.nodes
+        if runs_here and not workflow.output_settings.dryrun and not Path(folder).exists():
+            self._server = ForkServer([*_IMPORTED.values()])
+
     def start(self, workflow: Any) -> None:
         """Prepare a run on this machine: nothing here is done for jobs of a cluster."""
-        if not workflow.local_exec:
-            return
-        lift_rate_limit(workflow)
-        stop_when_full(workflow)
-        rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
-        needed = {part for rule in rules for part in rule.split("_")}
-        modules = [module for stage, module in _IMPORTED.items() if stage in needed]
-        self._workflow = workflow
-        if modules:
+        modules = []
+        if workflow.local_exec:
+            lift_rate_limit(workflow)
+            stop_when_full(workflow)
+            rules = [job.rule.name for job in workflow.dag.needrun_jobs()]
+            needed = {part for rule in rules for part in rule.split("_")}
+            modules = [module for stage, module in _IMPORTED.items() if stage in needed]
+            self._workflow = workflow
+        if self._server and not modules:
+            self._server.close()
+            self._server = None
+        elif modules and not self._server:
             self._server = ForkServer(modules)
 
     def warm_up(self) -> None:

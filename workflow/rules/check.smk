@@ -1,7 +1,7 @@
 rule check:
     """Judge the numbers: a verdict for each check and curve."""
     input:
-        tables=["results/tables/cells.csv", *rules.tabulate.output],
+        tables=["results/tables/cells.csv", *rules.unpack.output],
         model_probes=targets.model_probes(),
         filter_probes=targets.filter_probes(),
         attack_probes=targets.attack_probes(),
@@ -25,7 +25,7 @@ rule check:
 rule gate:
     """Stop, after everything else is written, if a check failed."""
     input:
-        rules.tabulate.output,
+        rules.unpack.output,
         rules.reference.output,
         rules.pages.output,
         targets.figures(),

@@ -31,6 +31,7 @@ wildcard_constraints:
 # Attacks on test images, and those that make fooling images, as regular expressions.
 ON_IMAGES = targets.attack_pattern(is_fooling=False)
 FOOLING = targets.attack_pattern(is_fooling=True)
-# Tables that the report shows, and figures of a filter.
+# Tables that the report shows, and figures of a filter: galleries, and others.
 SHOWN = [name for name, table in TABLES.items() if table.label]
-OF_FILTERS = drawings.wanted("filter")
+GALLERIES = drawings.wanted("filter", early=True)
+OF_FILTERS = drawings.wanted("filter", early=False)

@@ -11,7 +11,6 @@ for planned in drawings.attack_rules():
             headline="results/tables/headline.csv",
             seeds="results/tables/seeds.csv",
             checks="results/tables/checks.csv",
-            spectrum=inputs.spectrum_of_first_seed if "spectrum" in planned.drawn else [],
         output:
             figures=shown.figures("attack", planned.drawn),
             others=shown.others("attack", planned.drawn),
@@ -45,7 +44,7 @@ if drawings.wanted("attack", "traced"):
             apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)
 
 
-for planned in drawings.filter_rules():
+for planned in drawings.filter_rules("draw_filters", early=False):
 
     rule:
         """Draw the figures of every filter against an attack."""
@@ -55,7 +54,7 @@ for planned in drawings.filter_rules():
             cells="results/tables/cells.csv",
             seeds="results/tables/seeds.csv",
             checks="results/tables/checks.csv",
-            galleries=inputs.galleries_of(planned.drawn if "gallery" in OF_FILTERS else []),
+            galleries=[],
         output:
             figures=shown.figures("filter", of_filters(planned.drawn, OF_FILTERS)),
             others=shown.others("filter", of_filters(planned.drawn, OF_FILTERS)),

@@ -39,3 +39,25 @@ rule gallery_fooling:
         from epsigma.stages.fooling.gallery import gallery_fooling
 
         gallery_fooling(jobs.one(wildcards, params, output, log), **input, **output)
+
+
+for planned in drawings.filter_rules("draw_galleries", early=True):
+
+    rule:
+        """Draw the galleries of every filter against an attack."""
+        name:
+            planned.name
+        input:
+            galleries=inputs.galleries_of(planned.drawn),
+        output:
+            figures=shown.figures("filter", of_filters(planned.drawn, GALLERIES)),
+            others=shown.others("filter", of_filters(planned.drawn, GALLERIES)),
+        log:
+            "logs/figures/{dataset}/{model}/{attack}.galleries.log",
+        wildcard_constraints:
+            **planned.constraints,
+        params:
+            recipe=recipes.draw_galleries,
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

@@ -38,3 +38,21 @@ rule spectrum_fooling:
         from epsigma.stages.fooling.spectrum import spectrum_fooling
 
         spectrum_fooling(jobs.one(wildcards, params, output, log), **input, **output)
+
+
+if drawings.wanted("attack", early=True):
+
+    rule draw_spectrum:
+        """Draw the spectra of an attack."""
+        input:
+            spectrum=inputs.spectrum_of_first_seed,
+        output:
+            figures=shown.figures("attack", drawings.wanted("attack", early=True)),
+            others=shown.others("attack", drawings.wanted("attack", early=True)),
+        log:
+            "logs/figures/{dataset}/{model}/{attack}.spectrum.log",
+        params:
+            recipe=recipes.draw_spectrum,
+        run:
+            job = jobs.one(wildcards, params, output, log)
+            apart.run("epsigma.stages.draw:draw", job, **input, figures=output.figures)

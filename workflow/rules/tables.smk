@@ -19,6 +19,7 @@ rule collect:
 
 
 rule tabulate:
+    # One file: of each that a job writes, Snakemake reads anew all that the job has read.
     """Compare cells example by example: all that needs their ledgers."""
     input:
         cells="results/tables/cells.csv",
@@ -26,7 +27,7 @@ rule tabulate:
         clean=targets.clean_ledgers(),
         smoothed=targets.smoothed_ledgers(),
     output:
-        tables=expand("results/tables/{name}.csv", name=TABLES),
+        tables="results/tables/tables.zip",
     log:
         "logs/tables/tables.log",
     params:
@@ -35,7 +36,24 @@ rule tabulate:
     run:
         from epsigma.stages.tabulate import tabulate
 
-        tabulate(jobs.one(wildcards, params, output, log), **input, tables=[*output])
+        tabulate(jobs.one(wildcards, params, output, log), **input, **output)
+
+
+rule unpack:
+    """Unpack the tables."""
+    input:
+        packed="results/tables/tables.zip",
+    output:
+        tables=expand("results/tables/{name}.csv", name=TABLES),
+    log:
+        "logs/tables/unpack.log",
+    localrule: True
+    params:
+        recipe=recipes.unpack(),
+    run:
+        from epsigma.stages.unpack import unpack
+
+        unpack(jobs.one(wildcards, params, output, log), **input, **output)
 
 
 rule pages:

@@ -22,6 +22,11 @@ _MARKER: dict[str, Any] = {
 }
 
 
+def has_proofs(cells: pd.DataFrame) -> bool:
+    """Whether rows of `cells.csv` have proofs."""
+    return "certified" in cells and bool(cells["certified"].notna().any())
+
+
 def condense_brackets(cells: pd.DataFrame, level: str) -> pd.DataFrame:
     """Condense rows of `cells.csv` that differ in seed, attack and `level` only.
 
@@ -33,6 +38,8 @@ def condense_brackets(cells: pd.DataFrame, level: str) -> pd.DataFrame:
         are, or NaN if attacks are on as many. Empty without proofs.
     """
     columns = ["certified", "attacked", "exact", "n", "n_proofs"]
+    if not has_proofs(cells):  # as a rule, and groups of nothing take long
+        return pd.DataFrame(columns=["certified", "attacked", "is_exact", "proofs"])
     known = cells.reindex(columns=[level, *columns]).dropna(subset=["certified"])
     groups = known.groupby(level, sort=True)
     brackets = groups[["certified", "attacked"]].mean()

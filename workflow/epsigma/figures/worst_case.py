@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from epsigma.figures import style
-from epsigma.figures.brackets import condense_brackets, draw_bracket, name_brackets
+from epsigma.figures.brackets import condense_brackets, draw_bracket, has_proofs, name_brackets
 from epsigma.figures.data import FigureData
 from epsigma.figures.looks import sequence
 from epsigma.figures.rates import condense_seeds, draw_line, name_seeds
@@ -88,7 +88,7 @@ def _draw_panel(axes: Axes, worst: pd.DataFrame, cells: pd.DataFrame, panel: _Lo
     filtered = worst[worst["filter"] != NO_FILTER]
     strengths = sorted(filtered["strength"].unique())
     apart = style.apart_from(strengths)
-    shown = []
+    shown, proofs = [], has_proofs(cells)
     for budget, look, bare_look in zip(budgets, looks, sequence(len(budgets)), strict=True):
         at = worst[(worst["threat"] == threat) & (worst["budget"] == budget)]
         bare = at["filter"] == NO_FILTER
@@ -97,6 +97,8 @@ def _draw_panel(axes: Axes, worst: pd.DataFrame, cells: pd.DataFrame, panel: _Lo
             draw_line(axes, rates, label=panel.labels[budget], **look)
         none = condense_seeds(at[bare], "accuracy", "budget").set_axis([apart])
         draw_line(axes, none, **bare_look)
+        if not proofs:
+            continue
         proved = cells[cells["budget"] == budget]
         bare = proved["filter"] == NO_FILTER
         of_none = condense_brackets(proved[bare], "budget")

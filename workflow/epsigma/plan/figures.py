@@ -36,7 +36,10 @@ FOLDERS = {
 
 
 def figures_of(
-    scope: str, *needs: str, kinds: str | Collection[str] = ALL
+    scope: str,
+    *needs: str,
+    kinds: str | Collection[str] = ALL,
+    early: bool | None = None,
 ) -> dict[str, FigureKind]:
     """List the figures of a scope, by name.
 
@@ -45,12 +48,14 @@ def figures_of(
         needs: of what there is (`epsigma.registry.figures`): figures that need one of it. Left out,
             those that need nothing.
         kinds: those that a study wants, as its key `figures` names them.
+        early: those that are drawn before there are tables, or those that are not; None for both.
     """
     return {
         name: kind
         for name, kind in FIGURES[scope].items()
         if (kind.needs in needs if needs else kind.needs is None)
         and (kinds == ALL or f"{scope}_{name}" in kinds)
+        and early in (None, kind.is_early)
     }
 
 
@@ -122,9 +127,9 @@ class FigurePlan:
         if filter_name in self._study.smoothed_filters:
             yield SMOOTHING
 
-    def wanted(self, scope: str, *needs: str) -> dict[str, FigureKind]:
+    def wanted(self, scope: str, *needs: str, early: bool | None = None) -> dict[str, FigureKind]:
         """List the figures of a scope that the study wants, as `figures_of` does."""
-        return figures_of(scope, *needs, kinds=self._study.figures.kinds)
+        return figures_of(scope, *needs, kinds=self._study.figures.kinds, early=early)
 
     def _drawn(self, scope: str, *subject: str) -> dict[str, FigureKind]:
         """List the figures of an attack on a model, or of a model, that show something."""
@@ -160,11 +165,11 @@ class FigurePlan:
         return "convergence" in self._drawn("attack", model, attack)
 
     def attack_rules(self) -> list[FigureRule]:
-        """Plan the rules that draw attacks, without what is traced, which has a rule of its own."""
-        traced = figures_of("attack", TRACED)
+        """Plan the rules that draw attacks; what is traced or early has rules of its own."""
+        own = {**figures_of("attack", TRACED), **figures_of("attack", early=True)}
         drawn: dict[tuple[str, ...], list[str]] = {
             (attack, model): [
-                name for name in self._drawn("attack", model, attack) if name not in traced
+                name for name in self._drawn("attack", model, attack) if name not in own
             ]
             for _, model, attack, *_ in self._subjects
         }
@@ -179,13 +184,14 @@ class FigurePlan:
         }
         return split_rules("draw_model", drawn, ("model",))
 
-    def filter_rules(self) -> list[FigureRule]:
-        """Plan the rules that draw filters."""
+    def filter_rules(self, name: str, *, early: bool) -> list[FigureRule]:
+        """Plan the rules of this name that draw filters, what is early or the rest."""
+        drawn = self.wanted("filter", early=early)
         met: dict[tuple[str, ...], dict[str, None]] = {}
         for _, model, attack, filter_name, threat in self._subjects:
-            if threat == BLIND and filter_name != NO_FILTER and self.wanted("filter"):
+            if threat == BLIND and filter_name != NO_FILTER and drawn:
                 met.setdefault((attack, model), {})[filter_name] = None
-        return split_rules("draw_filters", met, ("attack", "model"))
+        return split_rules(name, met, ("attack", "model"))
 
 
 def split_rules(

@@ -1,14 +1,13 @@
-"""Recipes of what looks at cells: galleries, spectra, tables, checks, figures and costs."""
+"""Recipes of what looks at cells: galleries, spectra, tables, checks and costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from epsigma.cell import Cell
 from epsigma.plan import paths
-from epsigma.plan.figures import draw_modules, draw_settings, figures_of
+from epsigma.plan.drawing_recipes import DrawingRecipes
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
 from epsigma.plan.names import names_of
-from epsigma.plan.probes import ProbeRecipes
 from epsigma.plan.recipe import Recipe, make_recipe, of
 from epsigma.plan.settings import (
     Settings,
@@ -18,24 +17,13 @@ from epsigma.plan.settings import (
     settings,
 )
 from epsigma.registry.checks import CHECKS
-from epsigma.registry.figures import (
-    BLIND_FILTERS,
-    BOUNDED,
-    BOUNDED_FILTERS,
-    DETECTORS,
-    DISTANCES,
-    FILTERS,
-    SMOOTHING,
-    TRACED,
-    FigureKind,
-)
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import NO_FILTER
 
 
-class Recipes(ProbeRecipes):
+class Recipes(DrawingRecipes):
     """The recipes of a study's rules, each a method that takes a job's wildcards."""
 
     def __init__(self, study: Study, cells: Sequence[Cell]) -> None:
@@ -150,6 +138,10 @@ class Recipes(ProbeRecipes):
         modules = [table.module for table in TABLES.values()]
         return make_recipe({**self.facts(), "tables": made_by}, "epsigma.stages.tabulate", *modules)
 
+    def unpack(self) -> Recipe:
+        """Of the files of these tables."""
+        return make_recipe({}, "epsigma.stages.unpack")
+
     def reference(self) -> Recipe:
         """Of the table that sets published figures beside the study's."""
         study = self._study
@@ -189,54 +181,6 @@ class Recipes(ProbeRecipes):
     def defences(self, table: str = "defences") -> Recipe:
         """Of the tables `defences` and `atlas`."""
         return make_recipe({"names": names_of(self._study)}, f"epsigma.stages.{table}")
-
-    @of("attack")
-    def draw_attack(self, attack: str) -> Recipe:
-        """Of the figures of an attack on a model."""
-        figures = figures_of("attack", FILTERS, BLIND_FILTERS, DISTANCES)
-        return self._draw({**figures_of("attack"), **figures}, **self._about_attack(attack))
-
-    @of("attack")
-    def draw_convergence(self, attack: str) -> Recipe:
-        """Of the figure of how an attack converges."""
-        return self._draw(figures_of("attack", TRACED), **self._about_attack(attack))
-
-    @of("attack")
-    def draw_filters(self, attack: str) -> Recipe:
-        """Of the figures of each filter against an attack."""
-        return self._draw(figures_of("filter"), **self._about_attack(attack))
-
-    def draw_model(self) -> Recipe:
-        """Of the figures of a model."""
-        study = self._study
-        norms = {one.name: find_attack_kind(study, one).norm for one in study.attacks}
-        return self._draw(figures_of("model", BOUNDED, BOUNDED_FILTERS), norms=norms)
-
-    def draw_detectors(self) -> Recipe:
-        """Of the figures of a model with detectors."""
-        return self._draw(figures_of("model", DETECTORS), seed=self._study.seeds[0])
-
-    def draw_smoothed(self) -> Recipe:
-        """Of the figures of a model of which the vote over noise is certified."""
-        return self._draw(figures_of("model", SMOOTHING), norms={})
-
-    def draw_dataset(self) -> Recipe:
-        """Of the figures of a data set."""
-        return self._draw(figures_of("dataset"))
-
-    def _about_attack(self, attack: str) -> Settings:
-        entry = find_attack_kind(self._study, self._study.find("attacks", attack))
-        return {"norms": {attack: entry.norm}, "family": entry.family}
-
-    def _look(self) -> Settings:
-        """Say how figures look; which of them are made is the rules' business."""
-        look = self._study.figures.model_dump()
-        del look["kinds"]
-        return look
-
-    def _draw(self, figures: Mapping[str, FigureKind], **about: Any) -> Recipe:
-        told = draw_settings(figures, names=names_of(self._study), look=self._look(), **about)
-        return make_recipe(told, *draw_modules(figures))
 
     @of("dataset")
     def cost(self, dataset: str) -> Recipe:

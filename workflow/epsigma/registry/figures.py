@@ -30,12 +30,15 @@ class FigureKind:
         filter: the filters that it shows, for the report: `all` or `none`.
         needs: what there has to be for it to show something, one of those below; None if it
             always does. It is drawn where there is.
+        is_early: whether it shows images or spectra and no rate, which a check may doubt: it is
+            drawn when these are there, before the tables are.
     """
 
     implementation: str
     label: str
     filter: str = "all"
     needs: str | None = None
+    is_early: bool = False
 
     @property
     def module(self) -> str:
@@ -56,7 +59,9 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
             needs=BLIND_FILTERS,
         ),
         "spectrum": FigureKind(
-            "epsigma.figures.spectrum:spectra_and_responses", "spectra and responses"
+            "epsigma.figures.spectrum:spectra_and_responses",
+            "spectra and responses",
+            is_early=True,
         ),
         "threats": FigureKind(
             "epsigma.figures.threats:blind_and_aware", "blind against aware", needs=FILTERS
@@ -72,7 +77,9 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
         "accuracy": FigureKind(
             "epsigma.figures.strengths:accuracy_by_strength", "accuracy over strength"
         ),
-        "gallery": FigureKind("epsigma.figures.gallery:images_by_strength", "gallery"),
+        "gallery": FigureKind(
+            "epsigma.figures.gallery:images_by_strength", "gallery", is_early=True
+        ),
     },
     "model": {
         "attacks": FigureKind(

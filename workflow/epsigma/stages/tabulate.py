@@ -1,11 +1,10 @@
 """Stage tabulate: make tables of what the ledgers say."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from epsigma.job import Job
 from epsigma.loading import load
-from epsigma.tables.reading import write_table
+from epsigma.tables.reading import pack_tables
 from epsigma.tables.scores import read_scores
 
 
@@ -15,19 +14,18 @@ def tabulate(
     cells: str,
     ledgers: Sequence[str],
     clean: Sequence[str],
-    tables: Sequence[str],
+    tables: str,
     smoothed: Sequence[str] = (),
 ) -> None:
-    """Write the tables that are made of ledgers.
+    """Write the tables that are made of ledgers, into one file (`pack_tables`).
 
-    The job's settings are those of `read_scores`, and `tables`, by the name of each table (which
-    its CSV file is named after) the function of `Scores` that makes it, as `package.module:name`.
+    The job's settings are those of `read_scores`, and `tables`, by the name of each table the
+    function of `Scores` that makes it, as `package.module:name`.
     """
     with job.logged() as log:
         scores = read_scores(
             job.settings, cells=cells, ledgers=ledgers, clean=clean, smoothed=smoothed
         )
-        made = {path: load(job.settings["tables"][Path(path).stem])(scores) for path in tables}
-        for path, table in made.items():
-            write_table(path, table, digits=12)
+        made = {name: load(maker)(scores) for name, maker in job.settings["tables"].items()}
+        pack_tables(tables, made, digits=12)
         log.info("%d cells, %d tables", len(scores.cells), len(tables))

@@ -1,6 +1,7 @@
 """`headline.csv`: what each filter is worth at a strength that other images have chosen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from epsigma.tables.brackets import add_brackets
 from epsigma.tables.intervals import with_bounds
 from epsigma.tables.scores import Scored, Scores, defence_of
 from epsigma.tables.seeds import Outcome, pool_seeds
-from epsigma.tables.strengths import choose_strengths, find_validation
+from epsigma.tables.strengths import choose_strength, find_validation
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 ATTACKED = ["dataset", "model", "attack", "budget_name", "budget"]
 RATES = ("none", BLIND, AWARE, "clean_none", "clean")
+# A row of a table, by column.
+Row = Mapping[Any, Any]
 # Which images chose the strength, and what comes of choosing on those that score.
 CHOICE = [
     *("n_validation", "accuracy_validation"),
@@ -48,7 +51,7 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
     rows = []
     for where, attacked in _score_attacked(scores).groupby(ATTACKED, dropna=False, sort=False):
         identity = dict(zip(ATTACKED, where, strict=True))
-        rows += [{**identity, **best} for best in _find_best(attacked)]
+        rows += [{**identity, **best} for best in _find_best(attacked.to_dict("records"))]
     columns = [*ATTACKED, "filter", "best_for", "strength_name", "strength", "n"]
     columns += [*with_bounds(*RATES), "clean_cost", *CHOICE]
     spreads = ["seeds", *(f"{rate}_std" for rate in RATES)] if scores.has_several_seeds else []
@@ -58,36 +61,46 @@ def tabulate_headline(scores: Scores) -> pd.DataFrame:
     return pd.concat([add_brackets(table[columns], scores.table), last], axis=1)
 
 
-def _find_best(attacked: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _find_best(attacked: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """Find the best strength of each filter against an attack at a budget, under each threat."""
-    bare = attacked["filter"] == NO_FILTER
-    for name, filtered in attacked[~bare].groupby("filter", sort=False):
-        best_on_test = choose_strengths(filtered, "accuracy", ["threat"]).set_index("threat")
-        for _, best in choose_strengths(filtered, "accuracy_validation", ["threat"]).iterrows():
-            here = filtered[_equal(filtered["strength"], best["strength"])]
+    cells = _group(attacked, "filter")
+    bare = cells.pop(NO_FILTER, [])
+    for name, filtered in cells.items():
+        for threat, strengths in _group(filtered, "threat").items():
+            best = choose_strength(strengths, "accuracy_validation")
+            best_on_test = choose_strength(strengths, "accuracy")
+            here = [row for row in filtered if _is_same(row["strength"], best["strength"])]
+            met_by = _group(here, "threat")
             rates = {
-                "none": (attacked[bare], "accuracy"),
-                BLIND: (here[here["threat"] == BLIND], "accuracy"),
-                AWARE: (here[here["threat"] == AWARE], "accuracy"),
-                "clean_none": (attacked[bare], "clean"),
+                "none": (bare, "accuracy"),
+                BLIND: (met_by.get(BLIND), "accuracy"),
+                AWARE: (met_by.get(AWARE), "accuracy"),
+                "clean_none": (bare, "clean"),
                 "clean": (here, "clean"),
             }
-            old = best_on_test.loc[best["threat"]]
             yield {
                 "filter": name,
-                "best_for": best["threat"],
+                "best_for": threat,
                 **{column: best[column] for column in ("strength_name", "strength", "n", "seeds")},
                 **{
-                    f"{rate}{suffix}": cell[f"{of}{suffix}"].iloc[0]
-                    for rate, (cell, of) in rates.items()
-                    if len(cell)
+                    f"{rate}{suffix}": rows[0][f"{of}{suffix}"]
+                    for rate, (rows, of) in rates.items()
+                    if rows
                     for suffix in ("", "_low", "_high", "_std")
                 },
                 **{column: best[column] for column in ("n_validation", "accuracy_validation")},
-                "best_on_test_strength": old["strength"],
-                "best_on_test": old["accuracy"],
-                "optimism": old["accuracy"] - best["accuracy"],
+                "best_on_test_strength": best_on_test["strength"],
+                "best_on_test": best_on_test["accuracy"],
+                "optimism": best_on_test["accuracy"] - best["accuracy"],
             }
+
+
+def _group(rows: Iterable[Row], column: str) -> dict[Any, list[Row]]:
+    """Group rows by a column, in the order in which its values first appear."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[column], []).append(row)
+    return groups
 
 
 def _score_attacked(scores: Scores) -> pd.DataFrame:
@@ -99,16 +112,26 @@ def _score_attacked(scores: Scores) -> pd.DataFrame:
         same of the clean images, `clean`.
     """
     validation = find_validation(scores)
+    # A filter's clean images are the same at every budget.
+    pooled: dict[tuple[Any, ...], dict[str, Any]] = {}
     rows = []
     for cell, seeds in _group_seeds(_let_aware_be_blind(scores)).items():
         chooses = validation[cell.dataset]
         parts = [_split(scored, chooses) for scored in seeds.values()]
         test, chosen_by = (pool_seeds(part) for part in zip(*parts, strict=True))
-        clean = [
-            _split(scores.clean[defence].among(scored.index), chooses)[0]
+        clean = {
+            defence: scored.index
             for seed, scored in seeds.items()
             if (defence := defence_of(replace(cell, seed=seed))) in scores.clean
-        ]
+        }
+        key = tuple((defence, index.tobytes()) for defence, index in clean.items())
+        if key not in pooled:
+            pooled[key] = _name_clean(
+                [
+                    _split(scores.clean[defence].among(index), chooses)[0]
+                    for defence, index in clean.items()
+                ]
+            )
         rows.append(
             {
                 **cell.columns,
@@ -116,7 +139,7 @@ def _score_attacked(scores: Scores) -> pd.DataFrame:
                 **test.columns("accuracy"),
                 "accuracy_std": test.std,
                 "accuracy_validation": chosen_by.mean,
-                **_name_clean(clean),
+                **pooled[key],
             }
         )
     table = pd.DataFrame(rows, columns=None if rows else [*ATTACKED, "filter", "strength"])
@@ -167,6 +190,6 @@ def _name_clean(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {**clean.columns("clean"), "clean_std": clean.std}
 
 
-def _equal(values: pd.Series, value: float) -> pd.Series:
+def _is_same(value: float, other: float) -> bool:
     """Compare, with no value equal to no value."""
-    return values.isna() if pd.isna(value) else values == value
+    return value == other or (math.isnan(value) and math.isnan(other))

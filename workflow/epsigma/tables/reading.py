@@ -1,11 +1,13 @@
 """Tables as CSV files: reading and writing."""
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import pandas as pd
 
-from epsigma.storage.files import atomic_write
+from epsigma.storage.files import atomic_write, damaged
 
 
 def read_table(path: str) -> pd.DataFrame:
@@ -17,7 +19,39 @@ def read_table(path: str) -> pd.DataFrame:
 def write_table(path: str | Path, table: pd.DataFrame, digits: int | None = None) -> None:
     """Write a table; its floating-point numbers with so many digits, or with all."""
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, float_format=f"%.{digits}g" if digits else None)
+        table.to_csv(temporary, index=False, float_format=_format(digits))
+
+
+def pack_tables(path: str | Path, tables: Mapping[str, pd.DataFrame], digits: int) -> None:
+    """Write tables, by name, as the CSV files of an archive; without times, to be the same bytes.
+
+    Args:
+        path: of the zip file to write.
+        tables: by name.
+        digits: that floating-point numbers have.
+    """
+    with atomic_write(path) as temporary, ZipFile(temporary, "w") as packed:
+        for name, table in tables.items():
+            text = table.to_csv(index=False, float_format=_format(digits))
+            packed.writestr(ZipInfo(f"{name}.csv"), text, ZIP_DEFLATED)
+
+
+def unpack_tables(path: str | Path) -> dict[str, str]:
+    """Read the text of the tables of `pack_tables`, by name.
+
+    Raises:
+        ValueError: if the file is damaged; the message names it.
+    """
+    try:
+        with ZipFile(path) as packed:
+            return {Path(name).stem: packed.read(name).decode() for name in packed.namelist()}
+    except (BadZipFile, zlib.error, UnicodeDecodeError) as error:
+        raise damaged(path, error) from error
+
+
+def _format(digits: int | None) -> str | None:
+    """Say how floating-point numbers are written."""
+    return f"%.{digits}g" if digits else None
 
 
 class Tables(dict[str, pd.DataFrame]):

@@ -86,11 +86,7 @@ def pool_seeds(outcomes: Sequence[Outcome]) -> PooledRate:
     The interval is about chance in the images, with these seeds. How far another seed may be from
     their mean is what the standard deviation says.
     """
-    index = np.unique(np.concatenate([one.index for one in outcomes]))
-    successes, trials = np.zeros((2, len(outcomes), len(index)))
-    for seed, one in enumerate(outcomes):
-        at = np.searchsorted(index, one.index)
-        successes[seed, at], trials[seed, at] = one.successes, one.trials
+    successes, trials = _align(outcomes)
     is_known = trials.any(1)
     successes, trials = successes[is_known], trials[is_known]
     n = int(trials.any(0).sum())
@@ -105,6 +101,21 @@ def pool_seeds(outcomes: Sequence[Outcome]) -> PooledRate:
     low, high = wilson(mean * size, size)
     std = float(rates.std(ddof=1)) if len(rates) > 1 else float("nan")
     return PooledRate(n, mean, std, float(low), float(high))
+
+
+def _align(outcomes: Sequence[Outcome]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Set the successes and the trials of each seed side by side, (S, N), of all images of any."""
+    first = outcomes[0].index
+    if all(np.array_equal(one.index, first) for one in outcomes):  # as a rule
+        counts = [[one.successes, one.trials] for one in outcomes]
+        successes, trials = np.array(counts, np.float64).transpose(1, 0, 2)
+        return successes, trials
+    index = np.unique(np.concatenate([one.index for one in outcomes]))
+    successes, trials = np.zeros((2, len(outcomes), len(index)))
+    for seed, one in enumerate(outcomes):
+        at = np.searchsorted(index, one.index)
+        successes[seed, at], trials[seed, at] = one.successes, one.trials
+    return successes, trials
 
 
 def _find_effective_size(

@@ -4,7 +4,9 @@ The best of several strengths looks better than it is on the images that it was 
 test images are split in two: the validation images choose, the others score.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,3 +88,15 @@ def choose_strengths(table: pd.DataFrame, accuracy: str, of: Sequence[str]) -> p
     keys = list(of)
     ranked = table.sort_values([accuracy, "strength"], ascending=[False, True])
     return table[keys].drop_duplicates().merge(ranked.drop_duplicates(keys), on=keys)
+
+
+def choose_strength(rows: Sequence[Mapping[Any, Any]], accuracy: str) -> Mapping[Any, Any]:
+    """Choose of the rows of one filter as `choose_strengths` does of those of several."""
+
+    def rank(row: Mapping[Any, Any]) -> tuple[bool, float, bool, float]:
+        """Put what is empty last."""
+        rate, strength = row[accuracy], row["strength"]
+        has_none, is_fixed = math.isnan(rate), math.isnan(strength)
+        return has_none, 0 if has_none else -rate, is_fixed, 0 if is_fixed else strength
+
+    return min(rows, key=rank)
