@@ -296,7 +296,7 @@ DETECTOR = "detectors[0] (squeezing)"
         ("checks: [logits, lodgits]", "checks", ["no 'lodgits' here", "smoothing_holds"]),
         ("checks: [all]", "checks", ["no 'all' here; allowed: all, cheap, or a list of"]),
         ("checks: 3", "checks", ["3 is not allowed", "cheap"]),
-        ("checks: [logits, logits]", "checks", ["each once"]),
+        ("checks: [logits, logits]", "checks", ["twice", "remove the duplicate"]),
         ("figures: {kinds: some}", "figures.kinds", ["no 'some' here; allowed: all, or a list of"]),
         ("figures: {kinds: [threats]}", "figures.kinds", ["no 'threats' here", "attack_threats"]),
         ("figures: {formats: [eps]}", "figures.formats[0]", ["'eps' is not allowed", "pdf"]),
