@@ -705,7 +705,12 @@ DETECTOR = "detectors[0] (squeezing)"
                 "attacks[0] (carlini_wagner).targets",
                 ["is not allowed", "or a list"],
             )
-            for targets in ("[]", "[1, 1]", "[-1]", "[true]", "[0.5]", "3", "null")
+            for targets in ("[]", "[-1]", "[true]", "[0.5]", "3", "null")
+        ),
+        (
+            "attacks: [{kind: carlini_wagner, kappa: [0], targets: [1, 1]}]",
+            "attacks[0] (carlini_wagner).targets",
+            ["[1, 1] holds a value twice; remove the duplicate"],
         ),
         (
             "attacks: [{kind: jsma, gamma: [0.1], theta: 0.0}]",
