@@ -54,13 +54,23 @@ def npz(content: dict[str, Any], path: str = "own.npz", **settings: Any) -> Call
     return read
 
 
+def words(root: Path) -> Dataset:
+    (root / "own.npz").write_text("words", encoding="utf-8")
+    return file(root, path="own.npz")
+
+
 SQUARE = np.zeros((12, 3, 5, 3), np.uint8)
 BORDERED = np.pad(SQUARE, ((0, 0), (0, 0), (1, 1), (1, 1)))
 OTHERS = {"val_images": IMAGES, "val_labels": LABELS}
 # What is wrong, what the message says to do, and that done.
 FILES = {
     "another format": (npz(own(), "own.mat"), "convert it to .npz", npz(own())),
-    "arrays of other names": (npz({"x": IMAGES}), "it needs train_images, train_la", npz(own())),
+    "arrays of other names": (
+        npz({"x": IMAGES}),
+        "or, where nothing is trained, test_images and test_labels",
+        npz(alone()),
+    ),
+    "no archive": (words, "it is truncated, or no .npz archive", npz(own())),
     "words for images": (
         npz(own(IMAGES.astype("U"))),
         "save them as uint8, or as float32 or float64 in [0, 1]",
@@ -512,7 +522,7 @@ def tarred(path: Path, names: tuple[str, ...] = COLOURS.names) -> Cifar:
 UNPACKED = {
     "a file is not there": (None, r"Unpack colours.tar.gz again, or remove the folder"),
     "cut off": (RECORDS.tobytes()[:-1], "replace it by what colours.tar.gz holds"),
-    "another set": (bytes(RECORDS.nbytes), "replace it by what colours.tar.gz holds"),
+    "another set": (bytes(RECORDS.nbytes), "times, and not 2 of them 3 times each: replace it"),
 }
 
 

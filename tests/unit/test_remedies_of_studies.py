@@ -15,6 +15,9 @@ attacks: [{kind: fgsm, eps: [0, 0.1]}]
 filters: [{kind: gaussian, sigma: [1]}]
 """
 TRANSFER = "{kind: transfer, attack: fgsm, eps: [0.1]"
+LEARNT = (
+    "autoencoders: [{kind: convolutional, name: deep}, {kind: pca, name: flat, components: 10}]"
+)
 SMOOTHED = "filters: [{kind: noise, std: [0.1]}]\nproofs: {smoothing: "
 # What is wrong, what the message says to do, and that done.
 ROWS = {
@@ -217,6 +220,29 @@ ROWS = {
         "there is no autoencoder 'deep'; allowed: none, for the study has no `autoencoders`",
         "filters: [{kind: reformer, passes: [1], autoencoder: deep}]\n"
         "autoencoders: [{kind: convolutional, name: deep}]",
+    ),
+    "components of what keeps none": (
+        f"filters: [{{kind: pca, components: [5], autoencoder: deep}}]\n{LEARNT}",
+        "is of the kind convolutional, which keeps no principal components; name one of the kind",
+        f"filters: [{{kind: pca, components: [5], autoencoder: flat}}]\n{LEARNT}",
+    ),
+    "more components than are kept": (
+        f"filters: [{{kind: pca, components: [5, 12], autoencoder: flat}}]\n{LEARNT}",
+        "12 is more than the 10 that 'flat' keeps of an image; ask for fewer",
+        f"filters: [{{kind: pca, components: [5, 10], autoencoder: flat}}]\n{LEARNT}",
+    ),
+    "more components than are kept, kept": (
+        f"filters: [{{kind: pca, components: [12], autoencoder: flat}}]\n{LEARNT}",
+        "or raise the `components` of flat",
+        "filters: [{kind: pca, components: [12], autoencoder: flat}]\n"
+        f"{LEARNT.replace('10', '12')}",
+    ),
+    "more components than an image has": (
+        "filters: [{kind: pca, components: [65], autoencoder: flat}]\n"
+        f"{LEARNT.replace('10', '100')}",
+        "65 is more than the 64 that 'flat' keeps of an image; ask for fewer",
+        "filters: [{kind: pca, components: [64], autoencoder: flat}]\n"
+        f"{LEARNT.replace('10', '100')}",
     ),
     "a detector that there is not": (
         "filters: [{kind: identity, detectors: [d]}]",
