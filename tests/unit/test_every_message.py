@@ -2,11 +2,15 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from epsigma.checks.remedies import REMEDIES
+from epsigma.registry import REGISTRIES
+from epsigma.registry.trainings import TRAININGS
+from epsigma.study.blocks import Attack
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "workflow" / "epsigma"
@@ -76,22 +80,29 @@ FOLLOWED = list_words("test_remedies*.py")
 
 
 def is_told(message: str, words: str) -> bool:
-    """Whether words are of a message: one holds the other, or they overlap by telling words."""
-    for part in message.split(PLACE):
-        if len(part.strip()) < TELLING:
-            continue
-        if words in part or part.strip() in words:
-            return True
-        for length in range(TELLING, min(len(part), len(words)) + 1):
-            if words.startswith(part[-length:]) or words.endswith(part[:length]):
-                return True
-    return False
+    """Whether words are of a message's end, where its remedy is.
+
+    One holds the other, or they overlap by telling words. The end is what comes last between two
+    values that are shown, and is telling.
+    """
+    telling = [part for part in message.split(PLACE) if len(part.strip()) >= TELLING]
+    if not telling:
+        return False
+    end = telling[-1]
+    overlaps = range(TELLING, min(len(end), len(words)) + 1)
+    return (
+        words in end
+        or end.strip() in words
+        or any(words.startswith(end[-n:]) or words.endswith(end[:n]) for n in overlaps)
+    )
 
 
 def is_followed(message: str) -> bool:
     return any(is_told(message, words) for words in FOLLOWED)
 
 
+# What bounds a value in a schema.
+LIMITS = {"enum", "const", "anyOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 NAMES_IT = "puts the name of what it is about before another message"
 MISUSE = "a programmer's error: the stages cannot make it"
 NO_PROOF = "says in the column `why` why there is no proof, which is no fault"
@@ -123,6 +134,7 @@ REASONS = {
     "{}: {} rows of {}": MISUSE,
     "images of {}": MISUSE,
     "exact answers are for linf only, not for {}": MISUSE,
+    "norm = {} is none of {}": MISUSE,
     "family = {} of {}; allowed: {}": "test_remedies_of_studies.py: family = 'fast' of json:loads",
     "{} has no {}": "test_remedies_of_studies.py: has no 'YOURS'",
     "there is no source of {}": "test_remedies_of_studies.py: write it there, or correct the name",
@@ -153,7 +165,6 @@ def test_there_are_hundreds_of_messages() -> None:
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_what_a_message_says_is_done_or_it_is_said_why_not(message: str) -> None:
-    # Of an argument the study's own words come first: test_configuration and test_bad_input.
     assert is_followed(message) or message in REASONS or ARGUMENT.match(message), (
         "Do what it says in a test of tests/unit/test_remedies*.py, whose words are its own; or "
         "say in REASONS why not."
@@ -170,6 +181,24 @@ def test_a_reason_is_of_a_message_that_there_is_and_its_test_looks_for_its_words
     if file.startswith("test_"):
         (path,) = HERE.parent.rglob(file)
         assert words in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("message", list(filter(ARGUMENT.match, MESSAGES)))
+def test_the_words_of_a_study_come_before_those_of_an_argument(message: str) -> None:
+    """A hyper-parameter of that name is bounded wherever there is one, which test_bad_input tries.
+
+    What is named by a value that is shown, is so in test_configuration.
+    """
+    if is_followed(message) or message in REASONS:
+        return
+    schemas: dict[str, list[Mapping[str, Any]]] = {}
+    for registry in (*REGISTRIES.values(), TRAININGS):
+        for kind in registry.values():
+            for name, schema in kind.schemas.items():
+                schemas.setdefault(name, []).append(schema)
+    schemas["eot_samples"] = [Attack.model_json_schema()["properties"]["eot_samples"]]
+    for name in re.findall(r"(\w+) = \{\}", message):
+        assert all(LIMITS & set(schema) for schema in schemas[name])
 
 
 def test_every_check_s_remedy_is_done() -> None:

@@ -442,7 +442,7 @@ DIGITS = Published("Digits", "MNIST", {n: hashlib.md5(raw).hexdigest() for n, ra
 PUBLISHED = {
     "altered": (pack(255 - IMAGES), "or another file under this name): replace it by the original"),
     "of another type": (b"\0\0\r" + pack(IMAGES)[3:], "replace it by the original"),
-    "not there": (None, "Add the missing ones under these names (or with .gz)"),
+    "not there": (None, "(or with .gz), or empty the folder to have all of them downloaded"),
 }
 
 

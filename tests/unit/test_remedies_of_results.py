@@ -418,7 +418,7 @@ MASK = "(images >= self.threshold)"
 # What is submitted in place of what, what the message says, and that done.
 FILTERS = {
     "no FILTER": ("FILTER = ", "OTHER = ", "keep these two names", "FILTER = "),
-    "no gradient": ('"bpda"', "None", "FILTER says one of", '"bpda"'),
+    "no gradient": ('"bpda"', "None", "; and it takes no autoencoder", '"bpda"'),
     "a key that is none": (VALUES, 'VALUES = {"std": [0.5]}', "; allowed: threshold", VALUES),
     "a value that is none": (
         VALUES,
@@ -529,7 +529,10 @@ SETS: dict[str, tuple[dict[str, Any], str]] = {
     "no number": ({"images": HOLED}, "image 3 has values that are not finite: leave none"),
     "beyond 1": ({"images": CLEAN[:6] + 0.6}, ": keep them in [0, 1]"),
     "float64": ({"images": MADE["images"].double()}, ": make them float32 and int64"),
-    "flat": ({"images": MADE["images"].flatten(1)}, ": make them (N, C, H, W), of the 384 values"),
+    "flat": (
+        {"images": MADE["images"].flatten(1)},
+        ": make them (N, C, H, W), of the 384 values at most that the challenge's have",
+    ),
     "fewer labels": ({"labels": torch.arange(5)}, ": one an image"),
     "another order": ({"labels": torch.arange(6).flip(0)}, "all of them in the order of the test"),
     "another tensor": ({"more": torch.zeros(1)}, ": it needs images and labels, and no others"),

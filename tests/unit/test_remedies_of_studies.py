@@ -85,7 +85,11 @@ ROWS = {
         "seeds: [1]",
     ),
     "a loop": ("seeds: &a [*a]", "write it out, without the alias", "seeds: [0]"),
-    "a depth": (f"seeds: {'[' * 50}{']' * 50}", "nested more than 20 deep", "seeds: [0]"),
+    "a depth": (
+        f"seeds: {'[' * 50}{']' * 50}",
+        "nested more than 20 deep; nothing here is",
+        "seeds: [0]",
+    ),
     "an empty list": ("models: []", "it takes at least 1", "models: [{kind: mlp}]"),
     "a value twice": ("seeds: [0, 0]", "remove the duplicate", "seeds: [0]"),
     "two values of one spelling": (
