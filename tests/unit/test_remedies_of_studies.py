@@ -152,6 +152,11 @@ ROWS = {
         "remove the duplicate",
         "attacks: [{kind: jsma, gamma: [0.1], targets: [1]}]",
     ),
+    "a class that there is not": (
+        "attacks: [{kind: jsma, gamma: [0.1], targets: [3, 10]}]",
+        "there is no class 10 in digits; allowed: 0 to 9",
+        "attacks: [{kind: jsma, gamma: [0.1], targets: [3, 9]}]",
+    ),
     "a share that allows nothing": (
         "attacks: [{kind: jsma, gamma: [0.001]}]",
         "that are changed at once; at least 2/64, or 0",
