@@ -480,26 +480,37 @@ def test_no_other_attack_fools_more_once_the_other_loss_is_added(trained: Any, c
         row["gradient_free_only"] = int((free & ~fooled).sum())
         return judge(check, tables={"worst_case": pd.DataFrame([row]).drop(columns="attack")})
 
-    words = "the other" if check == "auto_pgd" else "or the other loss"
+    words = (
+        "add the attack, or apgd, with the other one"
+        if check == "auto_pgd"
+        else "or the other loss"
+    )
     hold(check, words, look("cross_entropy"), look("cross_entropy", "margin"))
 
 
-def test_the_strongest_attack_is_held_to_auto_pgd_once_apgd_is_added(trained: Any) -> None:
-    images, labels = trained.images[:N], trained.labels[:N]
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_the_strongest_attack_passes_once_apgd_is_added_with_the_other_loss(
+    trained: Any, loss: str
+) -> None:
+    model, images, labels = saturated(trained), trained.images[:N], trained.labels[:N]
     generator = torch.Generator().manual_seed(0)
     attacks = {"tried": ATTACKS["tried"], "apgd": ATTACKS["tried"]}
-    weak = int(attack_digits(trained, partial(WEAK, eps=0.1)).sum())
-    made = run_auto_pgd(trained.model, images, labels, norm="linf", eps=0.1, generator=generator)
+    how = {"eps": 0.1, "random_start": False}
+    weak = int(attack_digits(trained, partial(pgd, **how), model).sum())
+    made = run_auto_pgd(model, images, labels, norm="linf", eps=0.1, generator=generator)
     with torch.no_grad():
-        beside = int((trained.model(made).argmax(1) != labels).sum())
-    strong = int(attack_digits(trained, partial(apgd, eps=0.1)).sum())
+        beside = int((model(made).argmax(1) != labels).sum())
+    strong = int(attack_digits(trained, partial(apgd, eps=0.1, loss=loss), model).sum())
     first = probe(trained, n_fooled=weak, n_fooled_by_auto_pgd=beside)
     added = {**probe(trained, n_fooled=strong), "cell": {**CELL, "attack": "apgd"}}
-    looks = [
+    wrong, right = (
         judge("auto_pgd", attacks=attacks, attack_probes=probes)
         for probes in ([first], [first, added])
-    ]
-    hold("auto_pgd", "or apgd", *looks)
+    )
+    if loss == "margin":
+        hold("auto_pgd", "or apgd, with the other one", wrong, right)
+    else:  # the loss is what helps
+        assert right.verdict == FAIL
 
 
 class Rounded(Filter):

@@ -50,8 +50,8 @@ REMEDIES = {
     "unbounded": _STRONGER,
     "half_range": _STRONGER,
     "auto_pgd": (
-        "Auto-PGD ascends two losses: add the attack with the other (loss: margin or "
-        "cross_entropy), or apgd."
+        "Auto-PGD ascends two losses: add the attack, or apgd, with the other one (loss: margin or "
+        "cross_entropy)."
     ),
     "surrogate": (
         'Give the attack more steps; of a filter of your own say gradient="bpda" in its entry, '
