@@ -29,7 +29,7 @@ STUDY: dict[str, Any] = {
     "models": [{"kind": "mlp"}],
     "attacks": [{"kind": "fgsm", "eps": [0.1]}],
     "filters": [{"kind": "gaussian", "sigma": [1]}],
-    "autoencoders": [{"kind": "convolutional"}],
+    "autoencoders": [{"kind": "convolutional"}, {"kind": "pca", "components": 1000}],
     "detectors": [{"kind": "reconstruction", "autoencoder": "convolutional"}],
 }
 
@@ -59,8 +59,9 @@ GIVEN: dict[tuple[str, str], Any] = {
     ("low_rank", "rank"): [2],
     **{
         (kind, "autoencoder"): "convolutional"
-        for kind in ("reformer", "pca", "reconstruction", "divergence")
+        for kind in ("reformer", "reconstruction", "divergence")
     },
+    ("pca", "autoencoder"): "pca",
     ("squeezing", "filters"): [{"kind": "bitdepth", "bits": 1}],
     ("adversarial", "method"): "pgd",
 }
@@ -450,7 +451,9 @@ def accepted(section: str, name: str, values: list[Any]) -> dict[str, Any] | Non
     kind = REGISTRIES[section][name]
     block = {**plain(kind, name), kind.swept: values, "name": "mine"}
     try:
-        return validate(copy.deepcopy({**STUDY, section: [*STUDY[section], block]}))
+        # Of images of any size.
+        own = {**STUDY, "datasets": [{"kind": "file", "path": "own.npz"}]}
+        return validate(copy.deepcopy({**own, section: [*STUDY[section], block]}))
     except ConfigurationError:
         return None
 

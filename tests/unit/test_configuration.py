@@ -296,7 +296,7 @@ DETECTOR = "detectors[0] (squeezing)"
         ("checks: [logits, lodgits]", "checks", ["no 'lodgits' here", "smoothing_holds"]),
         ("checks: [all]", "checks", ["no 'all' here; allowed: all, cheap, or a list of"]),
         ("checks: 3", "checks", ["3 is not allowed", "cheap"]),
-        ("checks: [logits, logits]", "checks", ["each once"]),
+        ("checks: [logits, logits]", "checks", ["twice", "remove the duplicate"]),
         ("figures: {kinds: some}", "figures.kinds", ["no 'some' here; allowed: all, or a list of"]),
         ("figures: {kinds: [threats]}", "figures.kinds", ["no 'threats' here", "attack_threats"]),
         ("figures: {formats: [eps]}", "figures.formats[0]", ["'eps' is not allowed", "pdf"]),
@@ -705,7 +705,12 @@ DETECTOR = "detectors[0] (squeezing)"
                 "attacks[0] (carlini_wagner).targets",
                 ["is not allowed", "or a list"],
             )
-            for targets in ("[]", "[1, 1]", "[-1]", "[true]", "[0.5]", "3", "null")
+            for targets in ("[]", "[-1]", "[true]", "[0.5]", "3", "null")
+        ),
+        (
+            "attacks: [{kind: carlini_wagner, kappa: [0], targets: [1, 1]}]",
+            "attacks[0] (carlini_wagner).targets",
+            ["[1, 1] holds a value twice; remove the duplicate"],
         ),
         (
             "attacks: [{kind: jsma, gamma: [0.1], theta: 0.0}]",

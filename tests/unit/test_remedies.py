@@ -1,5 +1,6 @@
 """What a message says to do about a user's own data and networks helps."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ OF_FILES = {
     "of another range": (own(SIGNED), "undo what was done", own((SIGNED + 1) / 2)),
     "of another range, as levels": (own(SIGNED), "or save 0 ... 255 as uint8", own(IMAGES)),
     "of another type": (own(IMAGES.astype(np.int32)), "save them as uint8", own(IMAGES)),
-    "not finite": (own(HOLED), "remove them", own(HOLED[WHOLE], LABELS[WHOLE])),
-    "labels below 0": (own(labels=LABELS - 1), "count from 0", own()),
+    "not finite": (own(HOLED), "not finite: remove them", own(HOLED[WHOLE], LABELS[WHOLE])),
+    "labels below 0": (own(labels=LABELS - 1), "they count from 0 (first_label)", own()),
     "labels from 1": (own(labels=LABELS + 1), "first_label", own(labels=LABELS + 1, first_label=1)),
     "classes that are known": (own(classes=3), "leave it out", own()),
     "a test set that is there": (own(test_fraction=0.5), "leave test_fraction out", own()),
@@ -43,7 +44,7 @@ def test_a_file_is_read_once_that_is_done(tmp_path, wrong, remedy, right):
     for content, settings in (wrong, right):
         np.savez(tmp_path / "own.npz", **content)
         if settings is wrong[1] and content is wrong[0]:
-            with pytest.raises(ValueError, match=remedy.replace(".", r"\.")):
+            with pytest.raises(ValueError, match=re.escape(remedy)):
                 file(tmp_path, path="own.npz", **settings)
         else:
             assert file(tmp_path, path="own.npz", **settings).classes == 3
@@ -79,7 +80,7 @@ def test_a_network_without_weights_to_train_is_one_once_some_are_unfrozen(monkey
     next(networks[1].parameters()).requires_grad_(True)
     monkeypatch.setattr(train, "build_model", lambda **settings: networks.pop(0))
     images = torch.rand(4, 1, 6, 5)
-    with pytest.raises(ModelError, match="unfreeze"):
+    with pytest.raises(ModelError, match="unfreeze some, or name a `checkpoint`"):
         train._build_classifier({}, images, 3, None)
     model, _ = train._build_classifier({}, images, 3, None)
     assert model.training

@@ -227,7 +227,10 @@ def open_study(results: str | Path = "results") -> StudyResults:
     folder = Path(results)
     path = folder / "tables" / "configuration.yaml"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: {folder} is not the results of a study")
+        raise FileNotFoundError(
+            f"{path} is not there: {folder} is not the results of a study: name the folder that "
+            "`make results` wrote"
+        )
     return StudyResults(folder, yaml.safe_load(path.read_text(encoding="utf-8")))
 
 

@@ -137,7 +137,10 @@ def judge(
 def _score_logits(logits: Tensor, labels: Tensor) -> Columns:
     """Score logits (N, K), as `score`."""
     if not torch.isfinite(logits).all():
-        raise ValueError("the model's logits are not finite")
+        raise ValueError(
+            "the model's logits are not finite: train it with a smaller learning_rate, or look for "
+            "overflows in it"
+        )
     prediction, probability = most_probable(logits)
     return {
         "index": np.arange(len(labels), dtype=np.int32),

@@ -51,7 +51,7 @@ def find_directions(
         kept = torch.empty_like(found, dtype=torch.int8, memory_format=torch.contiguous_format)
         kept.copy_(found)
         if not torch.equal(kept.to(found.dtype), found):
-            raise ValueError("a direction is -1, 0 or 1")
+            raise ValueError("a direction is -1, 0 or 1 in each value: return its sign")
         return ImageSet(kept, part.labels)
 
     return each_batch(len(rows.index), make, say=say)

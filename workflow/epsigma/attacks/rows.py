@@ -71,11 +71,13 @@ def attacked_rows(
     chosen = range(classes) if targets == "all" else sorted({int(k) for k in targets})
     unknown = [k for k in chosen if not 0 <= k < classes]
     if unknown:
-        raise ValueError(f"targets = {targets}: the classes are 0 to {classes - 1}")
+        raise ValueError(
+            f"targets = {targets}: the classes are 0 to {classes - 1}, name some of them"
+        )
     aims = torch.tensor(list(chosen), device=labels.device)
     wrong = labels[:, None] != aims
     if not wrong.any():
-        raise ValueError(f"targets = {targets}: every image is of that class")
+        raise ValueError(f"targets = {targets}: every image is of that class, name another")
     return Rows(
         index[:, None].expand_as(wrong)[wrong],
         labels[:, None].expand_as(wrong)[wrong],

@@ -33,7 +33,8 @@ class PrincipalComponents(nn.Module):
         size = prod(shape)
         if size > LARGEST:
             raise ValueError(
-                f"images of {size} values are too large for principal components; at most {LARGEST}"
+                f"images of {size} values are too large for principal components; at most "
+                f"{LARGEST}: resize them (size), or take another filter"
             )
         kept = torch.eye(min(components, size), size)
         self.mean = nn.Parameter(torch.zeros(size), requires_grad=False)
@@ -64,7 +65,8 @@ class PrincipalComponents(nn.Module):
         """
         if components > len(self.directions):
             raise ValueError(
-                f"components = {components} is more than the {len(self.directions)} that were kept"
+                f"components = {components} is more than the {len(self.directions)} that were "
+                "kept: ask for fewer"
             )
         return self.mean.to(images), self.directions[:components].to(images)
 

@@ -72,7 +72,7 @@ def _make_rules(results: Path) -> tuple[Rules, dict[str, pd.DataFrame]]:
     if not balls:
         raise ValueError(
             f"the study of {results} has no attack in a ball of a budget over 0: there is nothing "
-            "to score a filter by"
+            "to score a filter by: add an attack with a budget over 0"
         )
     told = study.dump()
     told["attacks"] += _cross_checks(study, balls)

@@ -84,9 +84,14 @@ def _name(submission: Path, rules: Rules) -> str:
             f"{submission.name} is neither {FILTER} (a filter) nor {SET} (an adversarial set)"
         )
     if not submission.is_file():
-        raise SubmissionError(f"{submission} is not there, or is no file")
+        raise SubmissionError(
+            f"{submission} is not there, or is no file: name the file of the submission"
+        )
     if submission.suffix == FILTER and submission.stat().st_size > MOST:
-        raise SubmissionError(f"{submission.name} is larger than {MOST:,} bytes")
+        raise SubmissionError(
+            f"{submission.name} is larger than {MOST:,} bytes: leave out what the filter does not "
+            "need"
+        )
     study = validate(rules.study)
     taken = {*study.names("filters"), *study.names("attacks"), NO_FILTER}
     name = submission.stem

@@ -81,7 +81,7 @@ def _read(path: Path, largest: int) -> tuple[Tensor, Tensor]:
         )
     if not images.isfinite().all():
         where = (~images.isfinite().flatten(1).all(1)).nonzero().flatten()
-        raise SubmissionError(f"image {int(where[0])} has values that are not finite")
+        raise SubmissionError(f"image {int(where[0])} has values that are not finite: leave none")
     low, high = float(images.min()), float(images.max())
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         raise SubmissionError(f"its values are from {low:.6g} to {high:.6g}: keep them in [0, 1]")
@@ -101,7 +101,7 @@ def _find_ball(rules: Rules, dataset: str, measures: dict[str, Tensor], count: i
         at = int(measures[MEASURES[worst]].argmax())
         raise SubmissionError(
             f"it is in no ball of the challenge ({known}): its largest perturbation has {said}, "
-            f"that of image {at}"
+            f"that of image {at}: bring it into one"
         )
     return fits[0]
 

@@ -152,7 +152,9 @@ def _check_alike(module: Filter, images: Tensor, filtered: Tensor) -> None:
     with torch.enable_grad():
         attacked = _call(module, images, attacked=True)
     if (attacked - filtered).abs().max() > TOLERANCE:
-        raise SubmissionError("it filters images that want a gradient another way than others")
+        raise SubmissionError(
+            "it filters images that want a gradient another way than others: take requires_grad out"
+        )
     alone = torch.cat([_call(module, image[None]) for image in images])
     if (off := float((alone - filtered).abs().max())) > TOLERANCE:
         raise SubmissionError(

@@ -94,11 +94,6 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
             f"{1 - strongest['n_fooled'] / n:.1%} of {n} right (95 %: from {bound:.1%}), and "
             f"Auto-PGD {left:.1%}."
         )
-        if left < bound:
-            sentence += (
-                " Auto-PGD ascends two losses: add the attack with the other (loss: margin or "
-                "cross_entropy), or apgd."
-            )
         is_few = most - strongest["n_fooled"] < FEW
         verdict = judged(left >= bound, WARN if is_few else FAIL)
         yield Verdict("auto_pgd", strongest["cell"], verdict, left, bound, sentence)

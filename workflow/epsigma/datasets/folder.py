@@ -62,7 +62,10 @@ def folder(
     for name, pictures in zip((*names, *own), parts, strict=True):
         unknown = [inside for inside in pictures if inside not in classes]
         if unknown:
-            raise ValueError(f"{found / name}: {unknown[0]} is no class of {found / 'train'}")
+            raise ValueError(
+                f"{found / name}: {unknown[0]} is no class of {found / 'train'}: make a folder of "
+                "it there, or remove it"
+            )
     read = [_read_all(pictures, classes, channels, size) for pictures in parts]
     about: dict[str, Any] = {"validation": read.pop() if own else None, "class_names": classes}
     try:

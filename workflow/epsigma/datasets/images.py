@@ -33,7 +33,7 @@ class Images:
                 f"not int64 of shape ({len(self.images)},): give a class for each image"
             )
         if not len(self.labels):
-            raise ValueError("there are no images")
+            raise ValueError("there are no images: add some")
         if self.labels.min() < 0:
             raise ValueError(f"there is a label {self.labels.min()}; labels count from 0")
 
@@ -71,7 +71,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.class_names and len(self.class_names) < self.classes:
             raise ValueError(
-                f"there are {self.classes} classes and {len(self.class_names)} class names"
+                f"there are {self.classes} classes and {len(self.class_names)} class names: name "
+                "each, or none"
             )
         if self.validation is not None:
             self._check_validation(self.validation)
@@ -79,7 +80,7 @@ class Dataset:
             if self.test.labels.max() >= self.classes:
                 raise ValueError(
                     f"there is a test label {self.test.labels.max()}, and with {self.classes} "
-                    f"classes labels go up to {self.classes - 1}"
+                    f"classes labels go up to {self.classes - 1}: say more classes, or leave it out"
                 )
             return
         if self.named is not None:
@@ -87,21 +88,24 @@ class Dataset:
         if self.train.images.shape[1:] != self.test.images.shape[1:]:
             raise ValueError(
                 f"training images are {self.train.images.shape[1:]}, "
-                f"test images {self.test.images.shape[1:]}"
+                f"test images {self.test.images.shape[1:]}: make them of one shape"
             )
         if self.test.labels.max() >= self.classes:
-            raise ValueError(f"the test label {self.test.labels.max()} does not occur in training")
+            raise ValueError(
+                f"the test label {self.test.labels.max()} does not occur in training: add training "
+                "images of it, or leave out its test images"
+            )
 
     def _check_validation(self, validation: Images) -> None:
         if validation.images.shape[1:] != self.test.images.shape[1:]:
             raise ValueError(
                 f"validation images are {validation.images.shape[1:]}, "
-                f"test images {self.test.images.shape[1:]}"
+                f"test images {self.test.images.shape[1:]}: make them of one shape"
             )
         if validation.labels.max() >= self.classes:
             raise ValueError(
                 f"there is a validation label {validation.labels.max()}, and with {self.classes} "
-                f"classes labels go up to {self.classes - 1}"
+                f"classes labels go up to {self.classes - 1}: leave its images out"
             )
 
     @property
@@ -171,7 +175,8 @@ def _split_off(whole: Images, fraction: float, seed: int) -> Dataset:
     if not len(numbers) <= test_size <= n - len(numbers):
         raise ValueError(
             f"test_fraction: {fraction} of {n} images leaves {n - test_size} to train on and "
-            f"{test_size} for the test, of {len(numbers)} classes: each side needs one of each"
+            f"{test_size} for the test, of {len(numbers)} classes: each side needs one of each; "
+            "say another test_fraction"
         )
     return stratified_split(whole, test_size=test_size, seed=seed)
 
@@ -218,7 +223,7 @@ def learnable(
     else:
         data = _split_off(parts[0], fraction, seed)
     if data.classes < 2:
-        raise ValueError("there is one class; a classifier needs two")
+        raise ValueError("there is one class; a classifier needs two: add images of another")
     named = tuple(class_names)
     if named and len(named) < data.classes:
         few = f"{data.classes} classes and {len(named)} class names: classes go by their numbers"

@@ -134,7 +134,9 @@ class Jpeg(Filter):
 def _is_grey(images: Tensor) -> bool:
     channels = images.shape[1]
     if channels not in (1, 3):
-        raise ValueError(f"JPEG codes images of 1 channel or 3 (grey or RGB), not of {channels}")
+        raise ValueError(
+            f"JPEG codes images of 1 channel or 3 (grey or RGB), not of {channels}: leave it out"
+        )
     return channels == 1
 
 

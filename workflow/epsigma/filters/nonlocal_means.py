@@ -112,7 +112,9 @@ def _to_bytes(images: Tensor) -> NDArray[np.uint8]:
     """Round images (N, C, H, W) to 8 bits: (N, H, W, C)."""
     channels = images.shape[1]
     if channels > 4:
-        raise ValueError(f"OpenCV compares patches of 1 to 4 channels, not of {channels}")
+        raise ValueError(
+            f"OpenCV compares patches of 1 to 4 channels, not of {channels}: leave it out"
+        )
     levels = images.detach().mul(255).round().clamp(0, 255).byte()
     found: NDArray[np.uint8] = levels.movedim(1, -1).contiguous().cpu().numpy()
     return found

@@ -47,7 +47,10 @@ def build_model(
         raise ModelError(str(error)) from None
     model = load(implementation)(resized.shape if resized else shape, classes, **parameters)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"{implementation} made a {type(model).__name__}, not an nn.Module")
+        raise TypeError(
+            f"{implementation} made a {type(model).__name__}, not an nn.Module: return the model "
+            "itself"
+        )
     return Preprocessed(model, resized, normalized) if resized or normalized else model
 
 

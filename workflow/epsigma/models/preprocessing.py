@@ -94,7 +94,9 @@ class Normalize(nn.Module):
                     f"channel{'s' if channels > 1 else ''}: give one number, or one a channel"
                 )
             if name == "std" and not values.reciprocal().isfinite().all():
-                raise ValueError(f"normalize.std = {given} is too small to divide by in float32")
+                raise ValueError(
+                    f"normalize.std = {given} is too small to divide by in float32: raise it"
+                )
             self.register_buffer(name, values.expand(channels).clone()[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:

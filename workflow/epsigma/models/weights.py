@@ -38,7 +38,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         try:
             tensors: dict[str, Tensor] = load_file(path)
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"checkpoint {path} is no safetensors file: {error}") from error
+            raise ModelError(
+                f"checkpoint {path} is no safetensors file ({error}); write it again, with "
+                "safetensors.torch.save_file"
+            ) from error
         return tensors
     if foreign := _recognise(Path(path)):
         raise ModelError(f"checkpoint {path} is {foreign}")
@@ -78,7 +81,9 @@ def _refused(path: str | Path, error: Exception) -> ModelError:
         why = str(error).partition("\n")[0]
         if "weights_only" in why:
             why = "torch.load finds no tensors in it"
-        return ModelError(f"checkpoint {path} is damaged, or was not written by torch.save: {why}")
+        return ModelError(
+            f"checkpoint {path} is damaged, or was not written by torch.save ({why}); {ALONE}"
+        )
     return ModelError(
         f"checkpoint {path} is refused: it is not only tensors, and reading it would unpickle "
         f"{pickled[1]}, which may run any code; where it was made, {ALONE}"

@@ -55,7 +55,8 @@ def make(
     except Exception as error:
         raise ModelError(
             f"{library} could not make {architecture} for images {shape}, {classes} classes and "
-            f"parameters {parameters}: {type(error).__name__}: {error}"
+            f"parameters {parameters}: {type(error).__name__}: {error}; correct `architecture` or "
+            "`parameters`"
         ) from error
 
 

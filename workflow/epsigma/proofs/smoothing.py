@@ -136,7 +136,10 @@ def count_votes(model: nn.Module, image: Tensor, draws: int) -> Tensor:
     for start in range(0, draws, BATCH):
         logits = model(image.expand(min(BATCH, draws - start), *image.shape))
         if not torch.isfinite(logits).all():
-            raise ValueError("the model's logits are not finite")
+            raise ValueError(
+                "the model's logits are not finite: train it with a smaller learning_rate, or look "
+                "for overflows in it"
+            )
         counts.append(logits.argmax(1).bincount(minlength=logits.shape[1]))
     return torch.stack(counts).sum(0)
 

@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any
 
 from epsigma.checks.evidence import Evidence
+from epsigma.checks.remedies import add_remedy
 from epsigma.checks.verdict import leave_out, tabulate_verdicts
 from epsigma.job import Job
 from epsigma.loading import load
@@ -41,7 +42,8 @@ def check(
         )
         made = [load(name)(evidence) for name in job.settings["checks"].values()]
         left_out = map(leave_out, job.settings["left_out"])
-        table = tabulate_verdicts([*chain.from_iterable(made), *left_out])
+        judged = map(add_remedy, chain.from_iterable(made))
+        table = tabulate_verdicts([*judged, *left_out])
         write_table(checks, table, digits=6)
         write_text(page, table_page(table, "Verdicts of the checks", job.settings.get("names", {})))
         log.info("%s", dict(table["verdict"].value_counts()))

@@ -155,10 +155,11 @@ def _say(
         return f"unknown key {list_names(names)}; allowed: {list_names([*general, *keys])}"
     if type_ == "missing":
         return f"the key {list_names(one['loc'][-1] for one in errors)} is missing"
+    # Of a value of the right type it is known what is wrong with it.
+    if told := [one for one in errors if one["type"] == "said"]:
+        return told[0]["msg"].replace("{shown}", repr(told[0]["input"]))
     if "anyOf" in schema and not _is_nullable(schema):
         return f"{value!r} is not allowed; it is {schema.get('description', error['msg'])}"
-    if type_ == "said":
-        return error["msg"].replace("{shown}", repr(error["input"]))
     if type_ == "literal_error":
         options = [_resolve(one, root) for one in schema.get("anyOf", [schema])]
         allowed = [name for one in options for name in one.get("enum", [one.get("const")])]

@@ -1,7 +1,8 @@
-"""What attacks and filters name: models, data sets, filters and detectors that must be there."""
+"""What attacks and filters name: models, data sets, classes, filters and detectors, all there."""
 
 from collections.abc import Iterator
 
+from epsigma.registry.datasets import SIZES
 from epsigma.study.blocks import Attack, Filter
 from epsigma.study.faults import list_names
 from epsigma.study.schema import Study, expand
@@ -27,6 +28,7 @@ def check_named(study: Study) -> Iterator[str]:
             )
         if isinstance(block, Attack):
             yield from _check_met(study, block, at)
+            yield from _check_targets(study, block, at)
         for name in block.get("detectors", ()):
             if name not in detectors:
                 allowed = list_names(detectors) or "none, for the study has no `detectors`"
@@ -49,3 +51,21 @@ def _check_met(study: Study, attack: Attack, at: str) -> Iterator[str]:
             yield f"{at}.filters: there is no filter {block!r}; allowed: {allowed}"
         elif name not in met[block]:
             yield f"{at}.filters: there is no {name!r}; allowed: {list_names(met[block])}"
+
+
+def _check_targets(study: Study, attack: Attack, at: str) -> Iterator[str]:
+    """Classes that an attack aims at are there, as far as it is known how many there are."""
+    targets = attack.get("targets")
+    if not isinstance(targets, list):
+        return
+    for dataset in study.datasets:
+        size = SIZES.get(dataset.kind)
+        if (
+            size is not None
+            and attack.is_for_dataset(dataset.name)
+            and max(targets) >= size.classes
+        ):
+            yield (
+                f"{at}.targets: there is no class {max(targets)} in {dataset.name}; allowed: 0 to "
+                f"{size.classes - 1}"
+            )

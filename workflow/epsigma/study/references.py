@@ -9,7 +9,9 @@ from typing import Any
 
 from epsigma.cell import spell
 from epsigma.kinds import AttackKind, Configured, Part
+from epsigma.registry.autoencoders import AUTOENCODERS
 from epsigma.registry.checks import ALL, CHEAP, CHECKS
+from epsigma.registry.datasets import SIZES
 from epsigma.registry.figures import NAMES
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
@@ -32,6 +34,7 @@ def check_references(study: Study) -> list[str]:
         _check_defended,
         check_named,
         _check_autoencoders,
+        _check_components,
         _check_smoothing,
         _check_chosen,
         check_shares,
@@ -242,6 +245,30 @@ def _check_autoencoders(study: Study) -> Iterator[str]:
         needed = found.entry.autoencoder
         if needed and found[needed] not in names:
             yield f"{at}.{needed}: there is no autoencoder {found[needed]!r}; allowed: {allowed}"
+
+
+def _check_components(study: Study) -> Iterator[str]:
+    """Principal components are of an autoencoder that keeps as many."""
+    sizes = [SIZES[block.kind].values for block in study.datasets if block.kind in SIZES]
+    blocks = {block.name: block for block in study.autoencoders if block.kind in AUTOENCODERS}
+    for at, found in _parts(study):
+        block = blocks.get(found["autoencoder"]) if found.kind == "pca" else None
+        if block is None:
+            continue
+        if block.kind != "pca":
+            yield (
+                f"{at}.autoencoder: {block.name!r} is of the kind {block.kind}, which keeps no "
+                "principal components; name one of the kind pca"
+            )
+            continue
+        asked, most = found["components"], min([block["components"], *sizes])
+        largest = max(asked) if isinstance(asked, list) else asked
+        if largest > most:
+            more = "" if most in sizes else f", or raise the `components` of {block.name}"
+            yield (
+                f"{at}.components: {largest} is more than the {most} that {block.name!r} keeps of "
+                f"an image; ask for fewer{more}"
+            )
 
 
 def _check_smoothing(study: Study) -> Iterator[str]:

@@ -150,7 +150,7 @@ def split_validation(
     if not 0 < size < n:
         raise ValueError(
             f"validation: {fraction} of {n} images leaves {n - size} to train on and {size} to "
-            "validate on"
+            "validate on: say another, so that each has one"
         )
     order = permutation(n, seed)
     held_out, learn = order[:size], order[size:]
