@@ -158,6 +158,7 @@ def test_defaults_are_filled_in_at_every_depth():
         "keep_filtered": True,
         "keep_directions": True,
         "keep_aware": True,
+        "stored_as": "float32",
         "requantise": False,
         "measure_cost": False,
         "proofs": None,
