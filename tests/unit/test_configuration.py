@@ -100,6 +100,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "name": "mlp",
                 "training": TRAINING,
                 "checkpoint": None,
+                "checkpoint_key": None,
                 "preprocess": None,
                 "normalize": None,
                 "defends": None,
@@ -1447,7 +1448,7 @@ BLOCKS = {
 GENERAL_KEYS = {
     "datasets": {"kind", "name"},
     "models": {
-        *("kind", "name", "training", "checkpoint"),
+        *("kind", "name", "training", "checkpoint", "checkpoint_key"),
         *("preprocess", "normalize", "defends"),
     },
     "attacks": {

@@ -64,11 +64,12 @@ class CellRecipes:
     @of("model", "seed")
     def train(self, model: str, seed: str) -> Recipe:
         """Of the training of a model. How weights from a file would be trained changes nothing."""
-        checkpoint = self._study.find("models", model).checkpoint
+        block = self._study.find("models", model)
+        key = {"checkpoint_key": block.checkpoint_key} if block.checkpoint_key else {}
         how: Settings = (
             {"training": training_settings(self._study, model)}
-            if checkpoint is None
-            else {"checkpoint": checkpoint}
+            if block.checkpoint is None
+            else {"checkpoint": block.checkpoint, **key}
         )
         return make_recipe(
             {"model": settings(self._study, "models", model), **how, "seed": int(seed)},
