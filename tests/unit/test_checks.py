@@ -129,6 +129,9 @@ def cell(threat, attack, name, budget):
         "outside_max": 0.0,
         "changed_max": 0.0,
         "confidence": 0.9,
+        "n_fooled_unrounded": 0 if budget == 0 else 900,
+        "n_lost": 0 if budget == 0 else 9,
+        "stored_as": "uint8",
         # Proofs are of attackers who know the filter, and of some attacks.
         "n_contradicted": 0 if attack == "pgd" and is_white_box(threat, name) else np.nan,
         "n_refuted": 0 if attack == "pgd" and is_white_box(threat, name) else np.nan,
@@ -217,6 +220,7 @@ def sound():
             for name, (gradient, random, _) in FILTERS.items()
         },
         {detector: RATE for some in DETECTORS.values() for detector in some},
+        stored_as="uint8",
         model_probes=[
             {
                 "cell": model,
@@ -575,6 +579,18 @@ FAULTS = [
         in_table("cells", {"outside_max": 0.05}, budget=0.1, attack="sign_noise", **BARE),
         ("in_range", "fail"),
         {"attack": "sign_noise", **BARE},
+    ),
+    (
+        "a set of another type than the study's",
+        in_table("cells", {"stored_as": "float16"}, budget=0.1, attack="pgd", **BARE),
+        ("stored", "fail"),
+        {"attack": "pgd", **BARE},
+    ),
+    (
+        "rounding that undoes what an attack did",
+        in_table("cells", {"n_lost": 100}, budget=0.2, attack="pgd", **KNOWN),
+        ("stored", "warn"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
     (
         "an attack without a budget that is none",
@@ -1374,7 +1390,7 @@ def stage(evidence, tmp_path, make_job, checks=CHECKS, left_out=()):
             inputs[name].append(str(tmp_path / f"{name}{index}.json"))
             write_json(inputs[name][-1], facts)
     path = str(tmp_path / "checks.csv")
-    known = ("attacks", "filters", "rates")
+    known = ("attacks", "filters", "rates", "stored_as")
     settings = {name: getattr(evidence, name) for name in known}
     settings["checks"] = {name: one.implementation for name, one in checks.items()}
     settings["left_out"] = list(left_out)

@@ -100,6 +100,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "name": "mlp",
                 "training": TRAINING,
                 "checkpoint": None,
+                "checkpoint_key": None,
                 "preprocess": None,
                 "normalize": None,
                 "defends": None,
@@ -158,6 +159,7 @@ def test_defaults_are_filled_in_at_every_depth():
         "keep_filtered": True,
         "keep_directions": True,
         "keep_aware": True,
+        "stored_as": "float32",
         "requantise": False,
         "measure_cost": False,
         "proofs": None,
@@ -1451,7 +1453,7 @@ BLOCKS = {
 GENERAL_KEYS = {
     "datasets": {"kind", "name"},
     "models": {
-        *("kind", "name", "training", "checkpoint"),
+        *("kind", "name", "training", "checkpoint", "checkpoint_key"),
         *("preprocess", "normalize", "defends"),
     },
     "attacks": {

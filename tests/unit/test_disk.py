@@ -11,12 +11,14 @@ import pytest
 import torch
 from epsigma.datasets.digits import digits
 from epsigma.plan import paths
-from epsigma.plan.disk import LEDGER, LEDGER_ROW, ROW, VALUE, Disk
+from epsigma.plan.disk import LEDGER, LEDGER_ROW, ROW, Disk
 from epsigma.registry.datasets import DATASETS, SIZES
 from epsigma.storage.images import ImageSet, measure, write_image_set, write_tensors
 from epsigma.study import validate
 from snakemake.io import temp
 
+# Bytes of a float32.
+VALUE = 4
 STUDY = {
     "datasets": [{"kind": "digits"}, {"kind": "file", "name": "own", "path": "own.npz"}],
     "models": [{"kind": "mlp"}],

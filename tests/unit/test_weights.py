@@ -142,8 +142,7 @@ def test_a_whole_pickled_module_is_refused(network, tmp_path):
         ([torch.zeros(3)], "holds a list, not named tensors"),
         ({}, "is no state_dict, it is empty"),
         ({"state_dict": {}}, "is no state_dict, it is empty"),
-        ({"ema": {"weight": torch.zeros(3)}, "epoch": 5}, "no tensors are ema, epoch"),
-        ({"model": {"w": torch.zeros(3)}, "net": {"w": torch.ones(3)}}, "under model and net"),
+        ({"ema": {"weight": [0.0]}, "epoch": 5}, "no tensors are ema, epoch"),
     ],
 )
 def test_a_file_of_something_else_is_refused(content, said, tmp_path):

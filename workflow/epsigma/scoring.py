@@ -22,7 +22,7 @@ from epsigma.models.classifier import most_probable, predict
 from epsigma.randomness import seeded_generator
 from epsigma.sizing import fit_batches
 from epsigma.storage.batches import Images, batches
-from epsigma.storage.images import FOOLED_BY, ImageSet
+from epsigma.storage.images import FOOLED_BY, ROUNDED, UNROUNDED, ImageSet
 from epsigma.storage.ledgers import REJECTS, SCORE
 from epsigma.storage.stored import StoredSet
 
@@ -191,9 +191,11 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         fooling images, which have no clean counterpart); and the mean `confidence`, softmax
         probability of the predicted class, over all rows. See `by_example` for several rows an
         example. Of images that were scored once more with 8 bits, `n_correct_8bit` and
-        `n_fooled_8bit`; with detectors `n_rejected`, the examples of which every row is rejected;
-        of an ensemble, for each of its attacks, how many it fooled of what it attacked, which is
-        the bare model if it is blind: `n_fooled_by_` and its name.
+        `n_fooled_8bit`; of images that were rounded to be stored `n_fooled_unrounded`, the examples
+        that fooled what was attacked before, and `n_lost`, those of them that do not since; with
+        detectors `n_rejected`, the examples of which every row is rejected; of an ensemble, for
+        each of its attacks, how many it fooled of what it attacked, which is the bare model if it
+        is blind: `n_fooled_by_` and its name.
     """
     correct, right = by_example(columns), by_example(columns, "correct_clean")
     n, n_correct, n_correct_clean = len(correct), int(correct.sum()), int(right.sum())
@@ -215,12 +217,21 @@ def summarise(columns: Columns) -> dict[str, float | int | None]:
         rounded = by_example(columns, "correct_8bit")
         figures["n_correct_8bit"] = int(rounded.sum())
         figures["n_fooled_8bit"] = int((right & ~rounded).sum())
+    if UNROUNDED in columns:
+        before, since = (_by_any_row(columns, name) for name in (UNROUNDED, ROUNDED))
+        figures["n_fooled_unrounded"] = int((right & before).sum())
+        figures["n_lost"] = int((right & before & ~since).sum())
     if "rejected" in columns:
         figures["n_rejected"] = int(by_example(columns, "rejected").sum())
     for name in columns:
         if name.startswith(FOOLED_BY):
             figures[f"n_{name}"] = int(columns[name].sum())
     return figures
+
+
+def _by_any_row(columns: Columns, name: str) -> NDArray[np.bool_]:
+    """Reduce rows to examples: what holds of any row that an example has."""
+    return ~by_example({"index": columns["index"], name: ~columns[name]}, name)
 
 
 def _none_if_nan(value: float) -> float | None:

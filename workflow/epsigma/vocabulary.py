@@ -1,4 +1,4 @@
-"""What everything shares: threat models, the filter `none`, families of attacks, memory.
+"""What everything shares: threat models, the filter `none`, families of attacks, types, memory.
 
 Imports nothing of the package.
 """
@@ -16,6 +16,11 @@ NOISE = "noise"
 TRANSFER = "transfer"
 FOOLING = "fooling"
 FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
+
+# The types that adversarial images may be stored as, and what filters leave of each: values outside
+# [0, 1], too, of which 8 bits have none.
+FLOAT32, FLOAT16, UINT8 = STORED_TYPES = ("float32", "float16", "uint8")
+FILTERED_AS = {FLOAT32: FLOAT32, FLOAT16: FLOAT16, UINT8: FLOAT16}
 
 # MB that a job's batch of images may take, with what is computed of it, if the study does not say;
 # less takes no less time. And what a process takes beside it: torch, Snakemake, all that is

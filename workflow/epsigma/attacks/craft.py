@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.rows import Rows, attacked_rows
+from epsigma.attacks.stored import round_made
 from epsigma.detectors.rejection import ClassifierWithDetectors, attacked_logits
 from epsigma.loading import load
 from epsigma.storage.batches import Images, batch_size, batches, each_batch
-from epsigma.storage.images import FOOLED_BY, measure
+from epsigma.storage.images import FOOLED_BY, ROUNDED, UNROUNDED, measure
 from epsigma.storage.progress import ProgressFile
+from epsigma.vocabulary import FLOAT32
 
 Attack = Callable[..., Tensor]
 # Of the images that an ensemble is given at a time, in bytes, if they are more than a batch.
@@ -73,13 +75,15 @@ def make_parts(
     `kept` is the file in which an ensemble keeps what it has done; `say` is told of a batch that
     was halved; `on_batch` is called before each. `changed` are hyper-parameters that are not those
     of the settings. With a budget of 0, `bounded_by` in the settings, nothing is attacked: the set
-    is the clean one.
+    is the clean one. Images are rounded to the type that they are `stored_as`, if the settings say
+    so (`round_made`).
 
     Yields:
         The rows in their order, with what `measure` returns of each; of an ensemble also, for each
-        of its attacks, which rows that fooled: see `ImageSet`. A classifier with detectors is
-        attacked twice, with its detectors and without: of each row the second result is taken where
-        only that succeeds. So an attacker who knows more does no worse.
+        of its attacks, which rows that fooled, and of what is rounded which ones did before, and
+        since: see `ImageSet`. A classifier with detectors is attacked twice, with its detectors and
+        without: of each row the second result is taken where only that succeeds. So an attacker who
+        knows more does no worse.
     """
     attack = build_attack(settings, generator)
     is_clean = _has_no_budget(settings, changed)
@@ -88,7 +92,7 @@ def make_parts(
         part = rows[at]
         given = part.of(clean)
         if is_clean:
-            return Part(part, given.clone(), measure(given, given))
+            return _finish(settings, model, given.clone(), given, part, generator, changed)
         on_batch()
         progress: dict[str, Any] = {}
         # The first one's name is that of the only one, of sets that need no more.
@@ -110,11 +114,35 @@ def make_parts(
                 name: torch.where(better, by_other.get(name, torch.zeros_like(fooled)), fooled)
                 for name, fooled in by.items()
             }
-        return Part(part, out, measure(out, given) | by)
+        part_made = _finish(settings, model, out, given, part, generator, changed)
+        return replace(part_made, measures=part_made.measures | by)
 
     # An ensemble makes batches of what is left.
     chunk = _ensemble_rows(clean) if settings.get("ensemble") else None
     return each_batch(len(rows.index), make, generator=generator, say=say, chunk=chunk)
+
+
+def _finish(
+    settings: dict[str, Any],
+    model: nn.Module,
+    made: Tensor,
+    clean: Tensor,
+    rows: Rows,
+    generator: torch.Generator,
+    changed: dict[str, Any],
+) -> Part:
+    """Measure what an attack made; if it is rounded, mark what fooled the model before, and since.
+
+    A model that draws does so both times alike, and the attack's next draws are not touched.
+    """
+    stored = round_made(settings, made, clean, changed)
+    marks: dict[str, Tensor] = {}
+    if settings.get("stored_as", FLOAT32) != FLOAT32:
+        state = generator.get_state()
+        for name, images in ((UNROUNDED, made), (ROUNDED, stored)):
+            marks[name] = is_fooled(model, images, rows)
+            generator.set_state(state)
+    return Part(rows, stored, measure(stored, clean) | marks)
 
 
 def _ensemble_rows(clean: Images) -> int:
@@ -173,11 +201,10 @@ def take_images(made: Any, shape: torch.Size) -> Tensor:
 
 
 @torch.no_grad()
-def is_fooled(model: ClassifierWithDetectors, images: Tensor, rows: Rows) -> Tensor:
+def is_fooled(model: nn.Module, images: Tensor, rows: Rows) -> Tensor:
     """Mark the images (M, C, H, W) that are accepted and misclassified, or as the target: (M,)."""
     if rows.targets is not None:
-        on_target: Tensor = model(images).argmax(1) == rows.targets
-        return on_target
+        return torch.cat([model(one) for (one,) in batches(images)]).argmax(1) == rows.targets
     logits = [attacked_logits(model, *batch) for batch in batches(images, rows.labels)]
     return torch.cat(logits).argmax(1) != rows.labels
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.craft import Part, build_attack, take_images
 from epsigma.attacks.rows import Rows
+from epsigma.attacks.stored import round_made
 from epsigma.storage.batches import each_batch
 from epsigma.storage.images import ImageSet, measure
 
@@ -60,7 +61,8 @@ def make_fooling_parts(
         part = rows[at]
         shape = torch.Size([len(part.labels), *clean.shape[1:]])
         made = take_images(attack(model, clean, part.labels, **changed), shape)
-        images = clean.new_empty(shape).copy_(made)
+        whole = clean.new_empty(shape).copy_(made)
+        images = round_made(settings, whole, whole)
         outside = measure(images, images)["outside"]
         unknown = torch.full_like(outside, torch.nan)
         measures = {

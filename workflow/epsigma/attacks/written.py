@@ -13,6 +13,7 @@ from epsigma.filters.filter import Filter
 from epsigma.storage.held import HeldSet, HeldWriter
 from epsigma.storage.images import ImageSet
 from epsigma.storage.writing import SetWriter, writing_set
+from epsigma.vocabulary import FILTERED_AS, FLOAT32
 
 
 def write_parts(
@@ -24,6 +25,7 @@ def write_parts(
     adversarial: str | HeldSet | None = None,
     filtered: str | HeldSet | None = None,
     module: Filter | None = None,
+    stored_as: str = FLOAT32,
 ) -> dict[str, Tensor]:
     """Write the parts of a set as they come: as they are, through a filter, or both.
 
@@ -35,6 +37,8 @@ def write_parts(
         adversarial: file or set to write of the images as they are; None for none.
         filtered: file or set to write of the filtered images; None for none.
         module: the filter.
+        stored_as: type that the images are rounded to; what a filter leaves is that of
+            `FILTERED_AS`.
 
     Returns:
         The measures of all rows, (M,) each.
@@ -43,8 +47,11 @@ def write_parts(
     with ExitStack() as stack:
         count = len(rows.index)
         wanted = [
-            (stack.enter_context(_writing(made, shape, count, metadata)), how)
-            for made, how in ((adversarial, None), (filtered, module))
+            (stack.enter_context(_writing(made, shape, count, metadata, kept_as)), how)
+            for made, how, kept_as in (
+                (adversarial, None, stored_as),
+                (filtered, module, FILTERED_AS[stored_as]),
+            )
             if made is not None
         ]
         for part in parts:
@@ -57,9 +64,9 @@ def write_parts(
 
 
 def _writing(
-    made: str | HeldSet, shape: torch.Size, rows: int, metadata: dict[str, str]
+    made: str | HeldSet, shape: torch.Size, rows: int, metadata: dict[str, str], stored_as: str
 ) -> AbstractContextManager[SetWriter | HeldWriter]:
     """Write a file, or a set that is scored in this job."""
     if isinstance(made, HeldSet):
-        return made.writing(shape, rows, metadata)
-    return writing_set(made, rows, metadata)
+        return made.writing(shape, rows, metadata, stored_as)
+    return writing_set(made, rows, metadata, stored_as)

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from epsigma.checks.evidence import FEW, SIGNIFICANCE, Evidence, curves
-from epsigma.checks.verdict import FAIL, WARN, Verdict, at_most, judged
+from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, at_most, judged
 from epsigma.tables.intervals import wilson
 from epsigma.vocabulary import (
     BLIND,
+    FLOAT32,
     FOOLING,
     GRADIENT_FREE,
     ITERATIVE,
@@ -27,6 +28,8 @@ BOUNDED = {"linf": "linf_max", "l2": "l2_max", "l0": "changed_max"}
 RELATIVE = 1e-5
 # Examples that only a gradient-free attack fools, as a share of all.
 MISSED = 0.005
+# Successes that rounding a set to its type may undo, as a share.
+LOST = 0.05
 # What rounding changes of logits, as a share of the largest logit margin.
 ALIKE = 1e-5
 
@@ -47,6 +50,34 @@ def in_range(evidence: Evidence) -> Iterator[Verdict]:
         outside = float(curve["outside_max"].max())
         sentence = f"Attacked pixels leave [0, 1] by at most {outside:.2g}."
         yield at_most("in_range", subject, outside, ROUNDING, sentence)
+
+
+def stored(evidence: Evidence) -> Iterator[Verdict]:
+    """Sets have the type that the study says, and rounding to it undoes few successes.
+
+    It does where the budget is not some steps of the type. Rounded towards the clean image or to
+    the nearest, what an attack left just beyond the boundary is lost.
+    """
+    cells = evidence.tables["cells"]
+    if evidence.stored_as == FLOAT32 and "stored_as" not in cells:
+        return
+    types = cells.get("stored_as", pd.Series(index=cells.index, dtype=object)).fillna(FLOAT32)
+    for subject, curve in curves(cells):
+        others = sorted({str(one) for one in types[curve.index]} - {evidence.stored_as})
+        if others:
+            sentence = f"Sets are {', '.join(others)}; the study says {evidence.stored_as}."
+            yield Verdict("stored", subject, FAIL, len(others), 0, sentence)
+        elif "n_lost" in curve and curve["n_fooled_unrounded"].sum():
+            counts = curve[["n_lost", "n_fooled_unrounded"]].sum()
+            share = float(counts["n_lost"] / counts["n_fooled_unrounded"])
+            sentence = (
+                f"Rounding to {evidence.stored_as} undid {share:.1%} of the successes, over all "
+                "budgets, against what was attacked."
+            )
+            yield at_most("stored", subject, share, LOST, sentence, WARN)
+        else:
+            sentence = f"All sets are {evidence.stored_as}; there was no success to undo."
+            yield Verdict("stored", subject, PASS, 0, 0, sentence)
 
 
 def clean_at_zero(evidence: Evidence) -> Iterator[Verdict]:

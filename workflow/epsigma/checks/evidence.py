@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from epsigma.checks.verdict import SUBJECT, spell_strength
+from epsigma.vocabulary import FLOAT32
 
 # How unlikely chance must be before a check says that one rate of a curve is below another. A study
 # has hundreds of curves, and none should fail for nothing.
@@ -30,6 +31,7 @@ class Evidence:
         model_probes: what `epsigma.stages.probe.probe_model` found, a dict a model and seed.
         filter_probes: what `probe_filter` found, a dict a filter and strength.
         attack_probes: what `probe_attack` found, a dict an attack and target.
+        stored_as: the type of adversarial images, as the study says.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -39,6 +41,7 @@ class Evidence:
     model_probes: Sequence[dict[str, Any]] = ()
     filter_probes: Sequence[dict[str, Any]] = ()
     attack_probes: Sequence[dict[str, Any]] = ()
+    stored_as: str = FLOAT32
 
     def compared_with(self, against: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         """Group the comparisons of `paired.csv` with one counterpart by curve."""

@@ -11,6 +11,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
+from epsigma.storage.images import to_float
+
 # Characters that all images of a page may take.
 BUDGET = 4_000_000
 # Larger sides are made smaller, to at most so many pixels.
@@ -23,15 +25,10 @@ def read_rows(path: str | Path, rows: Sequence[int | None]) -> Tensor:
         images = file.get_slice("images")
         shape = images.get_shape()[1:]
         picked = [
-            torch.zeros(shape) if row is None else as_floats(images[row : row + 1])[0]
+            torch.zeros(shape) if row is None else to_float(images[row : row + 1])[0]
             for row in rows
         ]
     return torch.stack(picked)
-
-
-def as_floats(images: Tensor) -> Tensor:
-    """Return images of a file, uint8 or floats, as float32 in [0, 1]."""
-    return images.float() if images.is_floating_point() else images.float() / 255
 
 
 def make_sprite(images: Tensor) -> str:

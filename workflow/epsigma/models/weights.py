@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from epsigma.models.classifier import ModelError
+from epsigma.models.normalisation import check_normalisation, explain_missing, find_pairs
 from epsigma.models.preprocessing import Preprocessed
 from epsigma.storage.checkpoint import UNREADABLE
 
@@ -24,12 +25,13 @@ NESTED = ("state_dict", "model_state_dict", "model", "net")
 ALONE = "write the weights alone: torch.save(model.state_dict(), path)"
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
     """Read named tensors, without executing a pickle.
 
     Args:
-        path: a `.safetensors` file, or what torch.save wrote: a `state_dict`, or a Lightning
-            checkpoint, or a dict that holds one under one of `NESTED`.
+        path: a `.safetensors` file, or what torch.save wrote: a `state_dict`, or a dict that holds
+            one, as Lightning's checkpoints do, beside what training left.
+        key: under which the dict holds the weights that are meant; None if it holds them once.
 
     Raises:
         ModelError: if the file is damaged, holds something else, or would have to be unpickled.
@@ -42,6 +44,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
                 f"checkpoint {path} is no safetensors file ({error}); write it again, with "
                 "safetensors.torch.save_file"
             ) from error
+        if key is not None:
+            raise ModelError(f"checkpoint {path} has weights alone: leave checkpoint_key out")
         return tensors
     if foreign := _recognise(Path(path)):
         raise ModelError(f"checkpoint {path} is {foreign}")
@@ -50,7 +54,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
         # Without torch's own message, which advises to unpickle.
         raise _refused(path, error) from None
-    return _state_dict(content, path)
+    return _state_dict(content, path, key)
 
 
 def _recognise(path: Path) -> str | None:
@@ -90,16 +94,10 @@ def _refused(path: str | Path, error: Exception) -> ModelError:
     )
 
 
-def _state_dict(content: Any, path: str | Path) -> dict[str, Tensor]:
+def _state_dict(content: Any, path: str | Path, key: str | None) -> dict[str, Tensor]:
     """Find the named tensors in what torch.load returned."""
     if isinstance(content, Mapping):
-        nested = [name for name in NESTED if isinstance(content.get(name), Mapping)]
-        if len(nested) > 1:
-            raise ModelError(
-                f"checkpoint {path} holds weights under {' and '.join(nested)}; of the ones that "
-                f"are meant, {ALONE}"
-            )
-        content = content[nested[0]] if nested else content
+        content = content[_choose(content, path, key)] if _is_nested(content, key) else content
     if not isinstance(content, Mapping):
         raise ModelError(
             f"checkpoint {path} holds a {type(content).__name__}, not named tensors; {ALONE}"
@@ -113,6 +111,37 @@ def _state_dict(content: Any, path: str | Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in content.items()}
 
 
+def _is_nested(content: Mapping[Any, Any], key: str | None) -> bool:
+    """Whether weights are under a name of the file, beside others or alone."""
+    return key is not None or bool(_list_nested(content))
+
+
+def _list_nested(content: Mapping[Any, Any]) -> list[str]:
+    """List the names under which a file has weights: named tensors, and nothing else."""
+    found = [
+        name
+        for name, value in content.items()
+        if isinstance(value, Mapping)
+        and value
+        and all(isinstance(v, Tensor) for v in value.values())
+    ]
+    return found or [name for name in NESTED if isinstance(content.get(name), Mapping)]
+
+
+def _choose(content: Mapping[Any, Any], path: str | Path, key: str | None) -> str:
+    """Choose the name under which the weights are that are meant."""
+    nested = _list_nested(content)
+    if key is None and len(nested) > 1:
+        raise ModelError(
+            f"checkpoint {path} holds weights under {_listed(nested)}: say which are meant, such "
+            f"as checkpoint_key: {nested[0]}"
+        )
+    if key is not None and key not in nested:
+        where = f"it has some under {_listed(nested)}" if nested else "leave checkpoint_key out"
+        raise ModelError(f"checkpoint {path} has no weights under {key!r}: {where}")
+    return key if key is not None else nested[0]
+
+
 def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
     """Put weights into a model, parameters and buffers; each name must find its like.
 
@@ -123,11 +152,8 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
         ModelError: lists the tensors that are missing, unexpected, or of another shape.
     """
     expected = model.state_dict()
-    prefix = _prefix(weights, expected)
-    found = {name: weights[prefix + name] for name in expected if prefix + name in weights}
+    found, unexpected = _match(weights, expected)
     missing = [name for name in expected if name not in found]
-    used = {prefix + name for name in found}
-    unexpected = [name for name in weights if name not in used]
     misshaped = [
         f"{name} {tuple(found[name].shape)} instead of {tuple(value.shape)}"
         for name, value in expected.items()
@@ -135,6 +161,8 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
     ]
     sorts = {"missing": missing, "unexpected": unexpected, "of another shape": misshaped}
     faults = [f"{sort}: {_listed(names)}" for sort, names in sorts.items() if names]
+    if len(faults) == 1 and (said := explain_missing(model, missing, path)):
+        raise ModelError(said)
     if faults:
         raise ModelError(
             f"checkpoint {path} does not fit: {'; '.join(faults)}. Give the model the "
@@ -144,32 +172,49 @@ def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
     model.load_state_dict(found)
 
 
-def fit_own_weights(model: nn.Module, path: str | Path) -> None:
+def _match(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Find the tensors of a file that a model expects, and the names of all others."""
+    prefix = _prefix(weights, expected)
+    found = {name: weights[prefix + name] for name in expected if prefix + name in weights}
+    used = {prefix + name for name in found}
+    return found, [name for name in weights if name not in used]
+
+
+def fit_own_weights(model: nn.Module, path: str | Path, key: str | None = None) -> None:
     """Put the weights of a file into a model as `epsigma.models.classifier.build_model` makes it.
 
-    Of a `Preprocessed` the file holds the network alone, or, as a checkpoint of epsigma does, its
-    normalisation, too.
+    The file holds the network's, behind a prefix or none, under `key` if it has several. It may
+    have the numbers of a normalisation, too, which have to be those of the study, and the same
+    weights twice.
 
     Raises:
         ModelError: as `read_weights` and `fit_weights` do, or if the file's normalisation is
             another one.
     """
-    weights = read_weights(path)
-    if not isinstance(model, Preprocessed):
-        fit_weights(model, weights, path)
-        return
-    kept = any(f".{name}".endswith(".normalize.mean") for name in weights)
-    if not (model.normalizes and kept):
-        fit_weights(model.network, weights, path)
-        return
-    asked = {name: value.clone() for name, value in model.normalize.state_dict().items()}
-    fit_weights(model, weights, path)
-    for name, value in model.normalize.state_dict().items():
-        if not torch.allclose(value, asked[name]):
-            raise ModelError(
-                f"checkpoint {path} was made with another normalisation: set normalize.{name} to "
-                f"{[round(one, 6) for one in value.flatten().tolist()]}"
-            )
+    weights = read_weights(path, key)
+    network = model.network if isinstance(model, Preprocessed) else model
+    found, unexpected = _match(weights, network.state_dict())
+    pairs = find_pairs(weights, unexpected)
+    needless = {*pairs, *pairs.values(), *_list_copies(weights, unexpected, found)}
+    rest = {name: value for name, value in weights.items() if name not in needless}
+    fit_weights(network, rest, path)
+    check_normalisation(model, weights, pairs, path)
+
+
+def _list_copies(
+    weights: Mapping[str, Tensor], unexpected: list[str], found: Mapping[str, Tensor]
+) -> list[str]:
+    """List the tensors that a file has once more, to the bit, under another prefix."""
+    return [
+        name
+        for name in unexpected
+        if any(
+            name.endswith(f".{wanted}") and torch.equal(weights[name], value)
+            for wanted, value in found.items()
+        )
+    ]
 
 
 def _prefix(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

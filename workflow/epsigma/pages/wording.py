@@ -31,6 +31,8 @@ HEADINGS = {
     "n_correct": "right (images)",
     "n_correct_clean": "right when clean (images)",
     "n_fooled": "fooled (images)",
+    "n_fooled_unrounded": "fooled before rounding (images)",
+    "lost": "lost by rounding",
     "linf": "mean ℓ∞",
     "l2": "mean ℓ2",
     "l0": "mean ℓ0 (pixels)",

@@ -21,11 +21,12 @@ from epsigma.plan.settings import (
     direction_settings,
     find_parts,
     settings,
+    stored_settings,
     training_settings,
 )
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER, TRANSFER
+from epsigma.vocabulary import AWARE, BLIND, FLOAT32, FOOLING, NO_FILTER, TRANSFER
 
 _DENOISING = "epsigma.training.denoising:Denoising"
 
@@ -63,11 +64,12 @@ class CellRecipes:
     @of("model", "seed")
     def train(self, model: str, seed: str) -> Recipe:
         """Of the training of a model. How weights from a file would be trained changes nothing."""
-        checkpoint = self._study.find("models", model).checkpoint
+        block = self._study.find("models", model)
+        key = {"checkpoint_key": block.checkpoint_key} if block.checkpoint_key else {}
         how: Settings = (
             {"training": training_settings(self._study, model)}
-            if checkpoint is None
-            else {"checkpoint": checkpoint}
+            if block.checkpoint is None
+            else {"checkpoint": block.checkpoint, **key}
         )
         return make_recipe(
             {"model": settings(self._study, "models", model), **how, "seed": int(seed)},
@@ -149,6 +151,7 @@ class CellRecipes:
     def attack(self, model: str, attack: str, seed: str) -> Recipe:
         """Of an attack on the bare classifier."""
         told, modules = self._attack(model, attack, seed)
+        told["attack"] |= stored_settings(self._study, attack)
         return make_recipe(told, *modules, *self._differentiates(attack))
 
     def _known_filter(self, attack: str, filter_name: str) -> Settings:
@@ -189,6 +192,7 @@ class CellRecipes:
     def attack_aware(self, model: str, attack: str, seed: str, filter_name: str) -> Recipe:
         """Of an attack on a defended model."""
         told, modules = self._attack(model, attack, seed)
+        told["attack"] |= stored_settings(self._study, attack)
         return make_recipe(
             {**told, **self._known_filter(attack, filter_name)},
             *modules,
@@ -206,8 +210,12 @@ class CellRecipes:
     @of("filter")
     def filter(self, filter_name: str) -> Recipe:
         """Of the filtering of a set."""
+        stored_as = self._study.stored_as
         return make_recipe(
-            {"filter": settings(self._study, "filters", filter_name)},
+            {
+                "filter": settings(self._study, "filters", filter_name),
+                **({} if stored_as == FLOAT32 else {"stored_as": stored_as}),
+            },
             "epsigma.stages.filter",
             *filter_modules(self._study, filter_name, with_detectors=False),
         )
@@ -232,7 +240,7 @@ class CellRecipes:
 
         The same whether filtered sets are kept or not: keeping them makes nothing anew.
         """
-        is_raw = self._study.requantise or any(one.detectors for one in self._study.filters)
+        is_raw = self._study.is_scored_raw
         is_filtered_here = filter_name != NO_FILTER and (threat == BLIND or is_raw)
         made = {"filter": settings(self._study, "filters", filter_name)} if is_filtered_here else {}
         requantise = self._study.requantise and not self._is_fooling(attack)

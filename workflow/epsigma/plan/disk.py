@@ -8,10 +8,10 @@ from pathlib import Path
 from epsigma.plan import paths
 from epsigma.registry.datasets import SIZES, Size
 from epsigma.study.schema import Study
-from epsigma.vocabulary import FOOLING
+from epsigma.vocabulary import FILTERED_AS, FLOAT16, FLOAT32, FOOLING, UINT8
 
 # Bytes of a value of an image and, beside these, of a row of a set: label and measures.
-VALUE, ROW = 4, 28
+VALUE, ROW = {FLOAT32: 4, FLOAT16: 2, UINT8: 1}, 28
 # Bytes of a ledger: of a row, and beside rows.
 LEDGER_ROW, LEDGER = 22, 3_000
 # Bytes of other files, by their ending: means of the default study's.
@@ -55,7 +55,13 @@ class Disk:
         rows = self._count_rows(size, wildcards.get("attack"))
         if not is_set:
             return LEDGER + LEDGER_ROW * rows
-        return rows * ((1 if is_set[1] == "direction" else VALUE) * size.values + ROW)
+        stored_as = self._study.stored_as
+        value = {
+            "direction": 1,
+            "adversarial": VALUE[stored_as],
+            "filtered": VALUE[FILTERED_AS[stored_as]],
+        }[is_set[1]]
+        return rows * (value * size.values + ROW)
 
     def _count_rows(self, size: Size, attack: str | None) -> int:
         """Count the rows of a set: examples, and of each the classes that are aimed at."""

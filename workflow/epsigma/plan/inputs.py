@@ -20,7 +20,7 @@ from epsigma.plan.settings import block_levels, direction_settings, find_parts
 from epsigma.storage.source import fingerprint, locate
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, BLIND, FOOLING, NO_FILTER
+from epsigma.vocabulary import AWARE, BLIND, FLOAT32, FOOLING, NO_FILTER
 
 Wildcards = Mapping[str, str]
 
@@ -238,29 +238,24 @@ def _adversarial_set(cell: Mapping[str, str]) -> str:
 def has_direction(study: Study, cell: Mapping[str, str]) -> bool:
     """Whether a cell's set is a step along what cells of all budgets step along, and that is kept.
 
-    A column has none: it would be made anew for the youngest of those of its cells. What draws,
-    draws in each cell anew; and behind detectors which of two sets is taken depends on the budget.
+    What is rounded has none: what was lost by that is counted on the model, and a direction would
+    take as much disk as the set. A column has none: it would be made anew for the youngest of those
+    of its cells. What draws, draws in each cell anew; and behind detectors which of two sets is
+    taken depends on the budget.
     """
-    if not study.keep_directions or study.columns != "none":
+    is_rounded = study.stored_as != FLOAT32
+    if not study.keep_directions or is_rounded or study.columns != "none":
         return False
     block = study.find("filters", cell["filter"])
     is_own = cell["threat"] == AWARE and (block.is_random or block.detectors)
     return not is_own and direction_settings(study, cell["attack"]) is not None
 
 
-def is_scored_raw(study: Study) -> bool:
-    """Whether cells are scored on sets that have yet to pass their filter.
-
-    Detectors look at images before the filter, and so does what rounds them to 8 bits.
-    """
-    return study.requantise or any(block.detectors for block in study.filters)
-
-
 def is_filtered_when_scored(study: Study, cell: Mapping[str, str]) -> bool:
     """Whether a cell's set has yet to pass the filter: one that is not kept is not written."""
     if cell["filter"] == NO_FILTER:
         return False
-    return is_scored_raw(study) or (cell["threat"] == BLIND and not study.keep_filtered)
+    return study.is_scored_raw or (cell["threat"] == BLIND and not study.keep_filtered)
 
 
 def is_attacked_when_scored(study: Study, cell: Mapping[str, str]) -> bool:

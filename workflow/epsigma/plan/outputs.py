@@ -6,7 +6,6 @@ from typing import Any
 from snakemake.io import expand, temp
 
 from epsigma.plan.columns import Twin
-from epsigma.plan.inputs import is_scored_raw
 from epsigma.study.schema import Study
 
 
@@ -14,7 +13,7 @@ class Outputs:
     """The outputs of rules whose files a study may not want to keep, and of columns."""
 
     def __init__(self, study: Study) -> None:
-        self._is_raw = is_scored_raw(study)
+        self._is_raw = study.is_scored_raw
         self._kept = {"adversarial": study.keep_aware, "filtered": study.keep_filtered}
 
     def of_aware_attack(self, **files: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from epsigma.registry.datasets import SIZES
 from epsigma.study.blocks import Attack
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, FOOLING, ITERATIVE
+from epsigma.vocabulary import AWARE, FLOAT32, FOOLING, ITERATIVE
 
 
 def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
@@ -158,11 +158,14 @@ class ProbeRecipes(CellRecipes):
         """Whether the probe of an attack goes on from what the cell at its budget found.
 
         Not where an attacker averages over what cells draw once, nor with detectors, which cells
-        count otherwise, nor where the attack is run as it is in any case, for its loss.
+        count otherwise, nor where the attack is run as it is in any case, for its loss, nor where
+        cells are of images that were rounded since.
         """
         study, parts = self._study, probed_parts(self._study, attack, threat)
         block, entry = study.find("filters", filter_name), study.find("attacks", attack).entry
-        if entry.family == FOOLING or (threat == AWARE and (block.is_random or block.detectors)):
+        if entry.family == FOOLING or study.stored_as != FLOAT32:
+            return False
+        if threat == AWARE and (block.is_random or block.detectors):
             return False
         if {LONGER, AUTO_PGD, BY_IDENTITY}.intersection(parts):
             return True

@@ -20,7 +20,7 @@ from epsigma.registry.checks import CHECKS
 from epsigma.registry.tables import TABLES
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import NO_FILTER
+from epsigma.vocabulary import FLOAT32, NO_FILTER
 
 
 class Recipes(DrawingRecipes):
@@ -169,6 +169,7 @@ class Recipes(DrawingRecipes):
             **self.facts(),
             "checks": {name: check.implementation for name, check in wanted.items()},
             "left_out": [name for name in CHECKS if name not in wanted],
+            **({} if self._study.stored_as == FLOAT32 else {"stored_as": self._study.stored_as}),
             "names": names_of(self._study),
         }
         modules = dict.fromkeys(check.module for check in wanted.values())

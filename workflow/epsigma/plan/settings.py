@@ -12,7 +12,7 @@ from epsigma.kinds import AttackKind, Configured, Part
 from epsigma.study.blocks import Model
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import FOOLING, TRANSFER
+from epsigma.vocabulary import FLOAT32, FOOLING, TRANSFER
 
 Settings = dict[str, Any]
 
@@ -105,6 +105,17 @@ def attack_settings(study: Study, name: str, level: str | None = None) -> Settin
         return made
     check_level(study, "attacks", name, level)
     return at_level(made, level)
+
+
+def stored_settings(study: Study, name: str) -> Settings:
+    """Say, beside `attack_settings`, how the set of an attack is rounded; of float32 nothing.
+
+    Only what makes sets is told: attacks are tried and probed as they are.
+    """
+    if study.stored_as == FLOAT32:
+        return {}
+    norm = find_attack_kind(study, study.find("attacks", name)).norm
+    return {"stored_as": study.stored_as, "norm": norm}
 
 
 def direction_settings(study: Study, name: str) -> Settings | None:

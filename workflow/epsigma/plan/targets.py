@@ -9,7 +9,6 @@ from typing import Any
 from epsigma.cell import Cell
 from epsigma.plan import paths
 from epsigma.plan.figures import FigurePlan
-from epsigma.plan.inputs import is_scored_raw
 from epsigma.plan.probes import probed_parts
 from epsigma.plan.settings import block_levels
 from epsigma.registry.checks import FILTER, MODEL
@@ -180,7 +179,7 @@ class Targets:
 
     def kept_sets(self) -> list[str]:
         """Filtered sets that are to be kept, and that no cell is scored on."""
-        if not (is_scored_raw(self._study) and self._study.keep_filtered):
+        if not (self._study.is_scored_raw and self._study.keep_filtered):
             return []
         return [
             paths.FILTERED_BLIND_SET.format(**cell.wildcards)

@@ -75,6 +75,7 @@ CHECKS: dict[str, CheckKind] = {
         "attacks",
         in_ball=None,
         in_range=None,
+        stored=None,
         clean_at_zero=None,
         monotone=None,
         iterative=None,

@@ -23,6 +23,7 @@ from epsigma.storage.held import HeldSet
 from epsigma.storage.images import read_classes
 from epsigma.storage.progress import ProgressFile, digest_inputs
 from epsigma.storage.stored import StoredSet, open_clean
+from epsigma.vocabulary import FLOAT32
 
 
 def attack(
@@ -70,6 +71,7 @@ def attack(
             adversarial=adversarial,
             filtered=filtered,
             module=module,
+            stored_as=settings["attack"].get("stored_as", FLOAT32),
         )
         means = {name: round(value.float().mean().item(), 4) for name, value in measures.items()}
         log.info("%d images, means %s", len(rows.index), means)

@@ -24,6 +24,8 @@ from epsigma.vocabulary import FIXED, NO_FILTER
 CELLS = (
     *("seed", "budget", "n", "accuracy", "n_correct_clean", "attack_success", "linf", "l2", "l0"),
 )
+# Those of sets that are no float32.
+STORED = ("stored_as", "n_fooled_unrounded", "lost")
 DISTORTION = (
     *("seed", "budget", "n", "success"),
     *("l2", "l2_all", "l2_best", "l2_worst", "changed", "changed_all"),
@@ -61,7 +63,7 @@ def make_card(
             "card.html.j2",
             title=_name_subject(job),
             **_describe_attack(job),
-            unfiltered=(unfiltered := _select_rows(cells, job, CELLS)),
+            unfiltered=(unfiltered := _select_rows(cells, job, [*CELLS, *STORED])),
             ensemble=any(name.startswith(FOOLED_BY) for name in unfiltered.columns),
             targeted=_select_rows(distortion, job, DISTORTION),
             optimality=_select_rows(optimality, job, OPTIMALITY),

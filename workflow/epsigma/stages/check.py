@@ -12,6 +12,7 @@ from epsigma.loading import load
 from epsigma.pages import table_page
 from epsigma.storage.files import read_json, write_text
 from epsigma.tables.reading import Tables, write_table
+from epsigma.vocabulary import FLOAT32
 
 
 def check(
@@ -29,7 +30,8 @@ def check(
     It reads `cells.csv`, the tables that are made of ledgers, and JSON files of
     `epsigma.stages.probe`. The job's settings are the `attacks`, `filters` and `rates` of
     `Evidence`; `checks`, by name the function of `Evidence` that yields the verdicts, as
-    `package.module:name`; and `left_out`, the names of those that the study does not ask for. The
+    `package.module:name`; and `left_out`, the names of those that the study does not ask for; and
+    `stored_as`, if sets are no float32. The
     columns are those of `Verdict.row`.
     """
     with job.logged() as log:
@@ -39,6 +41,7 @@ def check(
             model_probes=[_read_probe(path) for path in model_probes],
             filter_probes=[_read_probe(path) for path in filter_probes],
             attack_probes=[_read_probe(path) for path in attack_probes],
+            stored_as=job.settings.get("stored_as", FLOAT32),
         )
         made = [load(name)(evidence) for name in job.settings["checks"].values()]
         left_out = map(leave_out, job.settings["left_out"])

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from epsigma.device import CPU, resolve
 from epsigma.job import Job
@@ -15,10 +14,9 @@ from epsigma.storage.files import write_json
 from epsigma.storage.held import HeldSet
 from epsigma.storage.images import read_class_names
 from epsigma.storage.ledgers import read_ledger, write_ledger
+from epsigma.storage.rounding import round_to_nearest
 from epsigma.storage.stored import open_clean, open_image_set
-
-# Of 8 bits, above zero.
-LEVELS = 255
+from epsigma.vocabulary import FLOAT32
 
 
 def evaluate_clean(job: Job, *, test: str, checkpoint: str, ledger: str) -> None:
@@ -56,7 +54,7 @@ def evaluate(
             score the images once more with 8 bits.
         checkpoint: of the classifier.
         clean: the ledger of `evaluate_clean`, without a filter.
-        metrics: JSON to write, see `summarise`.
+        metrics: JSON to write, see `summarise`; of a set that is no float32 also `stored_as`.
         ledger: Parquet to write: the columns of `score_defended` and `add_rows`, `correct_clean`,
             the measures of the unfiltered perturbation and, if asked for, `correct_8bit`.
         images: the cell's set as it is to be scored, or else
@@ -78,20 +76,16 @@ def evaluate(
         add_rows(columns, given)
         columns["correct_clean"] = _correct_clean(columns, clean, given.rows is None, scored)
         if job.settings.get("requantise"):
-            rounded = Changed(given.images, _round)
+            rounded = Changed(given.images, lambda found, _: round_to_nearest(found))
             columns["correct_8bit"] = score_defended(
                 job, model, rounded, given.labels, device=device, perturbed=perturbed
             )["correct"]
         columns |= {name: value.numpy() for name, value in measures.items()}
-        figures = summarise(columns)
+        stored_as = {} if given.stored_as == FLOAT32 else {"stored_as": given.stored_as}
+        figures = summarise(columns) | stored_as
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**identify(job.cell), **figures, "made_by": job.metadata})
         log.info("%s", figures)
-
-
-def _round(images: Tensor, _: slice) -> Tensor:
-    """Round images to 8 bits."""
-    return (images * LEVELS).round_().div_(LEVELS)
 
 
 def _correct_clean(

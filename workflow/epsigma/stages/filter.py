@@ -13,12 +13,14 @@ from epsigma.storage.batches import each_batch
 from epsigma.storage.images import ImageSet
 from epsigma.storage.stored import open_image_set
 from epsigma.storage.writing import writing_set
+from epsigma.vocabulary import FILTERED_AS, FLOAT32
 
 
 def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
     """Filter an adversarial set; labels and measures stay as they are.
 
-    The job's settings are the `filter`: `implementation`, `parameters`, and `random` if it draws.
+    The job's settings are the `filter`: `implementation`, `parameters`, and `random` if it draws;
+    and `stored_as`, if adversarial sets are no float32: the filtered one is that of `FILTERED_AS`.
     """
     with job.logged() as log:
         device = resolve(job.device)
@@ -33,11 +35,11 @@ def filter_set(job: Job, *, adversarial: str, filtered: str) -> None:
             images = apply_filter(module, given.images[at])
             return ImageSet(images, given.labels[at], measures, rows)
 
-        count = len(given.labels)
+        count, stored_as = len(given.labels), job.settings.get("stored_as", FLOAT32)
         with (
             torch.no_grad(),
             fit_batches(job, given.images, module, device, generator),
-            writing_set(filtered, count, job.metadata) as writer,
+            writing_set(filtered, count, job.metadata, FILTERED_AS[stored_as]) as writer,
         ):
             for part in each_batch(count, filter_rows, generator=generator, say=log.warning):
                 writer.write(part)

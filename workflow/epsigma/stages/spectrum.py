@@ -9,7 +9,7 @@ from epsigma.job import Job
 from epsigma.probing.spectra import image_curve, response_curves, transform, write_spectra
 from epsigma.sizing import fit_batches
 from epsigma.storage.batches import Changed, Images
-from epsigma.storage.stored import StoredImages, open_clean, open_image_set
+from epsigma.storage.stored import EncodedImages, StoredImages, open_clean, open_image_set
 
 
 def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: str) -> None:
@@ -28,7 +28,7 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
         write_spectra(spectrum, [*curves, *response_curves(job.settings["filters"])])
 
 
-def _subtract(path: str, clean: StoredImages | Tensor) -> Images:
+def _subtract(path: str, clean: StoredImages | EncodedImages | Tensor) -> Images:
     """Open the perturbations of an adversarial set."""
     made = open_image_set(path, CPU)
 

@@ -76,7 +76,9 @@ def train(
         classes = read_classes(images)
         how = job.settings["model"]
         try:
-            model, needs = _build_classifier(how, given, classes, weights)
+            model, needs = _build_classifier(
+                how, given, classes, weights, job.settings.get("checkpoint_key")
+            )
         except ModelError as error:
             raise ModelError(f"model {job.cell.get('model')}: {error}") from error
         shape = list(given.shape[1:])
@@ -174,14 +176,14 @@ def _build_module(
 
 
 def _build_classifier(
-    settings: dict[str, Any], images: Tensor, classes: int, weights: str | None
+    settings: dict[str, Any], images: Tensor, classes: int, weights: str | None, key: str | None
 ) -> tuple[nn.Module, list[str]]:
     """Make a model of its first weights, those of the file if there is one, and try it."""
     channels, height, width = images.shape[1:]
     model = build_model(shape=(channels, height, width), classes=classes, **settings)
     model.to(images.device)
     if weights is not None:
-        fit_own_weights(model, weights)
+        fit_own_weights(model, weights, key)
         return model, try_model(model, images, classes, trains=False)
     needs = try_model(model, images, classes, trains=True)
     if not any(parameter.requires_grad for parameter in model.parameters()):

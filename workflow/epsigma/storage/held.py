@@ -11,8 +11,10 @@ from torch import Tensor
 
 from epsigma.device import CPU
 from epsigma.storage.images import ImageSet, is_measure
-from epsigma.storage.stored import StoredSet, count_kept, open_image_set
+from epsigma.storage.rounding import DTYPES, encode
+from epsigma.storage.stored import EncodedImages, StoredSet, count_kept, name_type, open_image_set
 from epsigma.storage.writing import SetWriter, writing_set
+from epsigma.vocabulary import FLOAT32
 
 
 class HeldSet:
@@ -46,15 +48,15 @@ class HeldSet:
 
     @contextmanager
     def writing(
-        self, shape: torch.Size, rows: int, metadata: dict[str, str]
+        self, shape: torch.Size, rows: int, metadata: dict[str, str], stored_as: str = FLOAT32
     ) -> Iterator["SetWriter | HeldWriter"]:
         """Take a set of so many images (C, H, W) in the body, as `writing_set` writes one."""
         whole = torch.Size((rows, *shape))
         if rows > count_kept(whole):
-            with writing_set(self._path, rows, metadata) as file:
+            with writing_set(self._path, rows, metadata, stored_as) as file:
                 yield file
             return
-        writer = HeldWriter(torch.empty(whole))
+        writer = HeldWriter(torch.empty(whole, dtype=DTYPES[stored_as]))
         yield writer
         self._held = writer.join()
 
@@ -64,17 +66,20 @@ class HeldSet:
 
 
 class HeldWriter:
-    """Takes a set a batch at a time, into images (N, C, H, W) that are to be filled."""
+    """Takes a set a batch at a time, into images (N, C, H, W) that are to be filled.
+
+    They have the type that the set is stored as.
+    """
 
     def __init__(self, images: Tensor) -> None:
-        self._images = images
+        self._images, self._stored_as = images, name_type(images.dtype)
         self._done = 0
         self._parts: list[dict[str, Tensor]] = []
 
     def write(self, part: ImageSet) -> None:
         """Take the rows that follow."""
         end = self._done + len(part.images)
-        self._images[self._done : end] = part.images
+        self._images[self._done : end] = encode(part.images, self._stored_as)
         self._done = end
         others = {"labels": part.labels, **(part.measures or {}), **(part.rows or {})}
         self._parts.append({name: value.cpu() for name, value in others.items()})
@@ -88,11 +93,14 @@ class HeldWriter:
         if self._done != len(self._images):
             raise ValueError(f"{self._done} rows of {len(self._images)}")
         # In a file's order, which is that of a ledger's columns.
-        first = sorted(self._parts[0].items(), key=lambda one: (-one[1].dtype.itemsize, one[0]))
-        joined = {name: torch.cat([part[name] for part in self._parts]) for name, _ in first}
+        names = sorted(self._parts[0])
+        joined = {name: torch.cat([part[name] for part in self._parts]) for name in names}
+        is_float = self._stored_as == FLOAT32
+        images = self._images if is_float else EncodedImages(self._images)
         return StoredSet(
-            self._images,
+            images,
             joined["labels"],
             {name: value for name, value in joined.items() if is_measure(name)},
             {name: joined[name] for name in ImageSet.ROWS} if "index" in joined else None,
+            self._stored_as,
         )

@@ -12,9 +12,13 @@ from epsigma.storage.batches import batches
 from epsigma.storage.checksums import checksums, verify
 from epsigma.storage.class_names import decode_names
 from epsigma.storage.files import atomic_write, damaged
+from epsigma.storage.rounding import LEVELS
 
 # How a set calls which of its examples one attack of an ensemble fooled: this and its name.
 FOOLED_BY = "fooled_by_"
+# How one that is rounded to be stored calls which examples fooled what was attacked, before and
+# since.
+UNROUNDED, ROUNDED = "fooled_unrounded", "fooled_rounded"
 # Bytes, of the memory that torch allocates on a CPU.
 ALIGNMENT = 64
 
@@ -28,7 +32,8 @@ class ImageSet:
         labels: (N,) int64, the true classes.
         measures: of each example's unfiltered perturbation, what `measure` returns; and of an
             ensemble, for each of its attacks, `FOOLED_BY` and its name: bool, whether it was the
-            first to fool the example. None for clean images.
+            first to fool the example; and of one that is rounded `UNROUNDED` and `ROUNDED`, bool.
+            None for clean images.
         rows: which example each row is of, and what was aimed at; None if row i is the test set's
             image i, and nothing was.
     """
@@ -65,7 +70,7 @@ def read_image_set(path: str | Path, device: torch.device) -> ImageSet:
     """Read an adversarial or a filtered set."""
     tensors = read_tensors(path, ("images", "labels", *ImageSet.MEASURES), device)
     return ImageSet(
-        images=tensors["images"],
+        images=to_float(tensors["images"]),
         labels=tensors["labels"],
         measures={name: value for name, value in tensors.items() if is_measure(name)},
         rows={name: tensors[name] for name in ImageSet.ROWS} if "index" in tensors else None,
@@ -80,14 +85,17 @@ def read_clean(path: str | Path, device: torch.device) -> ImageSet:
 
 def is_measure(name: str) -> bool:
     """Say whether a tensor of a set is one of its measures."""
-    return name in ImageSet.MEASURES or name.startswith(FOOLED_BY)
+    return name in (*ImageSet.MEASURES, UNROUNDED, ROUNDED) or name.startswith(FOOLED_BY)
 
 
 def to_float(pixels: Tensor) -> Tensor:
-    """Make images float32 in [0, 1], of uint8 or float32; or directions, of int8, float32."""
-    if pixels.is_floating_point():
+    """Make images of a file float32, of which 1 is white; or directions, of int8.
+
+    Of uint8 and float16 255 is white.
+    """
+    if pixels.dtype == torch.float32:
         return pixels
-    return pixels.float() if pixels.dtype == torch.int8 else pixels.float().div_(255)
+    return pixels.float() if pixels.dtype == torch.int8 else pixels.float().div_(LEVELS)
 
 
 def read_training(path: str | Path, device: torch.device) -> ImageSet:

@@ -12,12 +12,14 @@ from torch import Tensor
 from epsigma.storage.checksums import Checksum, verify_sums
 from epsigma.storage.files import damaged
 from epsigma.storage.images import ImageSet, is_measure, to_float
+from epsigma.storage.rounding import DTYPES
+from epsigma.vocabulary import FLOAT32
 
 # Bytes of images, as float32, that are read at once and kept.
 KEPT = 64_000_000
 # Bytes that are read at a time to be verified.
 BLOCK = 4_000_000
-_DTYPES = {"U8": torch.uint8, "I8": torch.int8, "F32": torch.float32}
+_DTYPES = {"U8": torch.uint8, "I8": torch.int8, "F16": torch.float16, "F32": torch.float32}
 
 
 def count_kept(shape: torch.Size) -> int:
@@ -32,14 +34,15 @@ class StoredImages:
         path: of the file.
         at: where they begin in it, in bytes.
         shape: (N, C, H, W).
-        dtype: in the file: float32; or uint8, of which 255 is 1; or, of directions, int8.
+        dtype: in the file: float32; or uint8 or float16, of which 255 is 1; or, of directions,
+            int8.
         device: where what is read is put.
     """
 
     def __init__(
         self, path: Path, at: int, shape: torch.Size, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self._path, self._at, self._dtype, self._device = path, at, dtype, device
+        self._path, self._at, self.dtype, self._device = path, at, dtype, device
         self.shape = shape
         self._size = math.prod(shape[1:]) * dtype.itemsize
         self._kept: Tensor | None = None
@@ -78,7 +81,7 @@ class StoredImages:
     def _read(self, start: int, stop: int) -> Tensor:
         """Read rows of the file. No memory of it is mapped: that would count as the process's."""
         # torch aligns it, as products want it that are to be rounded alike.
-        rows = torch.empty((stop - start, *self.shape[1:]), dtype=self._dtype)
+        rows = torch.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
         octets = rows.numpy().data.cast("B") if rows.numel() else memoryview(b"")
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._at + start * self._size)
@@ -91,14 +94,34 @@ class StoredImages:
         return rows
 
 
+class EncodedImages:
+    """Images (N, C, H, W) that are in memory as a file has them; slices of it are float32."""
+
+    def __init__(self, images: Tensor) -> None:
+        self._images = images
+        self.shape = images.shape
+
+    def __len__(self) -> int:
+        """N."""
+        return self.shape[0]
+
+    def __getitem__(self, at: slice | Tensor) -> Tensor:
+        """Some of the images, (M, C, H, W)."""
+        return to_float(self._images[at])
+
+
 @dataclass(frozen=True)
 class StoredSet:
-    """A set whose images are read a batch at a time; all else is as in `ImageSet`."""
+    """A set whose images are read a batch at a time; all else is as in `ImageSet`.
 
-    images: StoredImages | Tensor
+    They are `stored_as` that type.
+    """
+
+    images: StoredImages | EncodedImages | Tensor
     labels: Tensor
     measures: dict[str, Tensor]
     rows: dict[str, Tensor] | None = None
+    stored_as: str = FLOAT32
 
 
 def open_image_set(path: str | Path, device: torch.device) -> StoredSet:
@@ -136,7 +159,14 @@ def _open(path: str | Path, device: torch.device, measures: tuple[str, ...]) -> 
         moved["labels"],
         {name: value for name, value in moved.items() if is_measure(name)},
         {name: moved[name] for name in ImageSet.ROWS} if "index" in moved else None,
+        name_type(images.dtype),
     )
+
+
+def name_type(dtype: torch.dtype) -> str:
+    """Say what a study calls a type of images; of directions, its own name."""
+    names = {value: name for name, value in DTYPES.items()}
+    return names.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def _find_images(path: Path, device: torch.device) -> StoredImages:

@@ -13,18 +13,30 @@ from torch import Tensor
 from epsigma.storage.checksums import Checksum, as_metadata
 from epsigma.storage.files import appearing, naming_disk
 from epsigma.storage.images import ImageSet
+from epsigma.storage.rounding import encode
+from epsigma.vocabulary import FLOAT32
 
-_NAMES = {torch.int64: "I64", torch.float32: "F32", torch.int8: "I8", torch.bool: "BOOL"}
+_NAMES = {
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.bool: "BOOL",
+}
 
 
 class SetWriter:
     """Writes an adversarial or a filtered set of so many rows, as `write_image_set` does.
 
-    Only a batch of its images is in memory at a time.
+    Only a batch of its images is in memory at a time. Images are `stored_as` a type.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, rows: int, metadata: dict[str, str]) -> None:
+    def __init__(
+        self, path: Path, file: BinaryIO, rows: int, metadata: dict[str, str], stored_as: str
+    ) -> None:
         self._path, self._file, self._rows, self._metadata = path, file, rows, metadata
+        self._stored_as = stored_as
         self._sum = Checksum()
         self._done = 0
         self._parts: list[dict[str, Tensor]] = []
@@ -33,7 +45,7 @@ class SetWriter:
 
     def write(self, part: ImageSet) -> None:
         """Write the rows that follow."""
-        images = part.images.cpu().contiguous()
+        images = encode(part.images, self._stored_as).cpu().contiguous()
         others = {"labels": part.labels, **(part.measures or {}), **(part.rows or {})}
         kept = {name: value.cpu().contiguous() for name, value in others.items()}
         with naming_disk(self._path):
@@ -93,13 +105,15 @@ class SetWriter:
 
 
 @contextmanager
-def writing_set(path: str | Path, rows: int, metadata: dict[str, str]) -> Iterator[SetWriter]:
+def writing_set(
+    path: str | Path, rows: int, metadata: dict[str, str], stored_as: str = FLOAT32
+) -> Iterator[SetWriter]:
     """Write a set in the body, which appears whole when that is done, or not at all."""
     path = Path(path)
     with appearing(path) as temporary:
         with naming_disk(path):
             file = temporary.open("wb")
         with file:
-            writer = SetWriter(path, file, rows, metadata)
+            writer = SetWriter(path, file, rows, metadata, stored_as)
             yield writer
             writer.close()

@@ -115,6 +115,11 @@ class Model(Block[Kind]):
         "or a Lightning checkpoint, written by torch.save, or a .safetensors file; relative to the "
         "working directory. Null to train",
     )
+    checkpoint_key: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="under which name the file has the weights that are meant, where it has "
+        "several, such as `ema`. Null where it has one",
+    )
     preprocess: Preprocessing | None = Field(
         None,
         description="`resize`, `crop` and `interpolation` of a network of images of another size, "

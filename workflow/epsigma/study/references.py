@@ -180,6 +180,8 @@ def _check_weights(study: Study) -> Iterator[str]:
     for index, model in enumerate(study.models):
         at = f"models[{index}] ({model.name})"
         if model.checkpoint is None:
+            if model.checkpoint_key is not None:
+                yield f"{at}.checkpoint_key: there is no `checkpoint`; name one, or leave it out"
             continue
         path = Path(model.checkpoint)
         if not path.is_file():

@@ -18,6 +18,7 @@ from epsigma.study.blocks import (
     Model,
 )
 from epsigma.study.options import Figures, Only, Proofs
+from epsigma.vocabulary import FLOAT32
 
 
 class Study(Strict):
@@ -92,6 +93,12 @@ class Study(Strict):
         description="keep the adversarial images of the aware threat, a set for each filter and "
         "strength; if not, only what the filter makes of them is written",
     )
+    stored_as: Literal["float32", "float16", "uint8"] = Field(
+        "float32",
+        description="the type of adversarial images, in files and as they are scored: rounded to "
+        "it, towards the clean image where a norm bounds them, they are what the attack made. "
+        "Filtered images are kept as float16 if it is not `float32`",
+    )
     requantise: bool = Field(
         False,
         description="score every cell once more after its images were rounded to 8 bits, as those "
@@ -131,6 +138,16 @@ class Study(Strict):
     def names(self, section: str) -> list[str]:
         """List the names of a section's blocks."""
         return [block.name for block in self[section]]
+
+    @property
+    def is_scored_raw(self) -> bool:
+        """Whether cells are scored on sets that have yet to pass their filter.
+
+        Detectors look at images before the filter, and so does what rounds them: a filtered set is
+        a copy then, that nothing is scored on.
+        """
+        is_rounded = self.requantise or self.stored_as != FLOAT32
+        return is_rounded or any(block.detectors for block in self.filters)
 
     @property
     def smoothed_filters(self) -> list[str]:

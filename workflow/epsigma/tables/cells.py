@@ -18,11 +18,13 @@ COLUMNS = [
 RATES = (("accuracy", "n_correct", "n"), ("attack_success", "n_fooled", "n_correct_clean"))
 # What an ensemble's attacks fooled: this and the name of each.
 PARTS = "n_fooled_by_"
-# What follows them where the study asks for it: with 8 bits a value, and with detectors.
+# What follows them where the study asks for it: with 8 bits a value, with detectors, and of what
+# fooled the model before it was rounded, to be stored.
 OPTIONAL_RATES = (
     ("accuracy_8bit", "n_correct_8bit", "n"),
     ("attack_success_8bit", "n_fooled_8bit", "n_correct_clean"),
     ("rejected", "n_rejected", "n"),
+    ("lost", "n_lost", "n_fooled_unrounded"),
 )
 # What proofs say of the test images: what nothing fools is between the two.
 PROVED_RATES = (
@@ -42,7 +44,8 @@ def tabulate_cells(
 
     Returns:
         The columns `COLUMNS`; those of `OPTIONAL_RATES` and `PROVED_RATES` of which a cell has the
-        count, each with its count; and, if there are ensembles, how many examples each of their
+        count, each with its count; `n_fooled_unrounded` and `stored_as` of sets that are no
+        float32; and, if there are ensembles, how many examples each of their
         attacks fooled. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
         With proofs `certified`, the share of the test images that are proved safe, `attacked`, that
         nothing fools, of all attacks at that ε and counterexamples, `exact`, where both meet, and
@@ -64,6 +67,7 @@ def tabulate_cells(
     if "n_proofs" in cells:
         cells["exact"] = cells["certified"].where(cells["n_certified"] == cells["n_unfooled"])
         names += ["n_proofs", "n_contradicted", "n_refuted", "exact"]
+    names += [name for name in ("n_fooled_unrounded", "stored_as") if name in cells]
     parts = [str(name) for name in cells if str(name).startswith(PARTS)]
     for name in parts:
         # Cells of other attacks have none.

@@ -11,6 +11,7 @@ from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
 from epsigma.storage.images import read_classes
 from epsigma.storage.stored import count_kept, open_clean
+from epsigma.vocabulary import FLOAT32
 
 
 def fool(
@@ -51,5 +52,6 @@ def fool(
                 adversarial=adversarial,
                 filtered=filtered,
                 module=module,
+                stored_as=settings["attack"].get("stored_as", FLOAT32),
             )
         log.info("%d images", len(rows.index))

@@ -11,6 +11,7 @@ from epsigma.scoring import add_rows, identify, score_defended, summarise
 from epsigma.storage.files import write_json
 from epsigma.storage.ledgers import write_ledger
 from epsigma.storage.stored import open_image_set
+from epsigma.vocabulary import FLOAT32
 
 
 def evaluate_fooling(
@@ -40,7 +41,8 @@ def evaluate_fooling(
         columns["correct"] = ~(columns["reached"] & confident)
         columns["correct_clean"] = np.ones_like(columns["correct"])
         columns |= {name: value.numpy() for name, value in given.measures.items()}
-        figures = summarise(columns)
+        stored_as = {} if given.stored_as == FLOAT32 else {"stored_as": given.stored_as}
+        figures = summarise(columns) | stored_as
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**identify(job.cell), **figures, "made_by": job.metadata})
         log.info("%s", figures)
