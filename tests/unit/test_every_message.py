@@ -153,6 +153,24 @@ REASONS = {
     "{} is not of type string": "test_configuration.py: 5 is not of type string",
     "{} is no name for files and tables{}": "test_remedies_of_studies.py: write it like my_mlp",
     "{} does not match {}": "test_remedies_of_studies.py: write it like package.module:function",
+    "checkpoint {} was made with a normalisation: say {}": (
+        "test_published_weights.py: What it says to write can be written"
+    ),
+    "checkpoint {} holds weights under {}: say which are meant, such as checkpoint_key: {}": (
+        "test_published_weights.py: .*checkpoint_key: {first}"
+    ),
+    "checkpoint {} has no weights under {}: {}": (
+        "test_published_weights.py: leave checkpoint_key out"
+    ),
+    "checkpoint {} has weights alone: leave checkpoint_key out": (
+        "test_published_weights.py: leave checkpoint_key out"
+    ),
+    "the attack returned values that are not finite: no {} is that": (
+        "test_stored_as.py: not finite"
+    ),
+    "the data set has values that are no multiples of 1/255, which {} does not have: stored as "
+    "that, an image is {} from the clean one where {} = {} allows less ({}); say stored_as: "
+    "float32, or leave such budgets out": "test_stored_as.py: no multiples of 1/255, which",
     "there is no {} among the {} of the configuration: {}": "test_configuration.py: there is no ",
 }
 MESSAGES = list(dict.fromkeys(text for _, text in list_messages()))

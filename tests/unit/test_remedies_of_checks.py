@@ -37,6 +37,7 @@ from epsigma.probing.filters import examine_filter
 from epsigma.probing.models import examine_model
 from epsigma.registry.checks import CHECKS
 from epsigma.storage.images import measure
+from epsigma.storage.rounding import round_to_nearest, round_towards
 from epsigma.study import validate
 from epsigma.tables.intervals import wilson
 from scipy.stats import binom
@@ -414,6 +415,24 @@ def test_an_attack_stays_within_once_it_is_clipped(
 ) -> None:
     looks = [judge(check, tables={"cells": cell_of(trained, attack)}) for attack in (wrong, right)]
     hold(check, words, *looks)
+
+
+def test_sets_keep_their_successes_once_their_type_is_finer(trained: Any) -> None:
+    """PGD in a ball of a third of an 8-bit step is nothing in 8 bits, and itself in float32."""
+    images, labels = trained.images[:N], trained.labels[:N]
+    images = round_to_nearest(images)
+    made = pgd(trained.model, images, labels, eps=0.3, steps=40, random_start=False)
+    # Where the first step ends beyond the boundary, as an attack that stops there.
+    barely = images + (made - images) * 0.33 / 255 / 0.3
+
+    def look(stored_as: str) -> Verdict:
+        kept = round_towards(barely, images, stored_as)
+        before = (barely != images).flatten(1).any(1)
+        lost = int((before & (kept == images).flatten(1).all(1)).sum())
+        row = {**place(""), "stored_as": stored_as, "n_fooled_unrounded": N, "n_lost": lost}
+        return judge("stored", tables={"cells": pd.DataFrame([row])}, stored_as=stored_as)
+
+    hold("stored", "Say stored_as: float32", look("uint8"), look("float32"), WARN)
 
 
 def probe(trained: Any, **found: Any) -> dict[str, Any]:

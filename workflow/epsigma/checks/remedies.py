@@ -36,6 +36,7 @@ REMEDIES = {
     ),
     "in_ball": "Clip what the attack adds to its budget.",
     "in_range": "Clip what the attack returns to [0, 1].",
+    "stored": "Say stored_as: float32, or float16; sets of another type are made again.",
     "clean_at_zero": (
         "Take out of the model's forward what draws, and what an image has of the others in its "
         "batch (the check deterministic)."
