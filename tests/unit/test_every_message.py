@@ -156,9 +156,6 @@ REASONS = {
     "checkpoint {} was made with a normalisation: say {}": (
         "test_published_weights.py: What it says to write can be written"
     ),
-    "checkpoint {} holds weights under {}: say which are meant, such as checkpoint_key: {}": (
-        "test_published_weights.py: .*checkpoint_key: {first}"
-    ),
     "checkpoint {} has no weights under {}: {}": (
         "test_published_weights.py: leave checkpoint_key out"
     ),

@@ -142,8 +142,9 @@ def test_a_process_gives_back_what_it_has_grown_by_between_batches_of_large_imag
 
 def test_what_is_resident_is_what_the_system_says():
     before = memory._count_resident()
-    held = torch.ones(40 * MB, dtype=torch.uint8)
-    assert 35 * MB < memory._count_resident() - before < 60 * MB
+    # So large that it is no memory that was freed before.
+    held = torch.ones(400 * MB, dtype=torch.uint8)
+    assert 350 * MB < memory._count_resident() - before < 450 * MB
     del held
 
 

@@ -29,7 +29,8 @@ def test_a_study_without_filters_scores_every_attack_without_one(variant):
     targets = plan.targets
     assert len(targets.metrics) == len(targets.ledgers) == levels
     assert len(targets.clean_ledgers()) == 1
-    assert targets.drawings.filter_rules() == []
+    for early in (False, True):
+        assert targets.drawings.filter_rules("draw", early=early) == []
     figures = targets.figures()
     # There is nothing to compare.
     assert not any(name in path for path in figures for name in ("worst_case", "threats"))

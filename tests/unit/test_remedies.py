@@ -81,8 +81,8 @@ def test_a_network_without_weights_to_train_is_one_once_some_are_unfrozen(monkey
     monkeypatch.setattr(train, "build_model", lambda **settings: networks.pop(0))
     images = torch.rand(4, 1, 6, 5)
     with pytest.raises(ModelError, match="unfreeze some, or name a `checkpoint`"):
-        train._build_classifier({}, images, 3, None)
-    model, _ = train._build_classifier({}, images, 3, None)
+        train._build_classifier({}, images, 3, None, None)
+    model, _ = train._build_classifier({}, images, 3, None, None)
     assert model.training
 
 

@@ -277,7 +277,10 @@ FILES = {
     "ONNX": (lambda path: path.write_bytes(b"\x08\x07words"), ALONE),
     "words": (lambda path: path.write_bytes(b"words"), "was not written by torch.save"),
     "a whole model": (saved(By), ALONE),
-    "two sets of weights": (saved({"model": WEIGHTS, "net": WEIGHTS}), ALONE),
+    "two sets of weights": (
+        saved({"model": WEIGHTS, "net": WEIGHTS}),
+        "say which are meant, such as checkpoint_key: model",
+    ),
     "a list": (saved([WEIGHTS]), ALONE),
     "a state_dict of numbers": (saved({"epoch": 3}), ALONE),
     "nothing": (saved({}), ALONE),

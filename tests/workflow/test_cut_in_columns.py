@@ -66,8 +66,8 @@ def _tensors(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("columns", "kept", "jobs"),
     [
-        ("attack", False, 48),
-        ("filter", True, 85),
+        ("attack", False, 49),
+        ("filter", True, 86),
         pytest.param("attack", True, 57, marks=pytest.mark.slow),
     ],
 )

@@ -262,7 +262,7 @@ def rule_graph(workdir: Workdir, *arguments: str) -> set[tuple[str, str]]:
     graph = workdir.snakemake("--rulegraph", "mermaid-js", *arguments).stdout
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
     # Where attacks meet other filters, or have other figures, several rules draw them.
-    drawing = re.compile(r"^(draw_(?:attack|filters|model))_\d+$")
+    drawing = re.compile(r"^(draw_(?:attack|filters|galleries|model))_\d+$")
     return {
         (drawing.sub(r"\1", names[a]), drawing.sub(r"\1", names[b]))
         for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)

@@ -25,6 +25,7 @@ rule check:
 rule gate:
     """Stop, after everything else is written, if a check failed."""
     input:
+        rules.tabulate.output,
         rules.unpack.output,
         rules.reference.output,
         rules.pages.output,

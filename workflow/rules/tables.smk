@@ -49,7 +49,10 @@ rule unpack:
         "logs/tables/unpack.log",
     localrule: True
     params:
+        # What they are made by and of, so that a table alone is not old where its file is gone.
         recipe=recipes.unpack(),
+        packed=recipes.tabulate(),
+        made_of=digest_of([*targets.clean_ledgers(), *targets.smoothed_ledgers()]),
     run:
         from epsigma.stages.unpack import unpack
 
