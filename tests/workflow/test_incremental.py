@@ -366,6 +366,15 @@ def test_a_deleted_table_is_remade_from_the_cells_that_are_there(finished: Workd
     assert finished.cells.read_bytes() == before
 
 
+def test_tables_are_made_anew_where_a_job_that_failed_took_their_file_away(
+    finished: Workdir,
+) -> None:
+    (finished.directory / "results" / "tables" / "tables.zip").unlink()
+    rules = {job.rule for job in finished.scheduled()}
+    assert {*TABLED} <= rules
+    assert "evaluate" not in rules
+
+
 def test_a_deleted_figure_is_redrawn_and_nothing_else(finished: Workdir) -> None:
     figure = finished.directory / "results/figures/digits/mlp/fgsm/gaussian/accuracy.svg"
     before = figure.read_bytes()
