@@ -422,7 +422,7 @@ def test_sets_keep_their_successes_once_their_type_is_finer(trained: Any) -> Non
     images, labels = trained.images[:N], trained.labels[:N]
     images = round_to_nearest(images)
     made = pgd(trained.model, images, labels, eps=0.3, steps=40, random_start=False)
-    # Where the first step ends beyond the boundary, as an attack that stops there.
+    # Of a success that is so near 8 bits leave the clean image.
     barely = images + (made - images) * 0.33 / 255 / 0.3
 
     def look(stored_as: str) -> Verdict:

@@ -96,8 +96,8 @@ def _refused(path: str | Path, error: Exception) -> ModelError:
 
 def _state_dict(content: Any, path: str | Path, key: str | None) -> dict[str, Tensor]:
     """Find the named tensors in what torch.load returned."""
-    if isinstance(content, Mapping):
-        content = content[_choose(content, path, key)] if _is_nested(content, key) else content
+    if isinstance(content, Mapping) and (name := _choose(content, path, key)) is not None:
+        content = content[name]
     if not isinstance(content, Mapping):
         raise ModelError(
             f"checkpoint {path} holds a {type(content).__name__}, not named tensors; {ALONE}"
@@ -109,11 +109,6 @@ def _state_dict(content: Any, path: str | Path, key: str | None) -> dict[str, Te
             f"{': no tensors are ' + _listed(others) if others else ', it is empty'}; {ALONE}"
         )
     return {str(name): value for name, value in content.items()}
-
-
-def _is_nested(content: Mapping[Any, Any], key: str | None) -> bool:
-    """Whether weights are under a name of the file, beside others or alone."""
-    return key is not None or bool(_list_nested(content))
 
 
 def _list_nested(content: Mapping[Any, Any]) -> list[str]:
@@ -128,8 +123,8 @@ def _list_nested(content: Mapping[Any, Any]) -> list[str]:
     return found or [name for name in NESTED if isinstance(content.get(name), Mapping)]
 
 
-def _choose(content: Mapping[Any, Any], path: str | Path, key: str | None) -> str:
-    """Choose the name under which the weights are that are meant."""
+def _choose(content: Mapping[Any, Any], path: str | Path, key: str | None) -> str | None:
+    """Choose the name under which the weights are that are meant; None if they have none."""
     nested = _list_nested(content)
     if key is None and len(nested) > 1:
         raise ModelError(
@@ -139,7 +134,7 @@ def _choose(content: Mapping[Any, Any], path: str | Path, key: str | None) -> st
     if key is not None and key not in nested:
         where = f"it has some under {_listed(nested)}" if nested else "leave checkpoint_key out"
         raise ModelError(f"checkpoint {path} has no weights under {key!r}: {where}")
-    return key if key is not None else nested[0]
+    return key if key is not None else next(iter(nested), None)
 
 
 def fit_weights(model: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
