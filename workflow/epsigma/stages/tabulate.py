@@ -28,4 +28,4 @@ def tabulate(
         )
         made = {name: load(maker)(scores) for name, maker in job.settings["tables"].items()}
         pack_tables(tables, made, digits=12)
-        log.info("%d cells, %d tables", len(scores.cells), len(tables))
+        log.info("%d cells, %d tables", len(scores.cells), len(made))
