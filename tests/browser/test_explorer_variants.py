@@ -201,5 +201,16 @@ def test_it_opens_with_the_best_filter_keeps_strengths_and_ends_of_rows_are_keys
     assert visit.text("#cell-title") == "pgd ε = 0.3, blur σ = 1, aware"
     assert visit.page.evaluate("window.scrollY") == 0
     assert visit.page.locator("[data-fold=checks]").evaluate("(fold) => fold.open")
+    # Also where the next cell is drawn before the event of folding is told.
+    is_open = """(strength) => {
+        document.querySelector("[data-fold=checks] summary").click();
+        const choose = document.querySelector("#choose-strength");
+        choose.value = strength;
+        choose.dispatchEvent(new Event("change"));
+        return document.querySelector("[data-fold=checks]").open;
+    }"""
+    assert visit.page.evaluate(is_open, "sigma~2") is False
+    assert visit.text("#cell-title") == "pgd ε = 0.3, blur σ = 2, aware"
+    assert visit.page.evaluate(is_open, "sigma~1") is True
     assert visit.errors == []
     visit.page.close()

@@ -548,7 +548,8 @@
   // What can be folded stays as it was left, and is made when it is opened.
   const folds = {};
   function fold(name, isOpen, summary, content) {
-    const open = folds[name] ?? isOpen;
+    // The page knows before the event does, which comes late on a busy machine.
+    const open = document.querySelector(`[data-fold="${name}"]`)?.open ?? folds[name] ?? isOpen;
     const made = make("details", { open, "data-fold": name }, make("summary", {}, summary), ...(open ? content() : []));
     made.ontoggle = () => {
       folds[name] = made.open;
