@@ -20,7 +20,7 @@ from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
 from epsigma.loading import load
 from epsigma.plan.figures import draw_settings, figures_of
-from epsigma.probing.spectra import radial_spectrum
+from epsigma.probing.spectra import image_curve, radial_spectrum
 from epsigma.registry.figures import FIGURES
 from epsigma.stages.check import tabulate_verdicts as tabulate_checks
 from epsigma.stages.draw import draw, save_figure
@@ -1421,6 +1421,14 @@ def test_a_spectrum_does_not_depend_on_the_batch(monkeypatch):
     _, together = radial_spectrum(images)
     monkeypatch.setattr("epsigma.storage.batches.BATCH", 2)
     torch.testing.assert_close(radial_spectrum(images)[1], together)
+
+
+def test_of_many_images_a_spectrum_takes_some_of_all_classes(monkeypatch):
+    monkeypatch.setattr("epsigma.probing.spectra.MOST", 4)
+    # Sorted, as a set of own data may be: the first four would be of one kind.
+    images = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0)).sort(0).values
+    found = image_curve("images", "", images)["amplitude"]
+    assert found.tolist() == pytest.approx(radial_spectrum(images[::3])[1].tolist())
 
 
 def test_a_constant_image_has_its_mean_at_frequency_zero_and_nothing_else():

@@ -13,7 +13,7 @@ from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
 from epsigma.stages.spectrum import make_spectrum
 from epsigma.storage import stored
-from epsigma.storage.batches import BATCH, batch_size, batches, batches_of, each_batch
+from epsigma.storage.batches import BATCH, Spaced, batch_size, batches, batches_of, each_batch
 from epsigma.storage.images import (
     ImageSet,
     measure,
@@ -283,12 +283,26 @@ def test_slices_of_a_file_are_those_of_the_set(tmp_path, kept, is_float):
     write_tensors(path, {"images": images, "labels": torch.arange(7)}, {})
     whole, found = read_clean(path, CPU).images, open_clean(path, CPU).images
     assert found.shape == whole.shape
-    for at in (slice(2, 5), slice(5, 99), slice(3, 3), slice(None), torch.tensor([4, 1, 4])):
+    stepped = (slice(0, 7, 3), slice(1, 99, 2), slice(5, 2, 2))
+    index = torch.tensor([4, 1, 4])
+    for at in (slice(2, 5), slice(5, 99), slice(3, 3), slice(None), *stepped, index):
         assert torch.equal(found[at], whole[at])
         # As torch's own, so that products round alike.
         assert found[at].data_ptr() % 64 == 0 or not len(found[at])
     with batches_of(3):
         assert torch.equal(torch.cat([part for (part,) in batches(found)]), whole)
+
+
+@pytest.mark.parametrize(
+    ("most", "places"), [(7, range(7)), (6, [0, 2, 4, 6]), (3, [0, 3, 6]), (2, [0, 4]), (1, [0])]
+)
+def test_spaced_images_are_spread_over_all(most, places):
+    images = perturbed().images
+    spaced = Spaced(images, most)
+    assert len(spaced) == spaced.shape[0] == len(places) <= most
+    with batches_of(2):
+        found = torch.cat([part for (part,) in batches(spaced)])
+    assert torch.equal(found, images[list(places)])
 
 
 def test_a_set_that_was_altered_or_cut_off_is_not_read(tmp_path, kept):

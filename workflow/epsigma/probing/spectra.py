@@ -10,11 +10,13 @@ from torch import Tensor
 
 from epsigma.filters.build import build_filter
 from epsigma.filters.frequency import radial_frequency
-from epsigma.storage.batches import Images, batches
+from epsigma.storage.batches import Images, Spaced, batches
 from epsigma.storage.files import atomic_write
 
 # Frequencies at which responses are drawn: up to the Nyquist frequency of an axis.
 FREQUENCIES = torch.linspace(0, 0.5, 251, dtype=torch.float64)
+# Images that a spectrum is the mean over, at most.
+MOST = 1000
 
 
 def radial_spectrum(images: Images) -> tuple[Tensor, Tensor]:
@@ -54,8 +56,11 @@ def transform(images: Tensor) -> Tensor:
 
 
 def image_curve(curve: str, level: str, images: Images) -> pd.DataFrame:
-    """Tabulate the `radial_spectrum` of images, as `write_spectra` writes it."""
-    return _tabulate(curve, "", level, *radial_spectrum(images))
+    """Tabulate the `radial_spectrum` of no more than `MOST` images, as `write_spectra` writes it.
+
+    They are spread evenly, for a set may be sorted by its classes.
+    """
+    return _tabulate(curve, "", level, *radial_spectrum(Spaced(images, MOST)))
 
 
 def response_curves(filters: Sequence[dict[str, Any]]) -> list[pd.DataFrame]:

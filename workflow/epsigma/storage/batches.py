@@ -1,5 +1,6 @@
 """How many images are worked on at a time."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -54,6 +55,33 @@ class Changed:
     def __getitem__(self, at: slice, /) -> Tensor:
         """Some of the images, changed."""
         return self._change(self._images[at], at)
+
+
+class Spaced:
+    """Every k-th of some images, for the smallest k that leaves no more than so many.
+
+    Args:
+        images: (N, C, H, W).
+        most: how many, at most.
+    """
+
+    def __init__(self, images: Images, most: int) -> None:
+        self._images = images
+        self._step = max(1, math.ceil(len(images) / most))
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+        return torch.Size((len(self), *self._images.shape[1:]))
+
+    def __len__(self) -> int:
+        """N."""
+        return math.ceil(len(self._images) / self._step)
+
+    def __getitem__(self, at: slice, /) -> Tensor:
+        """Some of them."""
+        start, stop, step = at.indices(len(self))
+        return self._images[start * self._step : stop * self._step : step * self._step]
 
 
 def batch_size() -> int:

@@ -57,7 +57,11 @@ class StoredImages:
             return to_float(self._kept[at])
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
-            found = self._read(start, max(start, stop))[::step]
+            if step == 1:
+                found = self._read(start, max(start, stop))
+            else:
+                rows = [self._read(row, row + 1) for row in range(start, stop, step)]
+                found = torch.cat([self._read(0, 0), *rows])
         else:
             index = at.cpu()
             first = int(index.min())
