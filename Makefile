@@ -23,7 +23,7 @@ help: ## list the targets
 	@echo "  Variables: CONFIG (default config/config.yaml), DATA_DIR (folder of data files),"
 	@echo "             CORES (default all), PYTHON (a Python 3.11, default python3)"
 	@echo "  Of bench:  EPSIGMA_MNIST (folder of MNIST's IDX files; else 5,000 images), PARTS (some of"
-	@echo "             sweep,filters,attacks,scale,profile), ROUNDS"
+	@echo "             sweep,studies,filters,attacks,scale,profile), ROUNDS"
 	@echo "  Of test-slurm: ONLY (the tests whose names match, as pytest -k has it)"
 
 # By PYTHON as long as there is no environment.

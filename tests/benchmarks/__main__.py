@@ -15,7 +15,7 @@ from benchmarks.page import PARTS, write_page
 from benchmarks.results import write_part
 
 # How often each part is gone through, unless --rounds says.
-ROUNDS = {"sweep": 3, "filters": 7, "attacks": 3, "scale": 2, "profile": 1}
+ROUNDS = {"sweep": 3, "studies": 1, "filters": 7, "attacks": 3, "scale": 2, "profile": 1}
 
 
 def main():

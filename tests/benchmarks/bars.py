@@ -79,6 +79,12 @@ def fastest(rows, by="library", column="seconds"):
     return rows[rows[by] == medians.idxmin()]
 
 
+def runs_of(tables):
+    """The rows of the parts that run the workflow and scripts, together; None of neither."""
+    there = [tables[part] for part in ("sweep", "studies") if part in tables]
+    return pd.concat(there) if there else None
+
+
 def per_image(rows):
     """The same rows, in seconds an image."""
     return rows if rows.empty else rows.assign(seconds=rows["seconds"] / rows["images"])
@@ -136,12 +142,10 @@ def growth(scale, mode="none"):
 
 def bars(tables):
     """Hold the tables of the parts, by name, against every bar."""
-    sweep, filters, attacks, scale = (
-        tables.get(part) for part in ("sweep", "filters", "attacks", "scale")
-    )
+    filters, attacks, scale = (tables.get(part) for part in ("filters", "attacks", "scale"))
     most = chosen(scale, asked="cells", mode="none", cells=TENFOLD[1])
     return [
-        *_sweep_bars(sweep),
+        *_sweep_bars(runs_of(tables)),
         Bar(
             "Gaussian, 10,000×1×28×28 / best of Kornia, torchvision, scipy, OpenCV", 0.2, "",
             against_filters(filters, "gaussian"),
@@ -217,7 +221,7 @@ def _sweep_bars(sweep):
         Bar(f"one added σ / {revision}", 0.6, "", against(earlier, what=sigma)),
         Bar(f"one added ε / {revision}", 0.45, "", against(earlier, what=eps)),
         Bar(
-            f"cold sweep of `adaptive.yaml` / {revision}", 0.6, "",
+            f"cold `adaptive.yaml`, its costly attacks on 1,000 images / {revision}", 0.6, "",
             against(earlier, study="adaptive"),
         ),
         Bar(f"the default study, cold / {revision}", 0.7, "", against(earlier, study="default")),

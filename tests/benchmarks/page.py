@@ -17,11 +17,12 @@ from benchmarks.bars import (
     per_image,
     ratio,
     rivals,
+    runs_of,
 )
 from benchmarks.builds import EARLIER
 from benchmarks.results import read_parts
 
-PARTS = ("sweep", "filters", "attacks", "scale", "profile")
+PARTS = ("sweep", "studies", "filters", "attacks", "scale", "profile")
 MILLION = 1_000_000
 # The packages that a figure depends on.
 TOLD = (
@@ -61,7 +62,7 @@ def render(tables, about):
         told=[(name, versions[name]) for name in TOLD if name in versions],
         versions=versions,
         bars=bars(tables),
-        sweep=sweep_rows(tables.get("sweep")),
+        sweep=sweep_rows(runs_of(tables)),
         filters=filter_rows(tables.get("filters")),
         attacks=attack_rows(tables.get("attacks")),
         scale=scale_rows(tables.get("scale")),

@@ -25,8 +25,6 @@ SCRIPTS = {
 # What who wants it lean leaves out.
 LEAN = {"epochs": 3, "validation": 0}
 PAPER_AS_IT_IS = "blind and aware"
-# Whole studies, each by both builds alone.
-WHOLE = {"adaptive": "adaptive.yaml", "default": "config.yaml"}
 # They take as long as all others together.
 ONCE = {
     (("study", PAPER_AS_IT_IS), ("variant", name)) for name in ("script (a)", "script (a), lean")
@@ -86,14 +84,6 @@ def measure(rounds, small):
                 identity = (("study", name), ("variant", f"{HERE.name}, columns: {mode}"))
                 runs[identity] = by_workflow(place, study | {"columns": mode})
             yield from alike(interleaved(runs, rounds, ONCE))
-        for name, file in () if small else WHOLE.items():
-            runs = {
-                (("study", name), ("variant", build.name)): by_workflow(
-                    place, read(file), build=build
-                )
-                for build in builds
-            }
-            yield from alike(interleaved(runs, rounds))
 
 
 def by_script(place, study, name):

@@ -1,5 +1,6 @@
 """Runs on a real SLURM: the tables of a local run come out, whatever becomes of the jobs."""
 
+import json
 import os
 import re
 import signal
@@ -195,6 +196,58 @@ def test_when_snakemake_is_killed_its_jobs_are_cancelled_and_the_run_goes_on(
     ]
     assert done.stat().st_mtime_ns == made
     finish(trained, local, 0, 0.1)
+
+
+# Two attacks, so that a study can be run in two parts.
+IN_PARTS = {
+    **STUDY,
+    "attacks": [
+        {"kind": "struck:PUSH", "eps": [0, 0.1]},
+        {"kind": "struck:PUSH", "name": "shove", "eps": [0, 0.2]},
+    ],
+}
+
+
+def test_a_study_in_parts_loses_nothing_when_the_controller_of_one_is_killed(
+    trained: Workdir, tmp_path: Path
+) -> None:
+    trained.configure(IN_PARTS)
+    first, second = (
+        ("--config", f"only={json.dumps({'attacks': [name]})}") for name in ("push", "shove")
+    )
+    code, said = run(trained, CELLS, *first)
+    assert code == 0, said
+    before = written(trained)
+
+    halt = strike(trained, 0.2, "halt")
+    running = submit(trained, CELLS, *second)
+    wait("an attack to halt", (halt.parent / "0.2 halted").exists, seconds=240)
+    done = trained.directory / adversarial(0).replace("push", "shove")
+    wait("the other attack", done.exists, seconds=240)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    script = trained.project / "profiles" / "slurm" / "recover.sh"
+    subprocess.run([script, trained.directory], env=BIN, check=True)
+    halt.unlink()
+    made = done.stat().st_mtime_ns
+
+    code, said = run(trained, CELLS, *second)
+    assert code == 0, said
+    assert done.stat().st_mtime_ns == made
+    assert before.items() <= written(trained).items()
+    # The whole makes tables of what is there, and no more.
+    assert {job.rule for job in trained.scheduled(CELLS)} <= {"tabulate", "unpack"}
+    trained.run(CELLS)
+    whole = prepare(tmp_path / "whole", IN_PARTS)
+    whole.run(CELLS)
+    assert trained.cells.read_bytes() == whole.cells.read_bytes()
+
+
+def written(workdir: Workdir) -> dict[Path, int]:
+    """When each set and each ledger was written."""
+    folder = workdir.directory / MODEL
+    found = [*folder.rglob("*.safetensors"), *folder.rglob("*.parquet")]
+    return {path: path.stat().st_mtime_ns for path in found}
 
 
 LOGS = {

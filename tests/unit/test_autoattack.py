@@ -241,13 +241,13 @@ class Brightness(Detector):
 
 @pytest.mark.parametrize("version", PARTS)
 @pytest.mark.parametrize(
-    ("attack", "quiet", "eps"),
+    ("attack", "from_image", "eps"),
     [
         (autoattack, partial(pgd, optimizer="adam", step_size=0.03), 0.3),
         (autoattack_l2, partial(pgd_l2, step_size=2.5 / 20), 1.0),
     ],
 )
-def test_with_detectors_it_begins_quietly(trained, attack, quiet, eps, version):
+def test_with_detectors_it_begins_from_the_image(trained, attack, from_image, eps, version):
     """Its first part is PGD from the images, which is all that it adds to."""
     images, labels = trained.images[:40], trained.labels[:40]
     bright = images.flatten(1).mean(1).max().item()
@@ -259,7 +259,7 @@ def test_with_detectors_it_begins_quietly(trained, attack, quiet, eps, version):
     )  # fmt: skip
     assert list(told.parts) == ["pgd", *PARTS[version]]
     stops = version == "standard"
-    alone = quiet(
+    alone = from_image(
         model, images, labels, eps=eps, steps=20, loss="margin", random_start=False,
         early_stop=stops,
     )  # fmt: skip

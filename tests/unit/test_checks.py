@@ -123,6 +123,7 @@ def cell(threat, attack, name, budget):
     """A row of `cells.csv`: on the sphere of its budget, as far as float32 goes."""
     return {
         **where(threat, attack, name, budget),
+        "n": N,
         "attack_success": 1.0,
         "linf_max": float(np.float32(budget)),
         "l2_max": float(np.float32(budget)) * (1 + 1e-6),
@@ -1250,6 +1251,17 @@ def test_no_fault_is_found_where_chance_alone_decides():
     unlikely = (paired["difference"] < 0) & (paired["p_value"] < 0.05)
     assert unlikely.any()
     assert complaints(evidence) == []
+
+
+@pytest.mark.parametrize(("lost", "verdict"), [(29, "fail"), (30, "warn")])
+@pytest.mark.parametrize("against", ["single_step", "noise", "blind"])
+def test_what_rounding_may_have_undone_is_no_failure(against, lost, verdict):
+    here = {"budget": 0.1, "attack": "pgd", **KNOWN}
+    evidence = in_pairs(BELOW, against=against, **here)(sound())
+    evidence = in_table("cells", {"n_lost": lost}, **here)(evidence)
+    (found,) = complaints(evidence)
+    assert found.verdict == verdict
+    assert ("Rounding to uint8 undid as many" in found.sentence) == (verdict == "warn")
 
 
 @pytest.mark.parametrize(("budgets", "found"), [([0.2], ["monotone"]), ([0.1, 0.2], [])])

@@ -180,11 +180,22 @@ def servers(monkeypatch):
     return started
 
 
-def run_of(*rules, cores=2, nodes=None, dryrun=False, is_main_process=True, local_exec=True):
+def run_of(
+    *rules,
+    cores=2,
+    nodes=None,
+    dryrun=False,
+    is_main_process=True,
+    local_exec=True,
+    is_module=False,
+    lints=False,
+):
     """What `Apart` reads of a workflow whose jobs are of these rules."""
     jobs = [SimpleNamespace(rule=SimpleNamespace(name=rule)) for rule in rules]
     return SimpleNamespace(
         is_main_process=is_main_process,
+        modifier=SimpleNamespace(is_module=is_module),
+        check_envvars=not lints,
         local_exec=local_exec,
         resource_settings=SimpleNamespace(cores=cores, nodes=nodes),
         output_settings=SimpleNamespace(dryrun=dryrun),
@@ -195,7 +206,10 @@ def run_of(*rules, cores=2, nodes=None, dryrun=False, is_main_process=True, loca
 
 @pytest.mark.parametrize(
     "other",
-    [{"cores": None}, {"nodes": 9}, {"dryrun": True}, {"is_main_process": False}, "results"],
+    [
+        *({"cores": None}, {"nodes": 9}, {"dryrun": True}, {"is_main_process": False}),
+        *({"is_module": True}, {"lints": True}, "results"),
+    ],
     ids=str,
 )
 def test_only_a_first_run_on_this_machine_imports_before_its_jobs_are_known(

@@ -13,7 +13,7 @@ from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
 from epsigma.stages.spectrum import make_spectrum
 from epsigma.storage import stored
-from epsigma.storage.batches import BATCH, Spaced, batch_size, batches, batches_of, each_batch
+from epsigma.storage.batches import BATCH, Sampled, batch_size, batches, batches_of, each_batch
 from epsigma.storage.images import (
     ImageSet,
     measure,
@@ -284,8 +284,8 @@ def test_slices_of_a_file_are_those_of_the_set(tmp_path, kept, is_float):
     whole, found = read_clean(path, CPU).images, open_clean(path, CPU).images
     assert found.shape == whole.shape
     stepped = (slice(0, 7, 3), slice(1, 99, 2), slice(5, 2, 2))
-    index = torch.tensor([4, 1, 4])
-    for at in (slice(2, 5), slice(5, 99), slice(3, 3), slice(None), *stepped, index):
+    indices = map(torch.tensor, ([4, 1, 4], [0, 6], [2], [6, 5, 4]))
+    for at in (slice(2, 5), slice(5, 99), slice(3, 3), slice(None), *stepped, *indices):
         assert torch.equal(found[at], whole[at])
         # As torch's own, so that products round alike.
         assert found[at].data_ptr() % 64 == 0 or not len(found[at])
@@ -293,16 +293,25 @@ def test_slices_of_a_file_are_those_of_the_set(tmp_path, kept, is_float):
         assert torch.equal(torch.cat([part for (part,) in batches(found)]), whole)
 
 
-@pytest.mark.parametrize(
-    ("most", "places"), [(7, range(7)), (6, [0, 2, 4, 6]), (3, [0, 3, 6]), (2, [0, 4]), (1, [0])]
-)
-def test_spaced_images_are_spread_over_all(most, places):
+@pytest.mark.parametrize("most", [1, 2, 3, 6, 7, 8])
+def test_of_a_sample_one_image_is_of_each_stretch(most):
     images = perturbed().images
-    spaced = Spaced(images, most)
-    assert len(spaced) == spaced.shape[0] == len(places) <= most
+    sampled = Sampled(images, most)
+    count = min(most, 7)
+    assert len(sampled) == sampled.shape[0] == count
     with batches_of(2):
-        found = torch.cat([part for (part,) in batches(spaced)])
-    assert torch.equal(found, images[list(places)])
+        found = torch.cat([part for (part,) in batches(sampled)])
+    places = [(images == one).flatten(1).all(1).nonzero().item() for one in found]
+    assert all(7 * k / count - 1 < place < 7 * (k + 1) / count for k, place in enumerate(places))
+    assert torch.equal(found, Sampled(images, most)[:])
+
+
+@pytest.mark.parametrize("cycle", [9, 10])
+def test_a_sample_of_rows_that_take_turns_has_all_of_them(cycle):
+    # As a set has them that is aimed at each other class in turn.
+    found = Sampled((torch.arange(9000) % cycle).float().view(-1, 1, 1, 1), 1000)[:]
+    counts = found.flatten().long().bincount(minlength=cycle)
+    assert counts.min() > 70
 
 
 def test_a_set_that_was_altered_or_cut_off_is_not_read(tmp_path, kept):

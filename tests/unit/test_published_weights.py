@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from epsigma.models.classifier import ModelError, build_model, predict
+from epsigma.models.normalisation import write_block
 from epsigma.models.weights import fit_own_weights, read_weights
 from epsigma.plan.cell_recipes import CellRecipes
 from epsigma.plan.settings import settings
@@ -95,6 +96,11 @@ BARE = {
     "model_state_dict": lambda n: {"model_state_dict": n.state_dict(), **TRAINING},
     "net": lambda n: {"net": n.state_dict(), **TRAINING},
     "model": lambda n: {"model": n.state_dict(), **TRAINING},
+    "figures beside": lambda n: {
+        "state_dict": n.state_dict(),
+        "metrics": {"acc": torch.tensor(0.9)},
+    },
+    "hyper-parameters beside": lambda n: {"state_dict": n.state_dict(), "model": {"depth": 3}},
     "ema alone": lambda n: {"ema": n.state_dict(), **TRAINING},
     "last alone": lambda n: {"last": n.state_dict(), **TRAINING},
     "module. (Carmon2019Unlabeled)": lambda n: {"state_dict": prefixed(n, "module.")},
@@ -241,6 +247,14 @@ def test_a_network_of_its_own_normalisation_is_a_factory(network, tmp_path):
 def test_what_a_network_has_no_place_for_is_named(extra, said, network, tmp_path):
     with pytest.raises(ModelError, match=said):
         fit({**network.state_dict(), **extra}, tmp_path, normalize=NORMALIZE)
+
+
+@pytest.mark.parametrize("value", [1 / 255, 0.485, 58.395])
+def test_the_normalisation_that_a_message_asks_for_is_the_file_s(value):
+    found = torch.tensor([value])
+    asked = yaml.safe_load(write_block({"std": found}))["normalize"]["std"]
+    assert torch.equal(torch.tensor(asked), found)
+    assert len(str(asked[0])) <= 12
 
 
 def test_another_key_trains_what_depends_on_it_anew(tmp_path):

@@ -382,7 +382,7 @@ def test_an_attack_is_not_the_weaker_once_it_is_given_more_steps(trained: Any, c
 
     eps = 0.4 if check == "above_noise" else 0.1
     wrong, right = (look(partial(one, eps=eps)) for one in (WEAK, LONGER))
-    hold(check, "Give the attack more steps or restarts", wrong, right)
+    hold(check, "Give the attack, where it has them, more steps or restarts", wrong, right)
 
 
 def cell_of(trained: Any, attack: Callable) -> pd.DataFrame:
@@ -457,7 +457,12 @@ def test_an_attack_fools_everything_once_it_is_given_more_steps(
         return judge(check, attack_probes=[probe(trained, **found)])
 
     wrong, right = look(steps=1, step_size=1e-4), look(steps=40)
-    hold(check, "Give the attack more steps or restarts, a larger step_size", wrong, right)
+    hold(
+        check,
+        "Give the attack, where it has them, more steps or restarts, a larger step_size",
+        wrong,
+        right,
+    )
 
 
 def saturated(trained: Any) -> nn.Module:

@@ -2,6 +2,8 @@
 
 import copy
 import os
+import sys
+import types
 from functools import cache
 
 import numpy as np
@@ -342,6 +344,22 @@ def test_a_filtered_set_is_kept_with_values_outside(tmp_path, make_job, stored_a
     torch.testing.assert_close(read_image_set(made, CPU).images, images, atol=0, rtol=2**-11)
 
 
+@pytest.mark.parametrize("stored_as", ROUNDED)
+def test_that_an_attack_leaves_the_range_is_told_though_rounding_clips_it(stored_as, trained):
+    def leave(model, images, labels, *, eps, **others):
+        return images + eps
+
+    how = settings("fgsm", "eps~0.2", stored_as)
+    sys.modules["leaving"] = types.SimpleNamespace(leave=leave)
+    try:
+        how = {**how, "implementation": "leaving:leave", "random": False}
+        _, made, measures = run(how, trained.model, trained.images[:12], trained.labels[:12])
+    finally:
+        del sys.modules["leaving"]
+    assert made.max() <= 1
+    assert measures["outside"].max() == pytest.approx(0.2, abs=0.01)
+
+
 # --- The plan
 
 
@@ -429,7 +447,9 @@ def cells_table(*rows):
     ],
 )
 def test_the_check_tells_the_type_and_what_was_lost(rows, says, verdict, figure):
-    evidence = Evidence({"cells": cells_table(*rows)}, {}, {}, stored_as=says)
+    evidence = Evidence(
+        {"cells": cells_table(*rows)}, {"fgsm": {"family": "single_step"}}, {}, stored_as=says
+    )
     (found,) = checks.stored(evidence)
     assert (found.verdict, found.figure) == (verdict, pytest.approx(figure))
     assert found.subject["attack"] == "fgsm"

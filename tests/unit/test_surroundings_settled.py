@@ -86,26 +86,58 @@ def test_defaults_of_lightning_from_the_environment_reach_no_training(
 ) -> None:
     monkeypatch.setattr(os, "environ", {"PATH": "", name: "1"})
     monkeypatch.setattr("epsigma.surroundings.import_module", lambda _: MagicMock())
+    monkeypatch.setattr("epsigma.surroundings.ctypes.CDLL", lambda _: MagicMock())
     threads = torch.get_num_threads()
     settle()
     torch.set_num_threads(threads)
-    kept = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
+    kept = {name: str(values[0]) for name, (_, values) in ALLOCATOR.items()}
     assert os.environ == {"PATH": "", **dict.fromkeys(THREADS, "1"), **kept}
 
 
+class Allocator:
+    """A C library whose mallopt takes no threshold above so many MB."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most << 20
+        self.told: list[tuple[int, int]] = []
+
+    def mallopt(self, parameter: int, value: int) -> int:
+        self.told.append((parameter, value))
+        return int(parameter != MMAP_THRESHOLD or value <= self.most)
+
+
+MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "left"),
+    [
+        ({}, 64, {"MMAP_THRESHOLD_": 64 << 20, "TRIM_THRESHOLD_": 256 << 20, "ARENA_MAX": 1}),
+        # As glibc 2.31.
+        ({}, 32, {"MMAP_THRESHOLD_": 32 << 20, "TRIM_THRESHOLD_": 256 << 20, "ARENA_MAX": 1}),
+        # Without that threshold another parameter would make it worse than it is by itself.
+        ({}, 0, {}),
+        ({"ARENA_MAX": 2}, 64, {"MMAP_THRESHOLD_": 64 << 20, "TRIM_THRESHOLD_": 256 << 20}),
+    ],
+)
 def test_memory_that_is_freed_is_kept_unless_the_user_has_chosen(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, int], most: int, left: dict[str, int]
 ) -> None:
-    library = MagicMock()
+    library = Allocator(most)
     monkeypatch.setattr("epsigma.surroundings.ctypes.CDLL", lambda _: library)
     monkeypatch.setattr("epsigma.surroundings.import_module", lambda _: MagicMock())
-    monkeypatch.setattr(os, "environ", {"MALLOC_ARENA_MAX": "2"})
+    before = {f"MALLOC_{name}": str(value) for name, value in given.items()}
+    monkeypatch.setattr(os, "environ", {**before})
     threads = torch.get_num_threads()
     settle()
     torch.set_num_threads(threads)
-    told = {call.args for call in library.mallopt.call_args_list}
-    assert told == {pair for name, pair in ALLOCATOR.items() if name != "MALLOC_ARENA_MAX"}
-    assert os.environ["MALLOC_ARENA_MAX"] == "2"
+    found = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
+    assert found == before | {f"MALLOC_{name}": str(value) for name, value in left.items()}
+    # Once another is set the first is no longer found by itself.
+    assert [parameter for parameter, _ in library.told][:1] == [MMAP_THRESHOLD]
+    told = {parameter for parameter, _ in library.told}
+    assert (ARENA_MAX in told) == ("ARENA_MAX" in left)
+    assert (TRIM_THRESHOLD in told) == ("TRIM_THRESHOLD_" in left)
 
 
 ALLOCATIONS = {

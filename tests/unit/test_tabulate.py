@@ -1,5 +1,6 @@
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,12 @@ from epsigma.tables.robust import score_defences
 from epsigma.tables.scores import Attack, Scored, Scores
 from epsigma.tables.seeds import add_intervals
 from epsigma.tables.smallest import tabulate_fooled_shares, tabulate_minimum_budgets
-from epsigma.tables.strengths import find_validation, mark_validation
+from epsigma.tables.strengths import (
+    choose_strength,
+    choose_strengths,
+    find_validation,
+    mark_validation,
+)
 from epsigma.tables.worst_case import score_worst_cases
 from epsigma.vocabulary import AWARE, BLIND
 from hypothesis import given
@@ -1543,6 +1549,23 @@ def test_a_study_of_attacks_without_norm_has_all_tables(tmp_path, make_job):
         assert tables["clean"]["accuracy"].tolist() == [0.75, 0.75]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_tables_of_before_are_not_left_beside_what_comes_or_fails(
+    written, tmp_path, make_job, fails
+):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name in ("headline", "paired", "cells"):
+        (folder / f"{name}.csv").write_text("of before")
+    files = written.files | ({"clean": [str(tmp_path / "missing.parquet")]} if fails else {})
+    job = make_job(settings(STAGE_ATTACKS))
+    with pytest.raises((OSError, ValueError)) if fails else nullcontext():
+        tabulate(job, **files, tables=str(folder / "tables.zip"))
+    # That of the cells is another stage's.
+    assert [path.name for path in folder.glob("*.csv")] == ["cells.csv"]
+    assert (folder / "tables.zip").exists() == (not fails)
+
+
 # --- A table that is added
 
 
@@ -1570,6 +1593,23 @@ def test_a_table_is_a_function_of_the_scores_and_an_entry(written, tmp_path, mak
     assert len(table) == len(written.files["ledgers"])
     assert set(table["margin"]) == {1}
     assert set(table["label"]) == {0}
+
+
+@pytest.mark.parametrize(
+    ("rates", "strengths", "chosen"),
+    [
+        ([0.1, 0.3, 0.2], [1, 2, 3], 2),
+        ([0.3, 0.3, 0.2], [2, 1, 3], 1),
+        ([math.nan, 0.0, 0.0], [1, 3, 2], 2),
+        ([math.nan, math.nan], [2, 1], 1),
+        ([0.5, 0.5], [math.nan, 1], 1),
+    ],
+)
+def test_one_filter_s_strength_is_chosen_as_those_of_several_are(rates, strengths, chosen):
+    table = pd.DataFrame({"filter": "blur", "strength": strengths, "rate": rates})
+    (row,) = choose_strengths(table, "rate", ["filter"]).to_dict("records")
+    alone = choose_strength(table.to_dict("records"), "rate")
+    assert row["strength"] == alone["strength"] == chosen
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -214,6 +214,8 @@ class Apart:
         """
         resources = workflow.resource_settings
         runs_here = workflow.is_main_process and resources.cores and not resources.nodes
+        # Of a module Snakemake runs no `onstart`; a run checks the environment, `--lint` does not.
+        runs_here = runs_here and not workflow.modifier.is_module and workflow.check_envvars
         if runs_here and not workflow.output_settings.dryrun and not Path(folder).exists():
             self._server = ForkServer([*_IMPORTED.values()])
 

@@ -127,7 +127,7 @@ class StudyResults:
         return read_clean(self._at(paths.TEST, {"dataset": name}), CPU)
 
     def images(self, cell: Cell, *, filtered: bool = False) -> "ImageSet":
-        """Read a cell's adversarial images, as the attacker made them, onto the CPU.
+        """Read a cell's adversarial images, as they are stored, onto the CPU.
 
         Args:
             cell: of the study.

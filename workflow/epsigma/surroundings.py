@@ -22,11 +22,12 @@ _TRAINER = "PL_TRAINER_"
 # Of the C library's allocator: parameters of mallopt and their values, with their names in the
 # environment. By itself it asks the system for each tensor of 32 MB and more anew, which is a third
 # of the time of a convolutional network's gradient, and each thread has memory of its own, of which
-# what is freed serves no other.
+# what is freed serves no other. Of several values the first counts that it takes: up to glibc 2.33
+# or so that is 32 MB at most, and once another parameter is set it stays at 128 kB otherwise.
 ALLOCATOR = {
-    "MALLOC_TRIM_THRESHOLD_": (-1, 256 << 20),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 64 << 20),
-    "MALLOC_ARENA_MAX": (-8, 1),
+    "MALLOC_MMAP_THRESHOLD_": (-3, (64 << 20, 32 << 20)),
+    "MALLOC_TRIM_THRESHOLD_": (-1, (256 << 20,)),
+    "MALLOC_ARENA_MAX": (-8, (1,)),
 }
 
 
@@ -54,9 +55,15 @@ def _keep_freed_memory() -> None:
 
     Where the user has chosen otherwise that stays, and where it is not glibc's nothing is said.
     """
-    for name, (parameter, value) in ALLOCATOR.items():
-        if name not in os.environ:
-            # For the processes that this one starts.
-            os.environ[name] = str(value)
-            with suppress(OSError, AttributeError):
-                ctypes.CDLL(None).mallopt(parameter, value)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    for name, (parameter, values) in ALLOCATOR.items():
+        if name in os.environ:
+            continue
+        taken = next((value for value in values if mallopt(parameter, value)), None)
+        if taken is None:
+            return
+        # For the processes that this one starts.
+        os.environ[name] = str(taken)

@@ -19,7 +19,7 @@ FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 
 # The types that adversarial images may be stored as, and what filters leave of each: values outside
 # [0, 1], too, of which 8 bits have none.
-FLOAT32, FLOAT16, UINT8 = STORED_TYPES = ("float32", "float16", "uint8")
+FLOAT32, FLOAT16, UINT8 = ("float32", "float16", "uint8")
 FILTERED_AS = {FLOAT32: FLOAT32, FLOAT16: FLOAT16, UINT8: FLOAT16}
 
 # MB that a job's batch of images may take, with what is computed of it, if the study does not say;

@@ -54,6 +54,7 @@ for planned in drawings.filter_rules("draw_filters", early=False):
             cells="results/tables/cells.csv",
             seeds="results/tables/seeds.csv",
             checks="results/tables/checks.csv",
+            # There are none, but this says that each figure is of a filter.
             galleries=[],
         output:
             figures=shown.figures("filter", of_filters(planned.drawn, OF_FILTERS)),

@@ -20,7 +20,7 @@ VERSIONS = ("standard", "rand")
 # So many classes the losses need (`epsigma.attacks.losses`).
 DLR, TARGETED_DLR = 3, 4
 # The step of PGD through detectors, in ε.
-QUIET_STEP = 0.1
+STEP_FROM_IMAGE = 0.1
 # In place of the part that fooled an example: none has, or it is misclassified when clean.
 NOBODY, NOT_ASKED = -1, -2
 
@@ -78,8 +78,10 @@ def autoattack(
     authors' AutoAttack does not rescale the schedule to 5,000 queries, and this one does. They have
     no PGD in it: it is ours.
     """
-    quiet = partial(pgd, optimizer="adam", step_size=eps * QUIET_STEP)
-    ensemble = _Ensemble(quiet, apgd, fab, square, eps, version, steps, queries, target_classes)
+    from_image = partial(pgd, optimizer="adam", step_size=eps * STEP_FROM_IMAGE)
+    ensemble = _Ensemble(
+        from_image, apgd, fab, square, eps, version, steps, queries, target_classes
+    )
     return ensemble.run(model, images, labels, on_part, progress, generator)
 
 
@@ -98,8 +100,8 @@ def autoattack_l2(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Attack in the ℓ2 ball, as `autoattack`; any ε."""
-    quiet = partial(pgd_l2, step_size=eps * REACH / max(steps, 1))
-    parts = (quiet, apgd_l2, fab_l2, square_l2)
+    from_image = partial(pgd_l2, step_size=eps * REACH / max(steps, 1))
+    parts = (from_image, apgd_l2, fab_l2, square_l2)
     ensemble = _Ensemble(*parts, eps, version, steps, queries, target_classes)
     return ensemble.run(model, images, labels, on_part, progress, generator)
 
@@ -108,7 +110,7 @@ def autoattack_l2(
 class _Ensemble:
     """The attacks of a norm, and what they may spend; the other fields are `autoattack`'s."""
 
-    quiet: Attack
+    from_image: Attack
     apgd: Attack
     fab: Attack
     square: Attack
@@ -130,10 +132,10 @@ class _Ensemble:
         if not isinstance(model, ClassifierWithDetectors):
             return self._list_authors_parts(classes)
         stops = self.version == "standard"
-        quiet = partial(
-            self.quiet, steps=self.steps, loss="margin", random_start=False, early_stop=stops
+        from_image = partial(
+            self.from_image, steps=self.steps, loss="margin", random_start=False, early_stop=stops
         )
-        return {"pgd": quiet, **self._list_authors_parts(classes)}
+        return {"pgd": from_image, **self._list_authors_parts(classes)}
 
     def _list_authors_parts(self, classes: int) -> dict[str, Attack]:
         """List the authors' attacks."""

@@ -133,11 +133,13 @@ def _finish(
 ) -> Part:
     """Measure what an attack made; if it is rounded, mark what fooled the model before, and since.
 
-    A model that draws does so both times alike, and the attack's next draws are not touched.
+    A model that draws does so both times alike, and the attack's next draws are not touched. By how
+    much values leave [0, 1] is measured before they are rounded, which clips them.
     """
     stored = round_made(settings, made, clean, changed)
     marks: dict[str, Tensor] = {}
     if settings.get("stored_as", FLOAT32) != FLOAT32:
+        marks["outside"] = measure(made, clean)["outside"]
         state = generator.get_state()
         for name, images in ((UNROUNDED, made), (ROUNDED, stored)):
             marks[name] = is_fooled(model, images, rows)

@@ -76,7 +76,11 @@ def stored(evidence: Evidence) -> Iterator[Verdict]:
             )
             yield at_most("stored", subject, share, LOST, sentence, WARN)
         else:
-            sentence = f"All sets are {evidence.stored_as}; there was no success to undo."
+            is_made = evidence.attacks[subject["attack"]]["family"] == FOOLING
+            what = (
+                "what rounding undoes is not counted" if is_made else "there was no success to undo"
+            )
+            sentence = f"All sets are {evidence.stored_as}; {what}."
             yield Verdict("stored", subject, PASS, 0, 0, sentence)
 
 
@@ -108,19 +112,19 @@ def monotone(evidence: Evidence) -> Iterator[Verdict]:
         )
         otherwise = FAIL if is_stronger else WARN
         what = "A budget against the next smaller one"
-        yield _not_below("monotone", subject, curve, otherwise, what)
+        yield _not_below(evidence, "monotone", subject, curve, otherwise, what)
 
 
 def iterative(evidence: Evidence) -> Iterator[Verdict]:
     """An iterative attack is at least as strong as a single step."""
     for subject, curve in evidence.compared_with(SINGLE_STEP):
-        yield _not_below("iterative", subject, curve, FAIL, "Against a single step")
+        yield _not_below(evidence, "iterative", subject, curve, FAIL, "Against a single step")
 
 
 def above_transfer(evidence: Evidence) -> Iterator[Verdict]:
     """Knowing the model is worth more than knowing another."""
     for subject, curve in evidence.compared_with(TRANSFER):
-        yield _not_below("above_transfer", subject, curve, FAIL, "Against transfer")
+        yield _not_below(evidence, "above_transfer", subject, curve, FAIL, "Against transfer")
 
 
 def above_noise(evidence: Evidence) -> Iterator[Verdict]:
@@ -131,7 +135,7 @@ def above_noise(evidence: Evidence) -> Iterator[Verdict]:
     for subject, curve in evidence.compared_with(NOISE):
         is_transfer = evidence.attacks[subject["attack"]]["family"] == TRANSFER
         otherwise = WARN if is_transfer else FAIL
-        yield _not_below("above_noise", subject, curve, otherwise, "Against noise")
+        yield _not_below(evidence, "above_noise", subject, curve, otherwise, "Against noise")
 
 
 def aware(evidence: Evidence) -> Iterator[Verdict]:
@@ -152,7 +156,7 @@ def aware(evidence: Evidence) -> Iterator[Verdict]:
             steps or about.get("learnt") or about.get("detectors")
         )
         otherwise = WARN if blinded or approximate else FAIL
-        yield _not_below("aware", subject, curve, otherwise, "Aware against blind")
+        yield _not_below(evidence, "aware", subject, curve, otherwise, "Aware against blind")
 
 
 def accepted(evidence: Evidence) -> Iterator[Verdict]:
@@ -196,11 +200,20 @@ def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def _not_below(
-    check: str, subject: dict[str, Any], curve: pd.DataFrame, otherwise: str, what: str
+    evidence: Evidence,
+    check: str,
+    subject: dict[str, Any],
+    curve: pd.DataFrame,
+    otherwise: str,
+    what: str,
 ) -> Verdict:
-    """Judge that no difference of a curve is below zero beyond chance (McNemar, Bonferroni)."""
+    """Judge that no difference of a curve is below zero beyond chance (McNemar, Bonferroni).
+
+    What the rounding of its sets may have undone is no failure, but a warning.
+    """
     level = SIGNIFICANCE / len(curve)
     below = (curve["difference"] < 0) & (curve["p_value"] < level)
+    unexplained = below & (curve["difference"] + _undone(evidence, subject, curve) < 0)
     # At a budget of 0 nothing is attacked, and nothing differs: that tells nothing.
     told = curve[(curve["budget"] != 0) | (curve["difference"] != 0)]
     told = told if len(told) else curve
@@ -211,4 +224,19 @@ def _not_below(
         f"{figure * 100:+.2f} points (at {at}); {int(below.sum())} of {len(curve)} comparisons "
         "are below 0 beyond chance."
     )
+    if below.any() and not unexplained.any():
+        otherwise = WARN
+        sentence += f" Rounding to {evidence.stored_as} undid as many successes, or more."
     return Verdict(check, subject, judged(not below.any(), otherwise), figure, 0, sentence)
+
+
+def _undone(evidence: Evidence, subject: dict[str, Any], curve: pd.DataFrame) -> pd.Series:
+    """Say which share of the examples of each row of a curve rounding its set undid: at most."""
+    cells = evidence.tables.get("cells")
+    if cells is None or "n_lost" not in cells:
+        return pd.Series(0.0, index=curve.index)
+    for found, group in curves(cells):
+        if {name: found[name] for name in subject if name in found} == subject:
+            shares = (group["n_lost"] / group["n"]).fillna(0)
+            return curve["budget"].map(dict(zip(group["budget"], shares, strict=True))).fillna(0)
+    return pd.Series(0.0, index=curve.index)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from epsigma.checks.verdict import FAIL, WARN, Verdict
 
 _STRONGER = (
-    "Give the attack more steps or restarts, a larger step_size, or the other loss (loss: margin "
-    "or cross_entropy)."
+    "Give the attack, where it has them, more steps or restarts, a larger step_size, or the other "
+    "loss (loss: margin or cross_entropy)."
 )
 _WEAK_FILTER = "Take a strength at which the filter does something, or correct its forward."
 _REPORT = "The fault is epsigma's: report it, with the study."

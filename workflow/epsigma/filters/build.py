@@ -11,7 +11,7 @@ from epsigma.filters.filter import Filter
 from epsigma.filters.sequence import Sequence
 from epsigma.filters.surrogate import as_part
 from epsigma.loading import load
-from epsigma.storage.batches import batches
+from epsigma.storage.batches import batch_size, batches
 
 
 def build_filter(settings: dict[str, Any], generator: torch.Generator | None = None) -> Filter:
@@ -52,6 +52,9 @@ def with_autoencoder(parameters: dict[str, Any], device: torch.device) -> dict[s
 @torch.no_grad()
 def apply_filter(module: Filter, images: Tensor) -> Tensor:
     """Filter images (N, C, H, W), batch by batch."""
+    if len(images) <= batch_size():
+        whole: Tensor = module(images)
+        return whole.contiguous()
     filtered = torch.empty_like(images)
     for batch, out in batches(images, filtered):
         out.copy_(module(batch))

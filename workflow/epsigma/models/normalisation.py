@@ -84,4 +84,5 @@ def write_block(found: Mapping[str, Tensor]) -> str:
 
 
 def _round(values: Tensor) -> list[float]:
-    return [round(one, 6) for one in values.flatten().tolist()]
+    # As few digits as tell a float32 from all others.
+    return [float(str(one)) for one in values.flatten().float().cpu().numpy()]

@@ -112,15 +112,17 @@ def _state_dict(content: Any, path: str | Path, key: str | None) -> dict[str, Te
 
 
 def _list_nested(content: Mapping[Any, Any]) -> list[str]:
-    """List the names under which a file has weights: named tensors, and nothing else."""
-    found = [
-        name
-        for name, value in content.items()
-        if isinstance(value, Mapping)
-        and value
-        and all(isinstance(v, Tensor) for v in value.values())
-    ]
+    """List the names under which a file has weights."""
+    found = [name for name, value in content.items() if _has_weights(name, value)]
     return found or [name for name in NESTED if isinstance(content.get(name), Mapping)]
+
+
+def _has_weights(name: str, value: Any) -> bool:
+    """Whether something is named tensors, and no list of figures; of `NESTED` some may be none."""
+    if not isinstance(value, Mapping):
+        return False
+    tensors = [one for one in value.values() if isinstance(one, Tensor)]
+    return any(one.ndim for one in tensors) and (name in NESTED or len(tensors) == len(value))
 
 
 def _choose(content: Mapping[Any, Any], path: str | Path, key: str | None) -> str | None:

@@ -35,7 +35,7 @@ class DrawingRecipes(ProbeRecipes):
     @of("attack")
     def draw_spectrum(self, attack: str) -> Recipe:
         """Of the figure of an attack's spectra."""
-        return self._draw(figures_of("attack", early=True), **self._about_attack(attack))
+        return self._draw_first(figures_of("attack", early=True), attack)
 
     @of("attack")
     def draw_convergence(self, attack: str) -> Recipe:
@@ -50,7 +50,7 @@ class DrawingRecipes(ProbeRecipes):
     @of("attack")
     def draw_galleries(self, attack: str) -> Recipe:
         """Of the galleries of each filter against an attack."""
-        return self._draw(figures_of("filter", early=True), **self._about_attack(attack))
+        return self._draw_first(figures_of("filter", early=True), attack)
 
     def draw_model(self) -> Recipe:
         """Of the figures of a model."""
@@ -73,6 +73,10 @@ class DrawingRecipes(ProbeRecipes):
     def _about_attack(self, attack: str) -> Settings:
         entry = find_attack_kind(self._study, self._study.find("attacks", attack))
         return {"norms": {attack: entry.norm}, "family": entry.family}
+
+    def _draw_first(self, figures: Mapping[str, FigureKind], attack: str) -> Recipe:
+        """Of figures that show the first seed alone."""
+        return self._draw(figures, seed=self._study.seeds[0], **self._about_attack(attack))
 
     def _look(self) -> Settings:
         """Say how figures look; which of them are made is the rules' business."""

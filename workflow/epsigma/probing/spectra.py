@@ -10,7 +10,7 @@ from torch import Tensor
 
 from epsigma.filters.build import build_filter
 from epsigma.filters.frequency import radial_frequency
-from epsigma.storage.batches import Images, Spaced, batches
+from epsigma.storage.batches import Images, Indexed, Sampled, batches
 from epsigma.storage.files import atomic_write
 
 # Frequencies at which responses are drawn: up to the Nyquist frequency of an axis.
@@ -55,12 +55,12 @@ def transform(images: Tensor) -> Tensor:
     return transformed
 
 
-def image_curve(curve: str, level: str, images: Images) -> pd.DataFrame:
+def image_curve(curve: str, level: str, images: Indexed) -> pd.DataFrame:
     """Tabulate the `radial_spectrum` of no more than `MOST` images, as `write_spectra` writes it.
 
-    They are spread evenly, for a set may be sorted by its classes.
+    They are spread over all (`Sampled`).
     """
-    return _tabulate(curve, "", level, *radial_spectrum(Spaced(images, MOST)))
+    return _tabulate(curve, "", level, *radial_spectrum(Sampled(images, MOST)))
 
 
 def response_curves(filters: Sequence[dict[str, Any]]) -> list[pd.DataFrame]:

@@ -8,7 +8,7 @@ from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.probing.spectra import image_curve, response_curves, transform, write_spectra
 from epsigma.sizing import fit_batches
-from epsigma.storage.batches import Changed, Images
+from epsigma.storage.batches import Changed
 from epsigma.storage.stored import EncodedImages, StoredImages, open_clean, open_image_set
 
 
@@ -28,11 +28,11 @@ def make_spectrum(job: Job, *, test: str, adversarial: Sequence[str], spectrum: 
         write_spectra(spectrum, [*curves, *response_curves(job.settings["filters"])])
 
 
-def _subtract(path: str, clean: StoredImages | EncodedImages | Tensor) -> Images:
+def _subtract(path: str, clean: StoredImages | EncodedImages | Tensor) -> Changed:
     """Open the perturbations of an adversarial set."""
     made = open_image_set(path, CPU)
 
-    def subtract(images: Tensor, at: slice) -> Tensor:
+    def subtract(images: Tensor, at: slice | Tensor) -> Tensor:
         return images - clean[at if made.rows is None else made.rows["index"][at]]
 
     return Changed(made.images, subtract)

@@ -1,6 +1,7 @@
 """Stage tabulate: make tables of what the ledgers say."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from epsigma.job import Job
 from epsigma.loading import load
@@ -19,10 +20,15 @@ def tabulate(
 ) -> None:
     """Write the tables that are made of ledgers, into one file (`pack_tables`).
 
+    The tables beside it that were unpacked before are removed first.
+
     The job's settings are those of `read_scores`, and `tables`, by the name of each table the
     function of `Scores` that makes it, as `package.module:name`.
     """
     with job.logged() as log:
+        # Those of before: if this fails, they must not pass for what comes of it.
+        for name in job.settings["tables"]:
+            Path(tables).with_name(f"{name}.csv").unlink(missing_ok=True)
         scores = read_scores(
             job.settings, cells=cells, ledgers=ledgers, clean=clean, smoothed=smoothed
         )

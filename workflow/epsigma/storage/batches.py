@@ -1,6 +1,5 @@
 """How many images are worked on at a time."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +31,13 @@ class Images(Protocol):
         """Some of the images, (M, C, H, W)."""
 
 
+class Indexed(Images, Protocol):
+    """Images of which an index (M,) reads some, too."""
+
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
+        """Some of the images, (M, C, H, W)."""
+
+
 class Changed:
     """Images, changed as they are read.
 
@@ -40,7 +46,7 @@ class Changed:
         change: from some of them, (M, C, H, W), and which they are, to others of that shape.
     """
 
-    def __init__(self, images: Images, change: Callable[[Tensor, slice], Tensor]) -> None:
+    def __init__(self, images: Indexed, change: Callable[[Tensor, slice | Tensor], Tensor]) -> None:
         self._images, self._change = images, change
 
     @property
@@ -52,22 +58,31 @@ class Changed:
         """N."""
         return len(self._images)
 
-    def __getitem__(self, at: slice, /) -> Tensor:
+    def __getitem__(self, at: slice | Tensor, /) -> Tensor:
         """Some of the images, changed."""
         return self._change(self._images[at], at)
 
 
-class Spaced:
-    """Every k-th of some images, for the smallest k that leaves no more than so many.
+class Sampled:
+    """So many of some images, spread over all: one at random of each stretch, always the same.
+
+    Sets are sorted, by class or, of an attack that aims, by target: every k-th of them would be of
+    one kind.
 
     Args:
-        images: (N, C, H, W).
+        images: (N, C, H, W); an index (M,) reads some.
         most: how many, at most.
     """
 
-    def __init__(self, images: Images, most: int) -> None:
+    def __init__(self, images: Indexed, most: int) -> None:
+        count = len(images)
         self._images = images
-        self._step = max(1, math.ceil(len(images) / most))
+        self._places = torch.arange(count)
+        if count > most:
+            starts = torch.arange(most + 1, dtype=torch.float64) * (count / most)
+            jitter = torch.rand(most, generator=torch.Generator().manual_seed(0)).double()
+            places = starts[:-1] + jitter * (starts[1:] - starts[:-1])
+            self._places = places.long().clamp_(max=count - 1)
 
     @property
     def shape(self) -> torch.Size:
@@ -76,12 +91,11 @@ class Spaced:
 
     def __len__(self) -> int:
         """N."""
-        return math.ceil(len(self._images) / self._step)
+        return len(self._places)
 
     def __getitem__(self, at: slice, /) -> Tensor:
         """Some of them."""
-        start, stop, step = at.indices(len(self))
-        return self._images[start * self._step : stop * self._step : step * self._step]
+        return self._images[self._places[at]]
 
 
 def batch_size() -> int:

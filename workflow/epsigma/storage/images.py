@@ -177,19 +177,25 @@ def measure(perturbed: Tensor, clean: Tensor) -> dict[str, Tensor]:
     parts = []
     for one, other in batches(perturbed, clean):
         delta = one - other
-        differs = delta != 0
+        # A tenth of the time of `delta != 0`, of which torch makes a loop over values.
+        differs = delta.bool()
         below, above = _reach(one)
         parts.append(
             (
                 torch.maximum(*_reach(delta)),
                 torch.linalg.vector_norm(delta.flatten(1), dim=1),
-                differs.any(1).flatten(1).sum(1).float(),
-                differs.flatten(1).sum(1) / differs[0].numel(),
+                _count(differs.any(1)).float(),
+                _count(differs) / differs[0].numel(),
                 torch.maximum(below, above - 1).clamp_(min=0),
             )
         )
     joined = (torch.cat(values) for values in zip(*parts, strict=True))
     return dict(zip(ImageSet.MEASURES, joined, strict=True))
+
+
+def _count(marks: Tensor) -> Tensor:
+    """Count what is marked of each example, (N,) int32."""
+    return marks.view(torch.uint8).flatten(1).sum(1, dtype=torch.int32)
 
 
 def _reach(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -57,15 +57,9 @@ class StoredImages:
             return to_float(self._kept[at])
         if isinstance(at, slice):
             start, stop, step = at.indices(len(self))
-            if step == 1:
-                found = self._read(start, max(start, stop))
-            else:
-                rows = [self._read(row, row + 1) for row in range(start, stop, step)]
-                found = torch.cat([self._read(0, 0), *rows])
+            found = self._read(start, max(start, stop))[::step]
         else:
-            index = at.cpu()
-            first = int(index.min())
-            found = self._read(first, int(index.max()) + 1)[index - first]
+            found = self._read_some(at.cpu())
         return to_float(found).to(self._device)
 
     def verify(self) -> Checksum:
@@ -81,6 +75,15 @@ class StoredImages:
         for start in range(0, len(self), rows):
             found.add(self._read(start, min(start + rows, len(self))).numpy())
         return found
+
+    def _read_some(self, index: Tensor) -> Tensor:
+        """Read the rows of an index (M,): with all between them, unless those are the most."""
+        if not len(index):
+            return self._read(0, 0)
+        first, last = int(index.min()), int(index.max())
+        if last - first < 2 * len(index):
+            return self._read(first, last + 1)[index - first]
+        return torch.cat([self._read(row, row + 1) for row in index.tolist()])
 
     def _read(self, start: int, stop: int) -> Tensor:
         """Read rows of the file. No memory of it is mapped: that would count as the process's."""
