@@ -1253,6 +1253,37 @@ def test_no_fault_is_found_where_chance_alone_decides():
     assert complaints(evidence) == []
 
 
+def with_twin(evidence, **found):
+    """Add an attack that is PGD by the gradient of the identity, which a probe has asked."""
+    twin = {**evidence.attacks["pgd"], "gradient": "identity"}
+    probes = [
+        {**one, "cell": {**one["cell"], "attack": "twin"}, **found}
+        for one in evidence.attack_probes
+        if one["cell"]["attack"] == "pgd" and "n_fooled_by_identity" in one
+    ]
+    facts = {**evidence.attacks, "twin": twin}
+    return replace(evidence, attacks=facts, attack_probes=[*evidence.attack_probes, *probes])
+
+
+def test_an_attack_by_the_gradient_of_the_identity_answers_for_one_whose_own_is_masked():
+    masked = in_facts("attack_probes", {"n_fooled_by_identity": 925}, attack="pgd", **KNOWN)(
+        sound()
+    )
+    assert [one.check for one in complaints(masked)] == ["surrogate"]
+    parts = ("n_fooled", "n_fooled_by_identity", "cell", "n", "budget")
+    lean = [{name: one[name] for name in parts if name in one} for one in masked.attack_probes]
+    evidence = with_twin(replace(masked, attack_probes=lean), n_fooled=925)
+    assert {one.verdict for one in strength.surrogate(evidence)} == {"pass"}
+
+
+def test_an_attack_by_the_gradient_of_the_identity_may_be_the_weaker_one():
+    evidence = in_pairs(BELOW, against="single_step", budget=0.1, attack="pgd", **KNOWN)(sound())
+    assert [one.verdict for one in complaints(evidence)] == ["fail"]
+    twin = {**evidence.attacks["pgd"], "gradient": "identity"}
+    evidence = replace(evidence, attacks={**evidence.attacks, "pgd": twin})
+    assert [one.verdict for one in complaints(evidence)] == ["warn"]
+
+
 @pytest.mark.parametrize(("lost", "verdict"), [(29, "fail"), (30, "warn")])
 @pytest.mark.parametrize("against", ["single_step", "noise", "blind"])
 def test_what_rounding_may_have_undone_is_no_failure(against, lost, verdict):

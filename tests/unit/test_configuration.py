@@ -114,6 +114,7 @@ def test_defaults_are_filled_in_at_every_depth():
                 "name": "fgsm",
                 "threats": ["blind", "aware"],
                 "eot_samples": 10,
+                "gradient": "own",
                 "examples": None,
                 "datasets": None,
                 "models": None,
@@ -1457,7 +1458,8 @@ GENERAL_KEYS = {
         *("preprocess", "normalize", "defends"),
     },
     "attacks": {
-        *("kind", "name", "threats", "eot_samples", "examples", "datasets", "models", "filters")
+        *("kind", "name", "threats", "eot_samples", "gradient", "examples"),
+        *("datasets", "models", "filters"),
     },
     "filters": {"kind", "name", "threats", "then", "detectors", "models"},
     "autoencoders": {"kind", "name", "training"},

@@ -413,6 +413,20 @@ def test_a_random_filter_is_asked_as_often_as_its_samples_say(trained):
     assert build_target({}, trained.model, torch.Generator()) is trained.model
 
 
+@pytest.mark.parametrize("kind", ["median", "gaussian", "wavelet"])
+def test_an_attacker_may_take_the_gradient_of_the_identity_instead(kind, trained):
+    settings = {"filter": settings_of(kind), "gradient": "identity"}
+    images = trained.images[:5].clone().requires_grad_()
+    filtered = apply_filter(make(kind), trained.images[:5])
+    logits = build_target(settings, trained.model, torch.Generator())(images)
+    assert torch.equal(logits, trained.model(filtered))
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+    (found,) = torch.autograd.grad((logits * weights).sum(), images)
+    bare = filtered.requires_grad_()
+    (expected,) = torch.autograd.grad((trained.model(bare) * weights).sum(), bare)
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_part_of_which_nobody_said_how_to_attack_it_filters_and_refuses_an_attacker(trained):
     first, then = settings_of("gaussian"), {**settings_of("median"), "gradient": None}
     module = build_filter({**first, "then": [then]})

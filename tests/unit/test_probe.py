@@ -711,6 +711,14 @@ def test_an_attacker_s_way_through_a_filter_is_held_to_that_of_the_identity(ask_
     assert open_["n_fooled"] == pytest.approx(masked["n_fooled_by_identity"], abs=5)
 
 
+def test_an_attack_by_the_gradient_of_the_identity_is_what_others_are_held_to(ask_attack):
+    how = about("pgd", 0.3, steps=5, loss="margin") | {"parts": ["by_identity"]}
+    own = ask_attack(how, **aware(Masked, "bpda"))
+    twin = ask_attack(how, **aware(Masked, "bpda") | {"gradient": "identity"})
+    assert twin["n_fooled"] == twin["n_fooled_by_identity"] > own["n_fooled"] + 50
+    assert twin["n_fooled"] == pytest.approx(own["n_fooled_by_identity"], abs=5)
+
+
 def test_an_aware_attack_is_asked_about_filter_and_model_as_one(ask_attack, trained):
     how = about("pgd", 0.1, steps=2)
     bare, blank = ask_attack(how), ask_attack(how, **aware(Blank, "exact"))

@@ -567,6 +567,12 @@ def test_an_attack_finds_as_much_as_by_the_identity_once_that_is_the_surrogate(
     words = 'of a filter of your own say gradient="bpda" in its entry'
     hold("surrogate", words, look("exact"), look("bpda"))
 
+    # Or the attack once more, by the gradient of the identity.
+    twin = probe(trained, n_fooled=by_identity, n_fooled_by_identity=by_identity)
+    own = probe(trained, n_fooled=fool("exact"), n_fooled_by_identity=by_identity)
+    right = judge("surrogate", attack_probes=[own, twin])
+    hold("surrogate", "Add the attack once more, with gradient: identity", look("exact"), right)
+
 
 def longer(trained: Any, steps: int, attack: Callable, **more: Any) -> dict[str, Any]:
     """What a probe finds of an attack of so many steps, and of twice as many."""

@@ -438,6 +438,20 @@ ENTRIES = {
         FILTER.format(', gradient="bpda"'),
         FILTERS,
     ),
+    "the identity's gradient for who follows none": (
+        GOOD,
+        "attacks: [{kind: square, eps: [0.1], queries: 5, gradient: identity}]",
+        "square follows no gradient; leave it out",
+        GOOD,
+        "attacks: [{kind: square, eps: [0.1], queries: 5}]",
+    ),
+    "the identity's gradient for who knows no filter": (
+        GOOD,
+        "attacks: [{kind: pgd, eps: [0.1], gradient: identity}]",
+        "say threats: [aware]",
+        GOOD,
+        "attacks: [{kind: pgd, eps: [0.1], gradient: identity, threats: [aware]}]",
+    ),
     "a gradient that nobody has said, blind": (
         FILTER.format(""),
         FILTERS,

@@ -73,18 +73,19 @@ def build_target(
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
     An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
-    draws, from the generator, and `detectors`, if there are some. A `gradient` is that of all that
-    it passes, in place of its own.
+    draws, from the generator, `detectors`, if there are some, and a `gradient`, if it takes another
+    than that of what it passes, as the argument does.
     """
     if "filter" not in settings:
         return model
     how = settings["filter"]
     model = Memoized(model)
+    # Filters in sequence have the gradients of each already.
+    own = "exact" if how.get("then") else how["gradient"]
     filtered = defend(
         build_filter(how, generator),
         model,
-        # Filters in sequence have the gradients of each already.
-        gradient=gradient or ("exact" if how.get("then") else how["gradient"]),
+        gradient=gradient or settings.get("gradient") or own,
         eot_samples=settings.get("eot_samples"),
     )
     detectors = settings.get("detectors")

@@ -17,6 +17,9 @@ TRANSFER = "transfer"
 FOOLING = "fooling"
 FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 
+# The gradient that an attacker may take of any filter in place of its own.
+IDENTITY = "identity"
+
 # The types that adversarial images may be stored as, and what filters leave of each: values outside
 # [0, 1], too, of which 8 bits have none.
 FLOAT32, FLOAT16, UINT8 = ("float32", "float16", "uint8")

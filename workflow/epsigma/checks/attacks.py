@@ -13,6 +13,7 @@ from epsigma.vocabulary import (
     FLOAT32,
     FOOLING,
     GRADIENT_FREE,
+    IDENTITY,
     ITERATIVE,
     NOISE,
     SINGLE_STEP,
@@ -209,7 +210,8 @@ def _not_below(
 ) -> Verdict:
     """Judge that no difference of a curve is below zero beyond chance (McNemar, Bonferroni).
 
-    What the rounding of its sets may have undone is no failure, but a warning.
+    What the rounding of its sets may have undone is no failure, but a warning; so is that an attack
+    by the gradient of the identity is the weaker one, which stands beside that by the filter's own.
     """
     level = SIGNIFICANCE / len(curve)
     below = (curve["difference"] < 0) & (curve["p_value"] < level)
@@ -224,6 +226,8 @@ def _not_below(
         f"{figure * 100:+.2f} points (at {at}); {int(below.sum())} of {len(curve)} comparisons "
         "are below 0 beyond chance."
     )
+    if evidence.attacks.get(subject["attack"], {}).get("gradient") == IDENTITY:
+        otherwise = WARN
     if below.any() and not unexplained.any():
         otherwise = WARN
         sentence += f" Rounding to {evidence.stored_as} undid as many successes, or more."

@@ -55,8 +55,9 @@ REMEDIES = {
         "cross_entropy)."
     ),
     "surrogate": (
-        'Give the attack more steps; of a filter of your own say gradient="bpda" in its entry, '
-        "with a surrogate that is nearer to it (the identity is one)."
+        "Add the attack once more, with gradient: identity and threats: [aware], so that the worst "
+        'case has it; of a filter of your own say gradient="bpda" in its entry, with a surrogate '
+        "that is nearer to it (the identity is one)."
     ),
     "converged": "Give the attack more of what it spends.",
     "converged_size": "Give the attack more of what it spends.",

@@ -3,7 +3,7 @@
 They count on few images. Fewer than `FEW` that say so are a warning, not a failure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from epsigma.checks.evidence import FEW, Evidence
@@ -18,7 +18,6 @@ SHORTER = 0.02
 LEVEL = 0.05
 # Accuracy that an attack without bounds may leave.
 LEFT = 0.01
-_COMPARED = ("n_fooled", "n_fooled_by_identity")
 
 
 def unbounded(evidence: Evidence) -> Iterator[Verdict]:
@@ -74,14 +73,7 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
 
     Both on the same images. So the worst case over attacks is not beaten, either.
     """
-    rivals: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for found in evidence.attack_probes:
-        if found.get("n_fooled") is not None:
-            cell = found["cell"]
-            target = tuple(value for name, value in cell.items() if name != "attack")
-            ball = evidence.attacks[cell["attack"]]["norm"], found["budget"], found["n"]
-            rivals.setdefault((target, ball), []).append(found)
-    for group in rivals.values():
+    for group in _by_target(evidence, "n_fooled"):
         strongest = max(group, key=lambda found: int(found["n_fooled"]))
         # Not of an ensemble, which has it among its attacks.
         held = [found["n_fooled_by_auto_pgd"] for found in group if "n_fooled_by_auto_pgd" in found]
@@ -100,22 +92,36 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def surrogate(evidence: Evidence) -> Iterator[Verdict]:
-    """An attacker who knows the filter does no worse than by the gradient of the identity.
+    """The strongest attacker who knows the filter does no worse than by the identity's gradient.
 
-    Not beyond chance: a surrogate, or an exact gradient that is masked, is no better than none.
+    Not beyond chance: a surrogate, or an exact gradient that is masked, is no better than none. The
+    attacks in a ball are held to it together, so that one by that gradient answers it.
     """
-    for found in evidence.attack_probes:
-        if found.get("n_fooled_by_identity") is None:
-            continue
-        n, fooled, by_identity = (found[name] for name in ("n", *_COMPARED))
+    for group in _by_target(evidence, "n_fooled_by_identity"):
+        strongest = max(group, key=lambda found: int(found["n_fooled"]))
+        n, fooled = strongest["n"], strongest["n_fooled"]
+        by_identity = max(found["n_fooled_by_identity"] for found in group)
         left, bound = (n - by_identity) / n, wilson(n - fooled, n)[0]
         sentence = (
-            f"At {found['budget']} the attack leaves {1 - fooled / n:.1%} of {n} right (95 %: from "
-            f"{bound:.1%}), and {left:.1%} by the gradient of the identity in place of its own."
+            f"At {strongest['budget']} the strongest attack leaves {1 - fooled / n:.1%} of {n} "
+            f"right (95 %: from {bound:.1%}), and {left:.1%} are left by the gradient of the "
+            "identity in place of the filter's."
         )
         is_few = by_identity - fooled < FEW
         verdict = judged(left >= bound, WARN if is_few else FAIL)
-        yield Verdict("surrogate", found["cell"], verdict, left, bound, sentence)
+        yield Verdict("surrogate", strongest["cell"], verdict, left, bound, sentence)
+
+
+def _by_target(evidence: Evidence, counted: str) -> Iterable[list[dict[str, Any]]]:
+    """Group what probes counted by target and ball: what attacks on the same images found."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for found in evidence.attack_probes:
+        if found.get(counted) is not None:
+            cell = found["cell"]
+            target = tuple(value for name, value in cell.items() if name != "attack")
+            ball = evidence.attacks[cell["attack"]]["norm"], found["budget"], found["n"]
+            groups.setdefault((target, ball), []).append(found)
+    return groups.values()
 
 
 def converged(evidence: Evidence) -> Iterator[Verdict]:

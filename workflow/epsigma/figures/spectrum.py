@@ -16,6 +16,9 @@ from epsigma.vocabulary import FOOLING
 # What an attack makes: its curves in the table, and what a legend calls them.
 MADE = {"perturbation": "perturbation", FOOLING: "fooling images"}
 
+# Marks along a curve, about: of large images it has hundreds of points.
+MARKS = 15
+
 
 def spectra_and_responses(data: FigureData) -> Figure:
     """Draw spectra above, and below them, on the same frequency axis, each filter's responses."""
@@ -47,7 +50,8 @@ def _draw_spectra(axes: Axes, curves: pd.DataFrame) -> None:
     for level, look in zip(shown, sequence(len(shown)), strict=True):
         at = made[made["level"] == level]
         label = f"{MADE[at['curve'].iloc[0]]}, {style.spelled_label(level)}"
-        axes.plot(at["frequency"], at["amplitude"], **look, label=label)
+        spaced = max(1, len(at) // MARKS)
+        axes.plot(at["frequency"], at["amplitude"], **look, markevery=spaced, label=label)
     axes.set_yscale("log")
     axes.set_ylabel("mean amplitude |F|")
     _finish_frequency_axis(axes)

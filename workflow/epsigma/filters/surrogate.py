@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
+from epsigma.vocabulary import IDENTITY
 
 GRADIENTS = ("exact", "bpda")
-# That of the identity, whatever the filter: what an attacker's own way is held to.
-IDENTITY = "identity"
 
 
 class StraightThrough(torch.autograd.Function):

@@ -26,7 +26,7 @@ from epsigma.plan.settings import (
 )
 from epsigma.study.references import source_of
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, BLIND, FLOAT32, FOOLING, NO_FILTER, TRANSFER
+from epsigma.vocabulary import AWARE, BLIND, FLOAT32, FOOLING, IDENTITY, NO_FILTER, TRANSFER
 
 _DENOISING = "epsigma.training.denoising:Denoising"
 
@@ -157,11 +157,12 @@ class CellRecipes:
     def _known_filter(self, attack: str, filter_name: str) -> Settings:
         """Say what an attacker who knows the filter is told of it."""
         block = self._study.find("filters", filter_name)
-        samples = self._study.find("attacks", attack).eot_samples
+        attacker = self._study.find("attacks", attack)
         made = settings(self._study, "filters", filter_name)
         return {
             "filter": {**made, "gradient": block.entry.gradient},
-            **({"eot_samples": samples} if block.is_random else {}),
+            **({"eot_samples": attacker.eot_samples} if block.is_random else {}),
+            **({"gradient": IDENTITY} if attacker.gradient == IDENTITY else {}),
             **self._detectors(filter_name),
         }
 

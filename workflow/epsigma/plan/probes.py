@@ -22,13 +22,14 @@ from epsigma.registry.datasets import SIZES
 from epsigma.study.blocks import Attack
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, FLOAT32, FOOLING, ITERATIVE
+from epsigma.vocabulary import AWARE, FLOAT32, FOOLING, IDENTITY, ITERATIVE
 
 
 def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
     """List the parts of an attack's probe that checks ask for, and that it has.
 
-    An attack that does not query the model has none. One that is blind passes no filter.
+    An attack that does not query the model has none. One that is blind passes no filter. One that
+    takes the gradient of the identity is there to be compared with.
     """
     block = study.find("attacks", attack)
     entry = find_attack_kind(study, block)
@@ -44,6 +45,8 @@ def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
         BY_IDENTITY: is_iterative and is_in_ball and threat == AWARE,
         GRADIENTS: "loss" in entry.schemas,
     }
+    if block.gradient == IDENTITY:
+        possible = {part: part == BY_IDENTITY and possible[part] for part in possible}
     return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
 
 

@@ -103,6 +103,7 @@ class Recipes(DrawingRecipes):
                 "minimises": entry.minimises,
                 "spends": entry.spends,
                 "targeted": block.get("targets", "untargeted") != "untargeted",
+                "gradient": block.gradient,
             }
         filters = {
             block.name: {

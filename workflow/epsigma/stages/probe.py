@@ -14,7 +14,6 @@ from epsigma.defence import build_target
 from epsigma.detectors.rejection import attacked_logits
 from epsigma.device import CPU
 from epsigma.filters.build import build_filter
-from epsigma.filters.surrogate import IDENTITY
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.probing.attacks import (
@@ -35,6 +34,7 @@ from epsigma.storage.files import write_json
 from epsigma.storage.images import read_classes
 from epsigma.storage.ledgers import read_ledger
 from epsigma.storage.stored import StoredSet, count_kept, open_clean
+from epsigma.vocabulary import IDENTITY
 
 # Images that probes look at, at most, from the start of the test set, and rows of an attack.
 IMAGES = 500
@@ -106,7 +106,8 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             once = once or run()
             if part == "by_identity":
                 target = build_target(settings, classifier, generator, IDENTITY)
-                return once, {"n_fooled": once.count, "n_fooled_by_identity": run(target).count}
+                is_it = settings.get("gradient") == IDENTITY
+                return once, _told_by_identity(once, once if is_it else run(target))
             if not settings["is_held"]:
                 return once, {"n_fooled": once.count}
             norm, eps = settings["norm"], parameters[swept]
@@ -129,6 +130,10 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
                 found |= more
                 log.info("%s: %.2f s", part, perf_counter() - started)
         write_json(facts, found)
+
+
+def _told_by_identity(once: Successes, by_identity: Successes) -> dict[str, Any]:
+    return {"n_fooled": once.count, "n_fooled_by_identity": by_identity.count}
 
 
 def _choose_rows(how: dict[str, Any], clean: StoredSet, classes: int) -> Rows:

@@ -178,6 +178,12 @@ class Attack(_Attacked[AttackKind]):
         description="draws of a randomised filter that an aware attacker averages over at each "
         "step (expectation over transformation)",
     )
+    gradient: Literal["own", "identity"] = Field(
+        "own",
+        description="which gradient an aware attacker takes of a filter: its `own`, or a "
+        "surrogate's where it has none, or that of the `identity`, whatever the filter. An attack "
+        "of `threats: [aware]` beside the same one with its own shows whether that is masked",
+    )
     examples: Count | None = Field(
         None,
         description="attack only the first so many test images, if there are as many; null for "

@@ -16,17 +16,19 @@ from epsigma.registry.figures import NAMES
 from epsigma.storage.digest import code_digest
 from epsigma.study.blocks import Attack, Detector, Filter
 from epsigma.study.faults import list_names
+from epsigma.study.gradients import check_gradients, check_identity, list_squeezers
 from epsigma.study.named import check_named
 from epsigma.study.schema import Study, expand
 from epsigma.study.shares import check_shares
-from epsigma.vocabulary import AWARE, FOOLING, TRANSFER
+from epsigma.vocabulary import FOOLING, TRANSFER
 
 
 def check_references(study: Study) -> list[str]:
     """List the faults that need more than one block, or the user's own files, to be seen."""
     checks = (
         _check_examples,
-        _check_gradients,
+        check_gradients,
+        check_identity,
         _check_transfers,
         _check_sources,
         _check_weights,
@@ -89,29 +91,6 @@ def _check_examples(study: Study) -> Iterator[str]:
             )
 
 
-def _check_gradients(study: Study) -> Iterator[str]:
-    """Refuse an aware attacker where nobody has said how it differentiates through the filter."""
-    if not any(AWARE in attack.threats for attack in study.attacks):
-        return
-    for index, block in enumerate(study.filters):
-        parts = [block, *block.then]
-        for detector in study.detectors:
-            if detector.name in block.detectors:
-                parts += _squeezers(detector)
-        unknown = [part.kind for part in parts if part.entry.gradient is None]
-        if AWARE in block.threats and unknown:
-            yield (
-                f"filters[{index}] ({block.name}).threats: the kind {unknown[0]!r} is "
-                "declared neither differentiable nor handled, so no aware attack can be made; say "
-                "in its registry entry how to differentiate through it, or set threats: [blind]"
-            )
-
-
-def _squeezers(detector: Detector) -> list[Part]:
-    inner = detector.entry.filters
-    return list(detector[inner]) if inner else []
-
-
 def _parts(study: Study) -> Iterator[tuple[str, Filter | Detector | Part]]:
     """List filters and detectors, and the filters within them, each with where it stands."""
     for index, block in enumerate(study.filters):
@@ -122,7 +101,8 @@ def _parts(study: Study) -> Iterator[tuple[str, Filter | Detector | Part]]:
         at, inner = f"detectors[{index}] ({detector.name})", detector.entry.filters
         yield at, detector
         yield from (
-            (f"{at}.{inner}[{number}]", part) for number, part in enumerate(_squeezers(detector))
+            (f"{at}.{inner}[{number}]", part)
+            for number, part in enumerate(list_squeezers(detector))
         )
 
 
