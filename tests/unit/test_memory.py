@@ -9,6 +9,7 @@ from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
 from epsigma.plan.resources import Resources
 from epsigma.stages.attack import attack
+from epsigma.stages.differentiate import differentiate
 from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
 from epsigma.stages.spectrum import make_spectrum
@@ -330,7 +331,12 @@ def test_a_set_that_was_altered_or_cut_off_is_not_read(tmp_path, kept):
 # --- Stages
 
 
-FGSM = {"implementation": "epsigma.attacks.fgsm:fgsm", "parameters": {"eps": 0.1}}
+FGSM = {
+    "implementation": "epsigma.attacks.fgsm:fgsm",
+    "parameters": {"eps": 0.1},
+    "bounded_by": "eps",
+}
+DIRECTION = {"implementation": "epsigma.attacks.fgsm:fgsm_direction", "parameters": {}}
 GAUSSIAN = {
     "implementation": "epsigma.filters.gaussian:Gaussian",
     "parameters": {"sigma": 1.0},
@@ -353,14 +359,14 @@ def stages(tmp_path, make_job, monkeypatch):
 
     def run(count, **how):
         folder = tmp_path / f"{count} {how}"
-        names = ("test", "adversarial", "filtered", "aware", "through")
+        names = ("test", "adversarial", "filtered", "aware", "through", "direction", "stepped")
         files = {name: str(folder / f"{name}.safetensors") for name in names}
         drawn = torch.Generator().manual_seed(2)
         images = torch.randint(256, (count, *LARGE), dtype=torch.uint8, generator=drawn)
         tensors = {"images": images, "labels": torch.arange(count) % 3}
         write_tensors(files["test"], tensors, {"classes": "3"})
         del images, tensors
-        what = {"model": MODEL, "attack": FGSM, "filter": GAUSSIAN}
+        what = {"model": MODEL, "attack": FGSM, "filter": GAUSSIAN, "direction": DIRECTION}
         job = replace(make_job(what, dataset="made", threat="blind", attack="fgsm"), **how)
         bare = replace(job, settings={**what, "budgets": ["eps~0.1"], "filters": []})
         known = {"test": files["test"], "checkpoint": str(checkpoint)}
@@ -378,6 +384,10 @@ def stages(tmp_path, make_job, monkeypatch):
             ),
             "aware": lambda: attack(
                 job, **known, adversarial=files["aware"], filtered=files["through"]
+            ),
+            "differentiate": lambda: differentiate(job, **known, direction=files["direction"]),
+            "step": lambda: attack(
+                job, **known, direction=files["direction"], filtered=files["stepped"]
             ),
             "filter": lambda: filter_set(
                 job, adversarial=files["adversarial"], filtered=files["filtered"]
@@ -422,7 +432,13 @@ def test_no_stage_holds_a_set(stages):
 
 def test_sets_do_not_depend_on_the_batch(stages):
     (_, some), (_, all_) = stages(50, batch_size=7), stages(50, batch_size=1000)
-    for name in ("adversarial", "filtered", "aware", "through"):
+    for name in ("adversarial", "filtered", "aware", "through", "stepped"):
         one, other = (read_image_set(files[name], CPU) for files in (some, all_))
         assert torch.equal(one.images, other.images), name
         assert torch.equal(one.measures["l2"], other.measures["l2"]), name
+
+
+def test_a_step_along_a_direction_is_the_attack_whatever_the_batch(stages):
+    _, files = stages(50, batch_size=7)
+    one, other = (read_image_set(files[name], CPU) for name in ("through", "stepped"))
+    assert torch.equal(one.images, other.images)

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from epsigma.attacks.craft import Part, make_parts, rows_of
 from epsigma.attacks.direction import step_parts
@@ -14,9 +15,11 @@ from epsigma.attacks.written import write_parts
 from epsigma.defence import build_target
 from epsigma.device import resolve
 from epsigma.filters.build import build_filter
+from epsigma.filters.filter import Filter
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
 from epsigma.randomness import seeded_generator
+from epsigma.sizing import fit_batches
 from epsigma.storage.batches import batch_size
 from epsigma.storage.files import progress_path
 from epsigma.storage.held import HeldSet
@@ -54,15 +57,15 @@ def attack(
         device, settings = resolve(job.device), job.settings
         clean = open_clean(test, device)
         rows = rows_of(settings["attack"], clean.labels, read_classes(test))
+        module, drawn = None, seeded_generator(job, device, "filter")
+        if filtered is not None:
+            # The attacker does not control what the filter draws.
+            module = build_filter(settings["filter"], drawn)
         if direction:
-            parts = _step(job, direction, clean, rows)
+            parts = stack.enter_context(_step(job, direction, clean, rows, module, drawn))
         else:
             kept = _keep(job, adversarial or filtered, [test, checkpoint], log)
             parts = stack.enter_context(_craft(job, checkpoint, clean, rows, kept, log))
-        module = None
-        if filtered is not None:
-            # The attacker does not control what the filter draws.
-            module = build_filter(settings["filter"], seeded_generator(job, device, "filter"))
         measures = write_parts(
             parts,
             rows,
@@ -98,11 +101,28 @@ def _craft(
         )
 
 
-def _step(job: Job, direction: str, clean: StoredSet, rows: Rows) -> Iterator[Part]:
-    """Step along the directions of a file."""
+@contextmanager
+def _step(
+    job: Job,
+    direction: str,
+    clean: StoredSet,
+    rows: Rows,
+    module: Filter | None,
+    drawn: torch.Generator,
+) -> Iterator[Iterator[Part]]:
+    """Step along the directions of a file, while the body takes the parts, through a filter or not.
+
+    `drawn` is what the filter draws from.
+    """
     how = job.settings["attack"]
     found = open_clean(direction, clean.labels.device)
-    return step_parts(found.images, clean.images, rows, how["parameters"][how["bounded_by"]])
+
+    @torch.no_grad()
+    def pass_one(image: Tensor) -> Tensor:
+        return image.clone() if module is None else module(image)
+
+    with fit_batches(job, clean.images, pass_one, drawn.device, drawn):
+        yield step_parts(found.images, clean.images, rows, how["parameters"][how["bounded_by"]])
 
 
 def _keep(

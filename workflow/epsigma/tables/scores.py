@@ -27,7 +27,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Attack:
-    """What tables know of an attack: fields of its kind, and what a transfer is from."""
+    """What tables know of an attack: of its kind, what a transfer is from, and its gradient."""
 
     family: str
     norm: str | None
@@ -36,6 +36,7 @@ class Attack:
     targeted: bool = False
     spends: str | None = None
     source_model: str | None = None
+    gradient: str = "own"
 
     @property
     def queries_model(self) -> bool:
