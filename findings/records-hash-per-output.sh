@@ -62,7 +62,7 @@ digests() {
         sed -n 's/^digests: //p'
 }
 
-found="$(digests 5) $(digests 1) $(digests 5 --max-checksum-file-size 0)"
+found="$(digests 5) $(digests 1) $(digests 5 --max-checksum-file-size 0)" || { cat log; exit 1; }
 echo "digests with five outputs, with one, and with five and no sums: $found"
 if [ "$found" != "30 6 0" ]; then
     cat log

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# torchattacks 3.5.1 saves sets of 8 bits by cutting fractions off, so that perturbations shrink, to one side only.
+# torchattacks 3.5.1 saves sets of 8 bits by cutting fractions off, so that pixels leave the ball by a level.
 #
 # Behaviour: save(..., save_type="int") writes (images * 255) as uint8 without rounding. What is a whole level but
-#   for float32's rounding loses all of it: a perturbation of +8/255 is 7/255 for some levels, and one of -8/255 is
-#   9/255, outside the ball. The robust accuracy that `save` reports is that of the images before.
+#   for float32's rounding loses one: FGSM with 8/255 on images of 8 bits moves some pixels by -9/255. Values between
+#   two levels, of attacks that take small steps, all go down. The robust accuracy that `save` reports is that of
+#   the images before.
 # Guess: rounded to the nearest level, 8/255 stays 8/255.
-# Seen: of all 256 levels, moved by +8/255 and by -8/255 as FGSM moves them, see the last line.
+# Seen: of 240 levels, moved by 8/255 up and down, all are 8 up, and 15 are 9 down, where rounding gives 8.
 # Remedy: save floats, or round; and evaluate what was read back.
 set -euo pipefail
 
@@ -47,13 +48,13 @@ print("clean levels that are not what they were:", lost)
 for name, row in zip(("up", "down"), moved, strict=True):
     values, counts = row.unique(return_counts=True)
     print(name, dict(zip(values.tolist(), counts.tolist(), strict=True)))
-short, beyond = (moved[0] == 7).sum().item(), (moved[1] == -9).sum().item()
+beyond = (moved[1] == -9).sum().item()
 nearest = (attack(images, torch.tensor([0, 1])) * 255).round().int().flatten(1) - levels.int()
 is_right = bool((nearest[0] == 8).all() and (nearest[1] == -8).all())
-if not (short and beyond and is_right):
+if not (beyond == 15 and (moved[0] == 8).all() and is_right):
     print("CHANGED")
     sys.exit(1)
-print(f"as described: of 240 levels {short} move by 7 up, {beyond} by 9 down; rounded, all by 8")
+print(f"as described: of 240 levels {beyond} move by 9 down; rounded, all by 8")
 END
 
 venv/bin/python saved.py
