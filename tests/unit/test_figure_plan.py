@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 import pytest
 from epsigma.loading import load
+from epsigma.plan.drawing_recipes import DrawingRecipes
 from epsigma.plan.figures import FigureRule, draw_modules, draw_settings, figures_of, split_rules
 from epsigma.plan.names import names_of as names_for_readers
 from epsigma.plan.plan import Plan
@@ -242,3 +243,14 @@ def test_every_kind_that_has_a_label_is_there():
     for section, labels in LABELS.items():
         assert labels.keys() <= REGISTRIES[section].keys()
         assert len({*labels.values()}) == len(labels)
+
+
+@pytest.mark.parametrize("rule", ["draw_spectrum", "draw_galleries"])
+def test_what_is_drawn_of_the_first_seed_is_drawn_anew_where_that_is_another(rule):
+    def recipe(*seeds):
+        recipes = DrawingRecipes(validate({**copy.deepcopy(SMALL), "seeds": list(seeds)}))
+        return getattr(recipes, rule)({"attack": "fgsm"})
+
+    assert recipe(0) == recipe(0, 1)
+    assert recipe(0) != recipe(1)
+    assert recipe(0, 1) != recipe(1, 0)
