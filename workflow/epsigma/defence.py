@@ -73,8 +73,8 @@ def build_target(
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
     An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
-    draws, from the generator, `detectors`, if there are some, and a `gradient`, if it takes another
-    than that of what it passes, as the argument does.
+    draws, from the generator, and `detectors`, if there are some. A `gradient`, of the settings or,
+    before that, the argument, is that of all that it passes, in place of its own.
     """
     if "filter" not in settings:
         return model
