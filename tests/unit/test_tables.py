@@ -10,7 +10,7 @@ from epsigma.stages.configuration import write_configuration
 from epsigma.storage.files import write_json
 from epsigma.study import validate
 from epsigma.tables.cells import tabulate_cells
-from epsigma.tables.reading import read_table
+from epsigma.tables.reading import LEVELS, pack_tables, read_table, unpack_tables, write_table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,3 +207,26 @@ def test_what_the_attacks_of_an_ensemble_fooled_comes_last_and_is_empty_for_othe
     assert table[list(parts)].isna().all(axis=1).tolist() == [True, False]
     # Whole numbers, though others have none.
     assert table.to_csv(index=False).splitlines()[2].endswith(",27,3")
+
+
+@pytest.mark.parametrize("digits", [6, 12])
+def test_levels_are_never_rounded_as_rates_are(tmp_path, digits):
+    # Rows of one table are found by the levels of another.
+    levels = [8 / 255, 1 / 3, 0.1, 1.0, 1e-7, None]
+    table = pd.DataFrame({**dict.fromkeys(LEVELS, levels), "accuracy": 1 / 3})
+    write_table(tmp_path / "written.csv", table, digits)
+    pack_tables(tmp_path / "packed.zip", {"one": table}, digits)
+    packed = unpack_tables(tmp_path / "packed.zip")["one"]
+    assert (tmp_path / "written.csv").read_text() == packed
+    read = read_table(tmp_path / "written.csv")
+    for name in LEVELS:
+        assert read[name].dropna().tolist() == levels[:-1]
+        assert math.isnan(read[name].iloc[-1])
+    assert set(read["accuracy"]) == {round(1 / 3, digits)}
+    assert packed.splitlines()[3].startswith("0.1,")
+
+
+def test_levels_that_are_spelled_stay_as_they_are(tmp_path):
+    table = pd.DataFrame({"strength": ["sigma~1", None], "budget": [1, 30000000]})
+    write_table(tmp_path / "checks.csv", table, 6)
+    assert (tmp_path / "checks.csv").read_text() == "strength,budget\nsigma~1,1\n,30000000\n"

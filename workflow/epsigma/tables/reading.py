@@ -3,11 +3,15 @@
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import pandas as pd
 
-from epsigma.storage.files import atomic_write, damaged
+from epsigma.storage.files import atomic_write, damaged, write_text
+
+# Rows of tables are found by them: they are never rounded.
+LEVELS = ("budget", "radius", "strength", "other_strength", "best_on_test_strength")
 
 
 def read_table(path: str) -> pd.DataFrame:
@@ -17,9 +21,8 @@ def read_table(path: str) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame, digits: int | None = None) -> None:
-    """Write a table; its floating-point numbers with so many digits, or with all."""
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, float_format=_format(digits))
+    """Write a table; its floating-point numbers but `LEVELS` with so many digits, or with all."""
+    write_text(path, _spell_table(table, digits))
 
 
 def pack_tables(path: str | Path, tables: Mapping[str, pd.DataFrame], digits: int) -> None:
@@ -28,12 +31,11 @@ def pack_tables(path: str | Path, tables: Mapping[str, pd.DataFrame], digits: in
     Args:
         path: of the zip file to write.
         tables: by name.
-        digits: that floating-point numbers have.
+        digits: that floating-point numbers have, but `LEVELS`.
     """
     with atomic_write(path) as temporary, ZipFile(temporary, "w") as packed:
         for name, table in tables.items():
-            text = table.to_csv(index=False, float_format=_format(digits))
-            packed.writestr(ZipInfo(f"{name}.csv"), text, ZIP_DEFLATED)
+            packed.writestr(ZipInfo(f"{name}.csv"), _spell_table(table, digits), ZIP_DEFLATED)
 
 
 def unpack_tables(path: str | Path) -> dict[str, str]:
@@ -49,9 +51,26 @@ def unpack_tables(path: str | Path) -> dict[str, str]:
         raise damaged(path, error) from error
 
 
-def _format(digits: int | None) -> str | None:
-    """Say how floating-point numbers are written."""
-    return f"%.{digits}g" if digits else None
+def _spell_table(table: pd.DataFrame, digits: int | None) -> str:
+    """Spell a table as CSV."""
+    if digits is None:
+        return table.to_csv(index=False)
+    levels = {
+        name: [_spell_level(value, digits) for value in table[name]]
+        for name in LEVELS
+        if name in table
+    }
+    return table.assign(**levels).to_csv(index=False, float_format=f"%.{digits}g")
+
+
+def _spell_level(value: Any, digits: int) -> str:
+    """Spell a level with so many digits, if that is all of it, else in full; or as it is spelled."""
+    if pd.isna(value):
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:.{digits}g}"
+    return short if float(short) == value else repr(float(value))
 
 
 class Tables(dict[str, pd.DataFrame]):
