@@ -205,6 +205,27 @@ def test_the_ascent_is_the_paper_s_algorithm(trained, norm, loss, steps):
     assert 0 < won < len(images) or steps == 1
 
 
+class Ridge(nn.Module):
+    """Safe everywhere, least where the first pixel is 0.5: the first step jumps over that."""
+
+    def forward(self, images):
+        lead = -1 - 100 * (images.flatten(1)[:, 0] - 0.5) ** 2
+        return torch.stack([torch.zeros_like(lead), lead, lead - 5], 1)
+
+
+@pytest.mark.parametrize("steps", [4, 9])
+def test_the_start_is_no_step_that_raised_the_loss(steps):
+    images = torch.full((6, 1, 1, 1), 0.5, dtype=torch.float64)
+    labels = torch.zeros(6, dtype=torch.int64)
+    how = {"eps": 0.1, "steps": steps, "loss": "margin"}
+    found = apgd(Ridge(), images, labels, generator=seeded(), **how)
+    starts = LINF.start(torch.empty_like(images), 0.1, seeded()).add_(images)
+    for i in range(len(images)):
+        of = images[i : i + 1], labels[i : i + 1], starts[i : i + 1]
+        expected, _ = max(by_the_paper(Ridge(), *of, ball=LINF, **how), key=lambda one: one[1])
+        torch.testing.assert_close(found[i : i + 1], expected, atol=1e-9, rtol=0)
+
+
 # --- The optimum of linear models
 
 

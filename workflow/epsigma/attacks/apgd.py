@@ -220,7 +220,8 @@ class _Ascent:
             direction=x,
             best=x.clone(),
             best_direction=torch.zeros_like(x),
-            loss=low,
+            # The start is no rise.
+            loss=-low,
             highest=low,
             reviewed=low,
             rises=torch.zeros_like(labels),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from epsigma.attacks.gradient import zero_undefined
+from epsigma.attacks.gradient import make_finite
 from epsigma.detectors.rejection import attacked_logits
 
 # Pixels of 0 and 1 have no finite w: they are drawn in by half of this (the authors' code).
@@ -205,7 +205,7 @@ class _Descent:
                     self.on_step(loss)
                 lowest = torch.minimum(lowest, loss)
             (gradient,) = torch.autograd.grad((logits, x), u, (pull, away))
-            _adam(u, zero_undefined(gradient), mean, square, count, self.learning_rate)
+            _adam(u, make_finite(gradient), mean, square, count, self.learning_rate)
             if self.patience is not None and step % self.patience == 0:
                 going = (lowest <= before * (1 - PROGRESS)) | (farthest < MOVED)
                 if not going.any():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.balls import L2, LINF
-from epsigma.attacks.gradient import zero_undefined
+from epsigma.attacks.gradient import make_finite
 from epsigma.attacks.hyperplane import move_onto_hyperplane
 from epsigma.attacks.losses import clear_margin, margin
 from epsigma.detectors.rejection import attacked_logits
@@ -192,7 +192,7 @@ class _Search:
             aimed, own = logits.gather(1, classes).unbind(1)
             value = aimed - own
             (gradient,) = torch.autograd.grad(value.sum(), inputs)
-        return zero_undefined(gradient).flatten(1), value.detach()
+        return make_finite(gradient).flatten(1), value.detach()
 
     def _search_segment(self, rows: _Rows, x: Tensor, result: Tensor) -> None:
         """Look for points within ε between the images and misclassified ones, x (M, D).

@@ -6,6 +6,9 @@ from torch import Tensor, nn
 from epsigma.attacks.losses import LOSSES, TARGETED_LOSSES, Loss
 from epsigma.detectors.rejection import attacked_logits
 
+# In the place of ±∞: of some 10⁷ such values float32 still knows the sum of the squares.
+STEEPEST = 1e15
+
 
 def check_loss(loss: str) -> str:
     """Return `loss`, or raise ValueError if it is no key of `LOSSES`."""
@@ -35,8 +38,8 @@ def input_gradient(
 
     Returns:
         ∇ₓ of each example's loss, (N, C, H, W), and the logits (N, K), both detached. The loss is
-        summed, not averaged: each example's gradient is its own, whatever the batch. Where it is
-        not a number it is 0 (`zero_undefined`).
+        summed, not averaged: each example's gradient is its own, whatever the batch. It is finite
+        (`make_finite`).
     """
     gradient, logits, _ = differentiate(model, images, labels, find_loss(loss))
     return gradient, logits
@@ -51,15 +54,19 @@ def differentiate(
         ∇ₓ of each example's loss, (N, C, H, W), the logits (N, K) and the losses (N,).
     """
     gradient, logits, losses = differentiate_as_is(model, images, labels, loss)
-    return zero_undefined(gradient), logits, losses
+    return make_finite(gradient), logits, losses
 
 
-def zero_undefined(gradient: Tensor) -> Tensor:
-    """Replace what is not a number by 0: a pixel without a gradient stays where it is."""
+def make_finite(gradient: Tensor) -> Tensor:
+    """Replace what is not a number by 0, what is infinite by ±`STEEPEST`.
+
+    A pixel without a gradient stays where it is; one of infinite slope has a direction, and of
+    several the length of all has one, too.
+    """
     # One sum costs a hundredth of a gradient.
     if gradient.sum().isfinite():
         return gradient
-    return torch.where(gradient.isnan(), 0, gradient)
+    return gradient.nan_to_num(nan=0, posinf=STEEPEST, neginf=-STEEPEST)
 
 
 def differentiate_as_is(

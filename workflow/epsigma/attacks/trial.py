@@ -67,7 +67,7 @@ def try_attack(
     if not images.isfinite().all():
         raise AttackError(
             "it returned values that are not finite; look for the root, logarithm or quotient of "
-            "zero, and for a gradient that is not a number (`zero_undefined` makes it 0)"
+            "zero, and for a gradient that is not a number or infinite (`make_finite` mends it)"
         )
     if not torch.equal(stepped, images):
         raise AttackError(
