@@ -1,6 +1,7 @@
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -645,6 +646,44 @@ def test_a_restart_loses_no_success(trained, norm, eps, early_stop):
     assert rates[0].sum() < rates[-1].sum()
 
 
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_a_restart_asks_only_about_what_no_run_before_has_fooled(trained, early_stop):
+    model = Counting(trained.model)
+    given = model, trained.images, trained.labels
+    how = {"eps": 0.1, "steps": 1, "early_stop": early_stop}
+    found = pgd(*given, restarts=2, generator=torch.Generator().manual_seed(0), **how)
+    # A step, and a look, of each run.
+    all_, looked, left, looked_again = model.asked
+    once = pgd(*given, generator=torch.Generator().manual_seed(0), **how)
+    assert all_ == looked == len(trained.labels)
+    assert left == looked_again == (~fooled(trained.model, once, trained.labels)).sum()
+    assert (~fooled(trained.model, found, trained.labels)).sum() < left
+
+
+class Coarse(nn.Module):
+    """A model whose logits are whole numbers: many are equal."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        logits = self.model(images)
+        # As it is, for the gradient.
+        return logits + ((logits / 4).round() - logits).detach()
+
+
+@pytest.mark.parametrize(
+    ("attack", "least"), [(square, 0.2), (partial(pgd, early_stop=True, steps=100), 0.8)]
+)
+def test_an_attack_does_not_stop_where_two_classes_are_as_probable(trained, attack, least):
+    model = Coarse(trained.model)
+    generator = torch.Generator().manual_seed(0)
+    found = attack(model, trained.images, trained.labels, eps=0.2, generator=generator)
+    lead = margin(model(found), trained.labels)
+    assert (lead > 0).double().mean() > least
+
+
 def test_without_a_random_start_there_is_nothing_to_restart(trained):
     given = trained.model, trained.images, trained.labels
     model = Counting(trained.model)
@@ -1028,9 +1067,13 @@ def told(model, trained, **parameters):
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
 @pytest.mark.parametrize("restarts", [1, 3])
-def test_pgd_tells_the_losses_of_all_examples_once_a_step(trained, loss, restarts):
+def test_pgd_tells_the_losses_of_what_it_works_on_once_a_step(trained, loss, restarts):
     heard, _ = told(trained.model, trained, eps=0.1, steps=4, restarts=restarts, loss=loss)
-    assert [len(losses) for losses in heard] == [60] * 4 * restarts
+    counts = [len(losses) for losses in heard]
+    # Of a run after the first those that none before has fooled.
+    assert counts[:4] == [60] * 4
+    assert all(counts[at] == counts[at - at % 4] for at in range(4 * restarts))
+    assert counts == sorted(counts, reverse=True)
     assert not any(losses.requires_grad for losses in heard)
     for run in range(restarts):
         of_run = [losses.mean() for losses in heard[4 * run : 4 * run + 4]]

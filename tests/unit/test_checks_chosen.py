@@ -96,6 +96,40 @@ def test_auto_pgd_runs_beside_one_of_the_attacks_with_the_same_ball() -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "beside_first", "beside_second"),
+    [
+        ({}, {}, True, False),
+        # The first is not there: another one takes its place.
+        ({"models": ["cnn"]}, {}, False, True),
+        ({"datasets": ["mnist5k"]}, {}, False, True),
+        ({"filters": []}, {}, False, True),
+        ({"filters": ["gaussian/sigma~1"]}, {}, False, True),
+        ({"filters": ["gaussian/sigma~1"]}, {"filters": ["gaussian/sigma~2"]}, True, True),
+    ],
+)
+def test_auto_pgd_runs_wherever_an_attack_is_met(
+    first: Any, second: Any, beside_first: bool, beside_second: bool
+) -> None:
+    study = validate(
+        {
+            "datasets": [{"kind": "digits"}, {"kind": "mnist5k"}],
+            "models": [{"kind": "mlp"}, {"kind": "cnn"}],
+            "attacks": [
+                {"kind": "pgd", "name": "first", "eps": [0.1], **first},
+                {"kind": "pgd", "name": "second", "eps": [0.1], "loss": "margin", **second},
+            ],
+            "filters": [{"kind": "gaussian", "sigma": [1, 2]}],
+        }
+    )
+    recipes = Plan(study).recipes
+    held = [
+        recipes.probe_attack(wildcards(name, "gaussian"))["settings"]["is_held"]
+        for name in ("first", "second")
+    ]
+    assert held == [beside_first, beside_second]
+
+
+@pytest.mark.parametrize(
     ("checks", "attack", "filter_name", "is_read"),
     [
         ("all", "pgd", "gaussian", True),

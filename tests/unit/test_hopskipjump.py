@@ -270,6 +270,27 @@ def test_detectors_accept_what_it_finds(trained, norm):
     assert model.reject(model.score(bare)).any()
 
 
+class Rough(Detector):
+    """Scores an image by its largest step from a pixel to the next: noise is rough."""
+
+    def forward(self, images, logits, model):
+        pixels = images.flatten(1)
+        return (pixels[:, 1:] - pixels[:, :-1]).abs().amax(1)
+
+
+@pytest.mark.parametrize("norm", WALKS)
+def test_an_image_that_is_rejected_is_no_start(norm):
+    bright = Bright()
+    model = ClassifierWithDetectors(bright, bright, [Rough()], [0.2])
+    images = torch.stack([torch.full((1, 8, 8), value) for value in (0.2, 0.85, 0.95)])
+    labels = torch.tensor([0, 1, 1])
+    # The nearest of another class.
+    images[1, 0, 4, 4] = 1.0
+    images[1, 0, 4, 5] = 0.7
+    found = attack(norm, model, images, labels, queries=300)
+    assert attacked_logits(model, found, labels).argmax(1)[0] == 1
+
+
 @pytest.mark.parametrize("norm", WALKS)
 def test_behind_a_filter_that_draws_a_query_is_a_draw_and_the_walk_ends(trained, norm):
     images, labels = right_ones(trained, 20)

@@ -612,6 +612,14 @@ def test_without_bounds_gradients_fool_a_model_on_everything(ask_attack, kind):
     assert found.get("half_accuracy", 0) <= 0.1
 
 
+@pytest.mark.parametrize("kind", ["pgd", "pgd_l2"])
+def test_steps_of_a_given_size_grow_with_the_ball(ask_attack, kind):
+    how = {"steps": 10, "step_size": 0.01 * 0.25, "random_start": False}
+    found = ask_attack(about(kind, 0.01, **how))
+    assert found["unbounded_accuracy"] == 0
+    assert found.get("half_accuracy", 0) <= 0.1
+
+
 def test_an_attack_that_does_not_use_its_budget_is_noticed(ask_attack):
     found = ask_attack(about("pgd", 0.1, steps=1, step_size=0.001, random_start=False))
     assert found["unbounded_accuracy"] > 0.9

@@ -479,6 +479,23 @@ def heedless(model, images, labels, *, eps):
     )
 
 
+def counted(model, images, labels, *, eps):
+    """An attack that keeps of how many images it was asked."""
+    counted.asked.append(len(images))
+    return fgsm(model, images, labels, eps=eps)
+
+
+def test_what_gets_through_watched_is_not_attacked_unwatched(trained):
+    model = ClassifierWithDetectors(trained.model, trained.model, [Rough()], [1e3])
+    settings = {"implementation": f"{__name__}:counted", "parameters": {"eps": 0.1}}
+    rows = attacked_rows(trained.labels, 10, examples=None, targets="untargeted")
+    counted.asked = []
+    made, _ = make_set(settings, seeded(), model, trained.images, rows)
+    fooled = trained.model(made).argmax(1) != trained.labels
+    assert counted.asked == [len(trained.labels), int((~fooled).sum())]
+    assert counted.asked[1] > 0
+
+
 @pytest.mark.parametrize("attack", [timid, heedless], ids=lambda attack: attack.__name__)
 @pytest.mark.parametrize("threshold", [0.0, 1e3], ids=["all rejected", "none rejected"])
 def test_of_two_ways_to_attack_what_detectors_watch_the_one_that_gets_through_counts(

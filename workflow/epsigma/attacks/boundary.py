@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from epsigma.detectors.rejection import attacked_logits
+from epsigma.detectors.rejection import REJECTED, attacked_logits
 from epsigma.storage.batches import batches
 
 # Draws of the first estimate of a gradient; the t-th has √t times as many (the paper's).
@@ -135,7 +135,7 @@ class Walk:
     def start(self, others: Tensor, classes: Tensor) -> None:
         """Find a misclassified point of each row: noise, or one of some images (N, D) of classes.
 
-        The nearest that is not of the row's class is tried.
+        The nearest that is accepted, and not of the row's class, is tried.
         """
         rows = torch.arange(len(self.labels), device=self.labels.device)
         for _ in range(TRIES):
@@ -147,7 +147,8 @@ class Walk:
         rows = rows[self.left[rows] > 0]
         if len(rows):
             distance = torch.cdist(self.origin[rows], others, p=self.norm.order)
-            distance[self.labels[rows].unsqueeze(1) == classes] = torch.inf
+            is_start = (self.labels[rows].unsqueeze(1) != classes) & (classes != REJECTED)
+            distance[~is_start] = torch.inf
             away, nearest = distance.min(1)
             found = away.isfinite()
             self._begin_at(rows[found], others[nearest[found]])

@@ -82,8 +82,8 @@ def make_parts(
         The rows in their order, with what `measure` returns of each; of an ensemble also, for each
         of its attacks, which rows that fooled, and of what is rounded which ones did before, and
         since: see `ImageSet`. A classifier with detectors is attacked twice, with its detectors and
-        without: of each row the second result is taken where only that succeeds. So an attacker who
-        knows more does no worse.
+        without: the second time those rows at which the first did not succeed, whose result is
+        taken where it does. So an attacker who knows more does no worse.
     """
     attack = build_attack(settings, generator)
     is_clean = _has_no_budget(settings, changed)
@@ -105,15 +105,16 @@ def make_parts(
             untraced = {name: value for name, value in changed.items() if name != "on_step"}
             if kept and progress:
                 untraced["progress"] = kept.run(f"without detectors{which}")
-            other, by_other = _run(
-                settings, attack, model.filtered_classifier, given, part, **untraced
-            )
-            better = is_fooled(model, other, part) & ~is_fooled(model, out, part)
-            out[better] = other[better]
-            by = {
-                name: torch.where(better, by_other.get(name, torch.zeros_like(fooled)), fooled)
-                for name, fooled in by.items()
-            }
+            at = (~is_fooled(model, out, part)).nonzero().squeeze(1)
+            if len(at):
+                left = part[at]
+                other, by_other = _run(
+                    settings, attack, model.filtered_classifier, given[at], left, **untraced
+                )
+                better = is_fooled(model, other, left)
+                out[at[better]] = other[better]
+                for name, fooled in by.items():
+                    fooled[at[better]] = by_other[name][better] if name in by_other else False
         part_made = _finish(settings, model, out, given, part, generator, changed)
         return replace(part_made, measures=part_made.measures | by)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.boundary import L2, LINF, Walk, WalkNorm
-from epsigma.detectors.rejection import attacked_logits
+from epsigma.detectors.rejection import REJECTED, predict
 from epsigma.storage.batches import batches
 
 
@@ -91,9 +91,8 @@ def _minimise(
     if eps == 0:
         return result
     # Looks at what is to be attacked are no queries, as in the other attacks.
-    looks = [attacked_logits(model, *part).argmax(1) for part in batches(images, labels)]
-    classes = torch.cat(looks)
-    at = (classes == labels).nonzero().squeeze(1)
+    classes = torch.cat([predict(model, part) for (part,) in batches(images)])
+    at = ((classes == labels) | (classes == REJECTED)).nonzero().squeeze(1)
     if not len(at):
         return result
     walk = Walk.begin(norm, model, images[at], labels[at], queries, generator)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from epsigma.attacks.balls import L2, LINF, Ball, normalise
 from epsigma.attacks.gradient import check_loss, input_gradient
-from epsigma.attacks.losses import LOSSES
+from epsigma.attacks.losses import LOSSES, clear_margin
 from epsigma.detectors.rejection import attacked_logits
 
 # What step_size is, times eps / steps, if it is not given (Madry et al. 2018, section 5.1).
@@ -134,35 +134,36 @@ class _Ascent:
     def run(
         self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Ascend from each start, and keep the best result of each example."""
+        """Ascend from each start what none has fooled, and keep the best result of each example."""
         runs = self.restarts if self.random_start else 1
         best = images.clone()
         # Of what has been kept so far: misclassified examples are at +∞, where nothing is better.
-        height = torch.full(labels.shape, -torch.inf, device=images.device)
-        for _ in range(runs):
+        height = images.new_full(labels.shape, -torch.inf)
+        at = torch.arange(len(labels), device=labels.device)
+        for number in range(runs):
             x = images.clone()
             if self.random_start:
                 x += self.ball.start(torch.empty_like(images), self.eps, generator)
                 x.clamp_(0, 1)
-            todo = height < torch.inf
-            if not todo.any():
-                break
-            self._climb(model, x, images, labels, todo)
+            given, true = images, labels
+            if number:
+                x, given, true = x[at], images[at], labels[at]
+            self._climb(model, x, given, true)
             if runs == 1:
                 return x
-            reached = self._measure_height(model, x, labels)
-            better = reached > height
-            best[better] = x[better]
-            height = torch.maximum(height, reached)
+            reached = self._measure_height(model, x, true)
+            better = reached > height[at]
+            best[at[better]], height[at[better]] = x[better], reached[better]
+            at = (height < torch.inf).nonzero().squeeze(1)
+            if not len(at):
+                break
         return best
 
-    def _climb(
-        self, model: nn.Module, x: Tensor, images: Tensor, labels: Tensor, todo: Tensor
-    ) -> None:
-        """Ascend from x, in place; with `early_stop`, only the rows of `todo` (N,), bool."""
+    def _climb(self, model: nn.Module, x: Tensor, images: Tensor, labels: Tensor) -> None:
+        """Ascend from x, in place."""
         step = _adam(x) if self.optimizer == "adam" else lambda g, _: self.ball.direction(g)
         if self.early_stop:
-            self._climb_until_fooled(model, x, images, labels, todo.nonzero().squeeze(1), step)
+            self._climb_until_fooled(model, x, images, labels, step)
             return
         project = self.ball.projection(images, self.eps)
         for _ in range(self.steps):
@@ -174,19 +175,14 @@ class _Ascent:
             del gradient
 
     def _climb_until_fooled(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        at: Tensor,
-        step: Direction,
+        self, model: nn.Module, x: Tensor, images: Tensor, labels: Tensor, step: Direction
     ) -> None:
-        """Ascend from the rows `at` of x, in place, each until it is misclassified."""
+        """Ascend from x, in place, each row until it is misclassified, in whatever batch."""
+        at = torch.arange(len(labels), device=labels.device)
         for _ in range(self.steps):
             here, origin, true = x[at], images[at], labels[at]
             gradient, logits = input_gradient(model, here, true, self.loss)
-            right = logits.argmax(1) == true
+            right = clear_margin(logits, true) <= 0
             at = at[right]
             if not len(at):
                 return

@@ -42,8 +42,8 @@ class Rows:
         first = int(self.index[0])
         return images[first : int(self.index[-1]) + 1][self.index - first]
 
-    def __getitem__(self, part: slice) -> "Rows":
-        """Pick some of the rows."""
+    def __getitem__(self, part: slice | Tensor) -> "Rows":
+        """Pick some of the rows, by a slice or by their places."""
         targets = None if self.targets is None else self.targets[part]
         return Rows(self.index[part], self.labels[part], targets)
 

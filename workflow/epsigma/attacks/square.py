@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.losses import margin
+from epsigma.attacks.losses import clear_margin
 from epsigma.detectors.rejection import attacked_logits
 
 # After which of 10,000 queries the part of the image that a square covers is halved, again.
@@ -62,9 +62,9 @@ def square(
     low, high = (origin - eps).clamp_(min=0), (origin + eps).clamp_(max=1)
     stripes = draw_signs((len(at), images.shape[1], 1, images.shape[3]), images, generator)
     x = (origin + eps * stripes).clamp_(0, 1)
-    lead = -margin(attacked_logits(model, x, labels[at]), labels[at])
+    lead = clear_margin(attacked_logits(model, x, labels[at]), labels[at])
     for query in range(1, queries + 1):
-        left = lead > 0
+        left = lead <= 0
         if not left.all():
             result[at[~left]] = x[~left]
             at, x, low, high, lead = (kept[left] for kept in (at, x, low, high, lead))
@@ -76,10 +76,10 @@ def square(
         move = draw_signs((len(at), 1, 1, x.shape[1]), images, generator).mul_(2 * eps)
         bounds = low[n, :, rows, columns], high[n, :, rows, columns]
         x[n, :, rows, columns] = (before + move).clamp_(*bounds)
-        found = -margin(attacked_logits(model, x, labels[at]), labels[at])
-        worse = found >= lead
+        found = clear_margin(attacked_logits(model, x, labels[at]), labels[at])
+        worse = found <= lead
         x[n[worse], :, rows[worse], columns[worse]] = before[worse]
-        lead = torch.minimum(found, lead)
+        lead = torch.maximum(found, lead)
     result[at] = x
     return result
 

@@ -10,6 +10,8 @@ from epsigma.memoize import memoizing
 
 # Scores below this are taken for it: their logarithm is finite.
 _NO_SCORE = 1e-12
+# In the place of the class of an image that a detector rejects.
+REJECTED = -1
 
 
 class ClassifierWithDetectors(nn.Module):
@@ -82,6 +84,15 @@ def fold_rejection(logits: Tensor, labels: Tensor) -> Tensor:
     classes, rejection = logits[:, :-1], logits[:, -1:]
     true = labels.unsqueeze(1)
     return classes.scatter(1, true, torch.maximum(classes.gather(1, true), rejection))
+
+
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Predict the class of each image, (N,), or `REJECTED`."""
+    logits: Tensor = model(images)
+    classes = logits.argmax(1)
+    if isinstance(model, ClassifierWithDetectors):
+        classes[classes == logits.shape[1] - 1] = REJECTED
+    return classes
 
 
 def attacked_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Probes and trials: which measurements the checks of a study need, and their recipes."""
 
 from epsigma.plan.cell_recipes import CellRecipes
+from epsigma.plan.grid import filters_of
 from epsigma.plan.modules import attack_modules, filter_modules, model_modules
 from epsigma.plan.recipe import Recipe, make_recipe, of
 from epsigma.plan.settings import (
@@ -56,16 +57,28 @@ def middle_budget(study: Study, attack: str) -> str:
     return budgets[len(budgets) // 2]
 
 
-def _is_held(study: Study, attack: str) -> bool:
-    """Whether Auto-PGD runs beside an attack: beside one of those with the same ball and images."""
-    same = [
-        name
-        for name in study.names("attacks")
-        if AUTO_PGD in probed_parts(study, name)
-        and not study.find("attacks", name).entry.ensemble
-        and _ball_of(study, name) == _ball_of(study, attack)
-    ]
-    return same[:1] == [attack]
+def _is_held(
+    study: Study, attack: str, dataset: str, model: str, threat: str, filter_name: str
+) -> bool:
+    """Whether Auto-PGD runs beside an attack on a model behind a filter.
+
+    Of those that have the same ball and images and meet the same, beside the first one that meets
+    all strengths of the filter; if none does, beside each.
+    """
+    met = {
+        block.name: strengths
+        for block in study.attacks
+        if AUTO_PGD in probed_parts(study, block.name)
+        and not block.entry.ensemble
+        and _ball_of(study, block.name) == _ball_of(study, attack)
+        and block.is_for_dataset(dataset)
+        and block.is_for(model)
+        for found, strengths in filters_of(study, threat, block)
+        if found.name == filter_name and strengths
+    }
+    count = len(block_levels(study, "filters", filter_name))
+    whole = [name for name, strengths in met.items() if len(strengths) == count]
+    return attack in (whole[:1] or met)
 
 
 def _ball_of(study: Study, attack: str) -> tuple[object, ...]:
@@ -133,9 +146,9 @@ class ProbeRecipes(CellRecipes):
             *filter_modules(self._study, filter_name, with_detectors=False),
         )
 
-    @of("model", "attack", "seed", "threat", "filter")
+    @of("dataset", "model", "attack", "seed", "threat", "filter")
     def probe_attack(
-        self, model: str, attack: str, seed: str, threat: str, filter_name: str
+        self, dataset: str, model: str, attack: str, seed: str, threat: str, filter_name: str
     ) -> Recipe:
         """Of what the checks want to know of an attack, at the middle of its budgets."""
         told, (_, *modules) = self._attack(model, attack, seed)
@@ -150,7 +163,7 @@ class ProbeRecipes(CellRecipes):
                 "spends": entry.spends,
                 "traced": entry.traced,
                 "parts": probed_parts(self._study, attack, threat),
-                "is_held": _is_held(self._study, attack),
+                "is_held": _is_held(self._study, attack, dataset, model, threat, filter_name),
             },
             self._stage(attack, "probe"),
             *modules,

@@ -122,9 +122,9 @@ def _single_run(parameters: dict[str, Any]) -> dict[str, Any]:
 def unbound(
     run: Trial, settings: dict[str, Any], features: int, as_it_is: Successes | None
 ) -> dict[str, float]:
-    """Run an iterative attack with budgets that bound little or nothing.
+    """Run an iterative attack with budgets that bound little or nothing, and steps to match.
 
-    The settings are its `norm`, which is not `l0`, and `swept`; images have so many `features`;
+    The settings are those of its probe, its `norm` is not `l0`; images have so many `features`;
     `as_it_is` is what comes of it as it is, if that is known.
 
     Returns:
@@ -134,8 +134,20 @@ def unbound(
     norm, swept = settings["norm"], settings["swept"]
     if norm is None:
         return (as_it_is or run()).left("unbounded")
-    found = run(**{swept: LIMITS[norm](features)}).left("unbounded")
-    return found | (run(**{swept: 0.5}).left("half") if norm == "linf" else {})
+
+    def widened(budget: float) -> Successes:
+        return run(
+            **{swept: budget}, **_widen_steps(settings["attack"]["parameters"], swept, budget)
+        )
+
+    found = widened(LIMITS[norm](features)).left("unbounded")
+    return found | (widened(0.5).left("half") if norm == "linf" else {})
+
+
+def _widen_steps(parameters: dict[str, Any], swept: str, budget: float) -> dict[str, float]:
+    """Make steps of a given size cross the ball of another budget as they cross their own."""
+    size, own = parameters.get("step_size"), parameters[swept]
+    return {"step_size": size * budget / own} if size and own else {}
 
 
 def run_auto_pgd(

@@ -64,7 +64,7 @@ def _spell_table(table: pd.DataFrame, digits: int | None) -> str:
 
 
 def _spell_level(value: Any, digits: int) -> str:
-    """Spell a level with so many digits, if that is all of it, else in full; or as it is spelled."""
+    """Spell a level with so many digits, if that is all of it, else in full; text as it is."""
     if pd.isna(value):
         return ""
     if not isinstance(value, float):
