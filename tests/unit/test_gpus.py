@@ -94,6 +94,16 @@ def test_another_process_has_another_until_it_is_killed(other):
     assert take() == 0
 
 
+def test_a_gpu_computes_in_float32_as_scoring_does(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert resolve("cpu") == torch.device("cpu")
+    assert torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve("auto") == torch.device("cuda")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_the_device_of_a_job_is_its_gpu(monkeypatch, tmp_path):
     def describe(index):
         return type("Properties", (), {"uuid": GPUS[index]})

@@ -13,7 +13,9 @@ CPU = torch.device("cpu")
 def resolve(device: str) -> torch.device:
     """Find the device that `auto`, `cpu` or `cuda` means here; RuntimeError if there is no such.
 
-    Of several GPUs, a job gets one of its own (`choose_gpu`).
+    Of several GPUs, a job gets one of its own (`choose_gpu`). On a GPU convolutions are computed in
+    float32, as they are where sets are scored: torch's default, TF32, has 10 bits, and what just
+    fools a model by these need not fool it by all.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
@@ -25,6 +27,7 @@ def resolve(device: str) -> torch.device:
         )
     if device == "cpu" or not available:
         return CPU
+    torch.backends.cudnn.allow_tf32 = False
     count = torch.cuda.device_count()
     if count < 2:
         return torch.device("cuda")

@@ -215,7 +215,9 @@ def _not_below(
     """
     level = SIGNIFICANCE / len(curve)
     below = (curve["difference"] < 0) & (curve["p_value"] < level)
-    unexplained = below & (curve["difference"] + _undone(evidence, subject, curve) < 0)
+    unexplained = below
+    if below.any():
+        unexplained = below & (curve["difference"] + _undone(evidence, subject, curve) < 0)
     # At a budget of 0 nothing is attacked, and nothing differs: that tells nothing.
     told = curve[(curve["budget"] != 0) | (curve["difference"] != 0)]
     told = told if len(told) else curve
