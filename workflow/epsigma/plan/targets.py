@@ -106,7 +106,7 @@ class Targets:
         return digest_of(self.probes_of_attack(wildcards))
 
     def digest_of_card(self, wildcards: Any) -> str:
-        """Tell one list of what a card shows of its attack from another: probes, perhaps a figure."""
+        """Tell one list of what an attack's card shows from another: probes, perhaps a figure."""
         shown = self.convergence(wildcards)
         figures = [shown] if isinstance(shown, str) else shown
         return digest_of([*self.probes_of_attack(wildcards), *figures])
