@@ -142,13 +142,38 @@ def test_the_disk_is_held_against_what_the_study_will_take(doctor, tmp_path, mon
         assert ("--directory" in found.remedy) == (mark == "fail")
 
 
-def test_a_study_that_is_refused_is_one_line(doctor, tmp_path):
+def test_all_faults_of_a_study_that_is_refused_are_told(doctor, tmp_path, monkeypatch, capsys):
     config = tmp_path / "study.yaml"
-    config.write_text("attacks: [{kind: nosuch}]")
+    config.write_text("models: [{kind: mlp, hiden: 3}]\nattacks: [{kind: nosuch}]")
     found = only(doctor.check_disk(tmp_path, config))
     assert found.mark == "fail"
-    assert "\n" not in found.what
     assert "config/README.md" in found.remedy
+    for name in [name for name in vars(doctor) if name.startswith("check_")]:
+        monkeypatch.setattr(doctor, name, lambda *_, name=name: [found] * (name == "check_disk"))
+    monkeypatch.setattr(sys, "argv", ["doctor.py", "--directory", str(tmp_path)])
+    with pytest.raises(SystemExit, match="True"):
+        doctor.main()
+    first, *faults, remedy, last = capsys.readouterr().out.splitlines()
+    assert first == "fail  study: the configuration cannot be run:"
+    assert any("unknown key hiden; allowed: hidden" in line for line in faults)
+    assert any("there is no 'nosuch' here" in line for line in faults)
+    assert all(line.startswith("      ") for line in [*faults, remedy])
+    assert last == "1 looked at: 0 ok, 0 warn, 1 fail"
+
+
+@pytest.mark.parametrize("block", ["kind: factory, factory: 'nets:small'", "kind: 'nets:SMALL'"])
+def test_a_study_with_code_of_the_users_own_is_accepted_as_a_run_accepts_it(
+    doctor, tmp_path, monkeypatch, block
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    (tmp_path / "nets.py").write_text(
+        "from epsigma.kinds import Kind\nSMALL = Kind('nets:small')\ndef small(shape, classes): ..."
+    )
+    config = tmp_path / "study.yaml"
+    config.write_text(f"models: [{{name: own, {block}}}]")
+    found = only(doctor.check_disk(tmp_path, config))
+    assert (found.mark, found.what.partition(":")[0]) == ("ok", "disk")
 
 
 @pytest.mark.parametrize(
@@ -311,6 +336,26 @@ def test_what_is_installed_is_compiled_but_for_its_tests(tmp_path):
 def test_an_installation_that_takes_long_says_how_far_it_is(tmp_path):
     done = run_install(tmp_path, seconds=1)
     assert "s: installing 2 packages\n" in done.stderr
+
+
+def test_an_installation_that_is_interrupted_says_nothing_more_and_ends(tmp_path):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()
+    (tmp_path / "pip" / "__main__.py").write_text("print('Collecting a', flush=True)")
+    program = (
+        "import install\n"
+        "def interrupt(text): raise KeyboardInterrupt\n"
+        "install.STEP = type('Step', (), {'match': staticmethod(interrupt)})\n"
+        "install.install('some.txt')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": f"{tmp_path}:{SCRIPTS}"},
+        timeout=20,
+    )
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 def test_an_installation_that_fails_says_what_pip_said(tmp_path):

@@ -28,6 +28,7 @@ from epsigma.registry.figures import FILTERS as FILTERED
 from epsigma.registry.labels import LABELS
 from epsigma.study import validate
 from running import ROOT, SMALL
+from snakemake.iocontainers import Wildcards
 
 ENTRIES = [(scope, name) for scope, entries in FIGURES.items() for name in entries]
 
@@ -156,6 +157,17 @@ def test_an_attack_has_the_figures_that_show_something(changes, expected):
     assert sorted(drawn) == sorted({*expected} - {"convergence", "spectrum"})
     assert [*plan.wanted("attack", early=True)] == [one for one in expected if one == "spectrum"]
     assert plan.convergence("mlp", name) == ("convergence" in expected)
+
+
+def test_a_card_is_made_anew_where_it_gains_or_loses_its_figure():
+    wildcards = Wildcards(fromdict={"dataset": "digits", "model": "mlp", "attack": "pgd"})
+
+    def digest(**figures):
+        study = validate({**copy.deepcopy(SMALL), "attacks": [attack("pgd")], "figures": figures})
+        return Plan(study).targets.digest_of_card(wildcards)
+
+    assert digest() == digest(kinds=["attack_convergence"]) == digest(font_size=8)
+    assert digest() != digest(kinds=["attack_threats"]) == digest(kinds=[])
 
 
 @pytest.mark.parametrize(

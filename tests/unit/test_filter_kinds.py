@@ -1,6 +1,7 @@
 """All kinds of filter on one table of images, and each against an implementation of others."""
 
 import math
+from fractions import Fraction
 from itertools import product
 
 import cv2
@@ -14,6 +15,7 @@ from epsigma.attacks.pgd import pgd
 from epsigma.defence import defend
 from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
+from epsigma.filters.resampling import shrink
 from epsigma.probing.filters import conformance
 from epsigma.registry.filters import FILTERS
 from filter_cases import CASES
@@ -394,6 +396,19 @@ def test_a_crop_is_enlarged_as_opencv_does():
         ]
         off = np.abs(np.stack(crops) - found.movedim(0, -1).numpy()).max((1, 2, 3))
         assert sorted(off < 1e-5) == [False] * (len(crops) - 1) + [True]
+
+
+def test_a_side_is_the_ceiling_of_its_share_whatever_floating_point_makes_of_it():
+    for percent, side in product(range(1, 101), (1, 8, 28, 32, 50, 100, 224, 299)):
+        assert shrink(percent / 100, side) == math.ceil(Fraction(percent, 100) * side)
+    # A crop of 55 of 100 pixels begins at one of 46 places.
+    given = images(1, 1, 100, 100)
+    found = build("random_crop", share=0.55)(given)
+    crops = [
+        functional.interpolate(given[..., y : y + 55, x : x + 55], (100, 100), mode="bilinear")
+        for y, x in product(range(46), repeat=2)
+    ]
+    assert min((crop - found).abs().max() for crop in crops) < 1e-9
 
 
 def test_the_mean_of_many_crops_is_smooth():

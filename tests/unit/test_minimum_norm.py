@@ -75,9 +75,14 @@ def test_on_a_linear_model_it_is_the_distance_to_the_nearest_boundary(name, clas
     assert fits.sum() > 15
     assert (found >= exact - 1e-9)[fits].all()
     near = (found <= exact * 1.02 + 1e-4)[fits]
-    # Of several rivals the nearest need not have the largest logit, and the cross-entropy, which
-    # DDN ascends, is of them all.
-    assert near.all() if classes == 2 else near.double().mean() > 0.6 or name == "ddn"
+    if classes == 2:
+        assert near.all()
+    elif name == "ddn":
+        # It ascends the cross-entropy, which is of all rivals, not of the nearest.
+        assert (found / exact)[fits].mean() < 1.3
+    else:
+        # The nearest of several rivals need not have the largest logit.
+        assert near.double().mean() > 0.6
 
 
 def test_in_l0_few_values_do_what_many_could():

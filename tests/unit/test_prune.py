@@ -59,6 +59,7 @@ def test_what_is_no_longer_named_is_listed_with_its_size_and_removed_when_told(
     said = prune()
     assert f"2.000 MB  {name}\n" in said
     assert "1 files, 2.0 MB" in said
+    assert "--remove (make prune REMOVE=yes) removes them" in said
     assert path.exists()
     assert log.exists()
     assert "removed" in prune("--remove")
@@ -87,6 +88,16 @@ def test_a_record_that_a_kill_cut_short_stops_nothing(prune, tmp_path):
     assert "(of unknown: 1): removed" in prune("--remove")
     assert not dropped.exists()
     assert (tmp_path / NAMED).exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "notes.txt", "_w=="])
+def test_a_file_among_the_records_that_is_no_record_is_passed_over(prune, tmp_path, name):
+    dropped = make(tmp_path, "results/f.svg")
+    stray = tmp_path / ".snakemake" / "metadata" / name
+    stray.touch()
+    assert "1 files" in prune("--remove")
+    assert not dropped.exists()
+    assert stray.exists()
 
 
 def test_files_of_all_studies_that_are_named_stay(prune, tmp_path):

@@ -1,5 +1,6 @@
 """What a run prints: what it will do, how long that takes, and what came of it."""
 
+import csv
 import re
 
 from running import Workdir
@@ -30,7 +31,17 @@ def test_a_run_says_what_it_does_how_long_it_takes_and_what_came_of_it(finished:
     assert told == sorted(told)
     # The table of Snakemake's logger, and its bars, are not there.
     assert "Job stats" not in run.stderr
-    assert any(" 50.0 %" in line or "clean cost" in line for line in lines)
+    # Below the headings of the headline, what its table says of each filter.
+    (heading,) = (n for n, line in enumerate(lines) if line.endswith("clean cost"))
+    with open(results / "tables" / "headline.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["best_for"] == "blind"]
+    shown = lines[heading + 1 : heading + 3]
+    assert len({line.split()[2] for line in shown}) == 2
+    for line in shown:
+        _, budget, name, *_ = line.split()
+        (row,) = (one for one in rows if (one["budget"], one["filter"]) == (budget, name))
+        rates = [f"{100 * float(row[key]):.1f} %" for key in ("none", "blind", "aware")]
+        assert re.findall(r"[\d.]+ %", line) == rates
     # Nor is it silent where nothing is left to do.
     again = finished.snakemake().stderr.partition("Nothing to be done")[2]
     told = (results / "tables" / "verdict.txt").read_text().splitlines()[0]

@@ -15,7 +15,7 @@ rule card:
     localrule: True
     params:
         recipe=recipes.card,
-        made_of=targets.digest_of_probes,
+        made_of=targets.digest_of_card,
     run:
         from epsigma.stages.card import make_card
 

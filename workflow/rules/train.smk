@@ -10,6 +10,8 @@ rule train:
         spent="results/{dataset}/{model}/seed~{seed}/training.json",
     log:
         "logs/{dataset}/{model}/seed~{seed}/train.log",
+    # All that is attacked or filtered waits for training, which takes long.
+    priority: 2
     resources:
         gpu=resources.gpu,
     params:
@@ -30,6 +32,7 @@ rule train_teacher:
         spent="results/{dataset}/{model}/seed~{seed}/teacher.json",
     log:
         "logs/{dataset}/{model}/seed~{seed}/train_teacher.log",
+    priority: 2
     resources:
         gpu=resources.gpu,
     params:
@@ -49,6 +52,7 @@ rule train_autoencoder:
         spent="results/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}/training.json",
     log:
         "logs/data/{dataset}/autoencoders/{autoencoder}/seed~{seed}.log",
+    priority: 2
     resources:
         gpu=resources.gpu,
     params:

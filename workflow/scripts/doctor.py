@@ -162,7 +162,7 @@ def check_disk(folder: Path, study: Path | None) -> Iterator[Finding]:
         except Exception as error:
             yield Finding(
                 FAIL,
-                "study: " + (str(error).strip() or repr(error)).splitlines()[0],
+                f"study: {str(error).strip() or repr(error)}",
                 "mend the configuration: config/README.md explains every key",
             )
             return
@@ -189,7 +189,8 @@ def estimate_study(folder: Path, given: Path | None) -> tuple[float, list[str]]:
     Returns:
         The bytes, and the data sets whose size is not known yet.
     """
-    sys.path.insert(0, str(ROOT / "workflow"))
+    # As workflow/rules/package.smk does it: with the user's own modules.
+    sys.path[:0] = [str(ROOT / "workflow"), str(folder)]
     import yaml
     from epsigma.plan import paths
     from epsigma.plan.disk import Disk
@@ -200,7 +201,8 @@ def estimate_study(folder: Path, given: Path | None) -> tuple[float, list[str]]:
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text("utf-8"))
     if given is not None:
         update_config(config, yaml.safe_load(given.read_text("utf-8")))
-    study = expand(validate(config))
+    with contextlib.chdir(folder):
+        study = expand(validate(config))
     made: dict[str, Any] = {}
     for cell in cells(study):
         of = cell.wildcards
@@ -451,7 +453,8 @@ def main() -> None:
     ):
         for mark, what, remedy in findings:
             marks.append(mark)
-            print(f"{mark:<4}  {what}", *([f"      → {remedy}"] if remedy else []), sep="\n")
+            told = "\n".join([what, *([f"→ {remedy}"] if remedy else [])])
+            print(f"{mark:<4}  " + told.replace("\n", "\n      "))
     print(
         f"{len(marks)} looked at: " + ", ".join(f"{marks.count(m)} {m}" for m in (OK, WARN, FAIL))
     )

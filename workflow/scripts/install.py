@@ -29,7 +29,7 @@ class Line:
         self.step = "starting pip"
         self._began = time.monotonic()
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._tell)
+        self._thread = threading.Thread(target=self._tell, daemon=True)
         self._thread.start()
 
     def end(self) -> float:
@@ -62,25 +62,27 @@ def install(requirements: str) -> int:
     command = [*pip, "--progress-bar", "off", "--no-compile", "-r", requirements]
     said = []
     line = Line()
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as pip_process:
-        for text in pip_process.stdout or ():
-            said.append(text)
-            if found := STEP.match(text):
-                # Of a wheel's file name the package and its version.
-                what = "-".join(found[2].rpartition("/")[2].split("-")[:2])
-                if found[1].startswith("Installing"):
-                    what = f"{text.count(',') + 1} packages"
-                line.step = f"{found[1].split()[0].lower()} {what}"
-    if not pip_process.returncode:
-        line.step = "compiling"
-        compile_all()
-    seconds = line.end()
+    try:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as pip_process:
+            for text in pip_process.stdout or ():
+                said.append(text)
+                if found := STEP.match(text):
+                    # Of a wheel's file name the package and its version.
+                    what = "-".join(found[2].rpartition("/")[2].split("-")[:2])
+                    if found[1].startswith("Installing"):
+                        what = f"{text.count(',') + 1} packages"
+                    line.step = f"{found[1].split()[0].lower()} {what}"
+        if not pip_process.returncode:
+            line.step = "compiling"
+            compile_all()
+    finally:
+        seconds = line.end()
     if pip_process.returncode:
         print(*said[-LAST:], sep="", end="", file=sys.stderr)
         print(

@@ -29,7 +29,10 @@ def recorded(directory: Path) -> Iterator[tuple[str, Path]]:
             # A long name is cut into folders; theirs begin with @.
             parts = record.relative_to(records).parts
             encoded = "".join(part.removeprefix("@") for part in parts)
-            yield base64.urlsafe_b64decode(encoded).decode(), record
+            try:
+                yield base64.urlsafe_b64decode(encoded).decode(), record
+            except ValueError:  # no record of Snakemake's
+                continue
 
 
 def named(directory: Path, study: str | None, options: list[str]) -> set[str]:
@@ -109,7 +112,7 @@ def main() -> None:
     whose = ", ".join(given.study or ["the study"])
     total = sum(size for _, _, size in found) / MEGABYTE
     made = f" (of {', '.join(f'{rule}: {n}' for rule, n in rules.items())})" if rules else ""
-    done = "removed" if given.remove else "found; --remove removes them"
+    done = "removed" if given.remove else "found; --remove (make prune REMOVE=yes) removes them"
     print(f"{len(found)} files, {total:.1f} MB, that {whose} names no longer{made}: {done}")
 
 

@@ -1,5 +1,7 @@
 """Random geometry: resizing and padding, and crops."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -65,8 +67,7 @@ class RandomResizePad(Filter):
         """Draw the sizes and places of images along each axis, (N,) each; one scale an image."""
         drawn = uniform(self.generator, len(images), 3).double()
         (tall, wide) = (
-            _between(-int(-self.smallest * side // 1), side, drawn[:, 0])
-            for side in images.shape[-2:]
+            _between(shrink(self.smallest, side), side, drawn[:, 0]) for side in images.shape[-2:]
         )
         height, width = images.shape[-2:]
         top = _between(0, height - tall, drawn[:, 1])
@@ -128,12 +129,20 @@ class RandomCrop(Filter):
     def _draw(self, images: Tensor) -> tuple[tuple[int, Tensor], tuple[int, Tensor]]:
         """Draw the places of crops along each axis, (crops, N) each, of the sizes before them."""
         drawn = uniform(self.generator, len(images), 2, self.crops).double()
-        sizes = [-int(-self.share * side // 1) for side in images.shape[-2:]]
+        sizes = [shrink(self.share, side) for side in images.shape[-2:]]
         down, across = (
             _between(0, side - size, drawn[:, axis].T)
             for axis, (size, side) in enumerate(zip(sizes, images.shape[-2:], strict=True))
         )
         return (sizes[0], down), (sizes[1], across)
+
+
+def shrink(share: float, side: int) -> int:
+    """Return ⌈share · side⌉, for a share in (0, 1].
+
+    0.55 · 100 is 55, though a little more in floating point.
+    """
+    return max(math.ceil(share * side - 1e-9), 1)
 
 
 def _between(first: int, last: "int | Tensor", drawn: Tensor) -> Tensor:

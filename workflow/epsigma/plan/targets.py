@@ -105,6 +105,12 @@ class Targets:
         """Tell one list of an attack's probes from another."""
         return digest_of(self.probes_of_attack(wildcards))
 
+    def digest_of_card(self, wildcards: Any) -> str:
+        """Tell one list of what an attack's card shows from another: probes, perhaps a figure."""
+        shown = self.convergence(wildcards)
+        figures = [shown] if isinstance(shown, str) else shown
+        return digest_of([*self.probes_of_attack(wildcards), *figures])
+
     def proofs(self) -> list[str]:
         """What is proved of each defended model that attackers know, at each ε in ℓ∞."""
         return list(self._attacked)

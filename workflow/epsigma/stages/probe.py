@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.craft import make_set, rows_of
+from epsigma.attacks.craft import is_fooled, make_set, rows_of
 from epsigma.attacks.fitting import fit_attacked_batches
 from epsigma.attacks.rows import Rows
 from epsigma.cell import Level
 from epsigma.defence import build_target
-from epsigma.detectors.rejection import attacked_logits
 from epsigma.device import CPU
 from epsigma.filters.build import build_filter
 from epsigma.job import Job
@@ -29,7 +28,6 @@ from epsigma.probing.filters import examine_filter
 from epsigma.probing.models import examine_model
 from epsigma.randomness import seeded_generator
 from epsigma.sizing import fit_batches
-from epsigma.storage.batches import batches
 from epsigma.storage.files import write_json
 from epsigma.storage.images import read_classes
 from epsigma.storage.ledgers import read_ledger
@@ -93,7 +91,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
 
         def run(along: nn.Module = model, **changed: Any) -> Successes:
             made, measures = make_set(how, generator, along, clean.images, rows, **changed)
-            return count_successes(_mark_successes(model, made, rows), measures["l2"])
+            return count_successes(is_fooled(model, made, rows), measures["l2"])
 
         def measure(part: str, once: Successes | None) -> tuple[Successes | None, dict[str, Any]]:
             if part == "longer":
@@ -113,7 +111,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             norm, eps = settings["norm"], parameters[swept]
             made = run_auto_pgd(model, given, rows.labels, norm=norm, eps=eps, generator=generator)
             # Looked at once, as the others: a model that draws has no second chance.
-            n_fooled = int(_mark_successes(model, made, rows).sum())
+            n_fooled = int(is_fooled(model, made, rows).sum())
             return once, {"n_fooled": once.count, "n_fooled_by_auto_pgd": n_fooled}
 
         found: dict[str, Any] = {
@@ -147,14 +145,3 @@ def _choose_rows(how: dict[str, Any], clean: StoredSet, classes: int) -> Rows:
 def _count_probed(shape: torch.Size) -> int:
     """Say how many images, of (N, C, H, W), a probe looks at."""
     return min(IMAGES, count_kept(shape))
-
-
-@torch.no_grad()
-def _mark_successes(model: nn.Module, images: Tensor, rows: Rows) -> Tensor:
-    """Mark the images that are misclassified, or taken for their targets: (M,) bool."""
-    if rows.targets is None:
-        labelled = batches(images, rows.labels)
-        logits = torch.cat([attacked_logits(model, *batch) for batch in labelled])
-        return logits.argmax(1) != rows.labels
-    logits = torch.cat([model(batch) for (batch,) in batches(images)])
-    return logits.argmax(1) == rows.targets
