@@ -105,16 +105,15 @@ def make_parts(
             untraced = {name: value for name, value in changed.items() if name != "on_step"}
             if kept and progress:
                 untraced["progress"] = kept.run(f"without detectors{which}")
-            at = (~is_fooled(model, out, part)).nonzero().squeeze(1)
-            if len(at):
-                left = part[at]
+            left = (~is_fooled(model, out, part)).nonzero().squeeze(1)
+            if len(left):
                 other, by_other = _run(
-                    settings, attack, model.filtered_classifier, given[at], left, **untraced
+                    settings, attack, model.filtered_classifier, given[left], part[left], **untraced
                 )
-                better = is_fooled(model, other, left)
-                out[at[better]] = other[better]
+                better = is_fooled(model, other, part[left])
+                out[left[better]] = other[better]
                 for name, fooled in by.items():
-                    fooled[at[better]] = by_other[name][better] if name in by_other else False
+                    fooled[left[better]] = by_other[name][better] if name in by_other else False
         part_made = _finish(settings, model, out, given, part, generator, changed)
         return replace(part_made, measures=part_made.measures | by)
 
