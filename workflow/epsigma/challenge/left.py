@@ -18,12 +18,16 @@ def read_left(path: Path, most: int, *, at_end: bool = False) -> bytes:
     """
     # Without waiting for what is no regular file.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(path, flags), "rb") as file:
-        about = os.fstat(file.fileno())
+    descriptor = os.open(path, flags)
+    try:
+        about = os.fstat(descriptor)
         _check(path, about.st_mode, folders=False)
-        if at_end:
-            file.seek(max(about.st_size - most, 0))
-        return file.read(most)
+        with open(descriptor, "rb", closefd=False) as file:
+            if at_end:
+                file.seek(max(about.st_size - most, 0))
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def take_left(left: Path, folder: Path) -> None:
