@@ -178,12 +178,13 @@ def test_a_model_and_a_data_set_that_nothing_attacks_in_a_ball_are_left_out(
     (tmp_path / "mine.py").write_text(template.replace("[0.25, 0.5]", "[0.25]"))
     run(monkeypatch, "score", made, tmp_path / "mine.py")
     scores = read_table(str(made / "scores.csv"))
-    assert (list(scores["dataset"]), list(scores["model"])) == (["digits"], ["mlp"])
+    (row,) = scores[scores["submission"] == "mine"].to_dict("records")
+    assert (row["dataset"], row["model"]) == ("digits", "mlp")
     clean = epsigma.open_study(made).clean("digits")
     left = {"images": clean.images.clone(), "labels": clean.labels.clone()}
     save_file(left, tmp_path / "clean.safetensors")
     run(monkeypatch, "score", made, tmp_path / "clean.safetensors")
-    assert {"mine", "clean"} == set(read_table(str(made / "scores.csv"))["submission"])
+    assert {"mine", "clean"} <= set(read_table(str(made / "scores.csv"))["submission"])
 
 
 def read_set(path: Path):
