@@ -113,6 +113,10 @@ REASONS = {
     "gamma = {} of an image's {} values is {}, and {} are changed at once: make it {}/{} or more, "
     "or 0": "test_remedies.py: make it 2/96 or more",
     "{} is not a name, ~ and a number in its shortest spelling": MISUSE,
+    "{} is no {}": "becomes the reason of why there are no scores",
+    "what its process left are no scores ({}: {}): submit a filter that writes no files": (
+        "test_challenge_left.py: submit a filter that writes no files"
+    ),
     "Landlock: {}": "the system's own words, which the page of challenges explains",
     "VALUES has the key {}; allowed: {}": "test_remedies_of_results.py: ; allowed: threshold",
     "{} raised {}{}": "test_remedies_of_results.py: name 'nothing' is not defined",

@@ -625,7 +625,7 @@ def test_a_challenge_has_something_to_score_by_once_an_attack_is_in_a_ball(
     results: StudyResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = {"seed": [0], "filter": ["none"], "dataset": ["digits"], "aware_n": [3]}
-    columns |= {"norm": ["linf"], "budget_name": ["eps"]}
+    columns |= {"model": ["mlp"], "norm": ["linf"], "budget_name": ["eps"]}
 
     def make(budget: float) -> Any:
         table = pd.DataFrame(columns | {"budget": [budget]})

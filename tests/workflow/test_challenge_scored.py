@@ -1,6 +1,7 @@
 """A challenge of a finished study: what it holds, and how filters and sets are scored in it."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from epsigma.tables.atlas import COLUMNS
 from epsigma.tables.reading import read_table
 from epsigma.tables.strengths import mark_validation
 from running import Workdir
+from safetensors.torch import save_file
 
 # A bit a pixel, with a gradient that is declared exact, and is 0.
 MASKED = """
@@ -159,6 +161,30 @@ def test_the_set_of_the_readme_is_scored_on_the_images_that_score(
     assert rows.loc["none", "blind"] == pytest.approx(counted.mean(), abs=1e-6)
     assert rows["aware"].isna().all()
     assert "left; by the study's attacks" in capsys.readouterr().out
+
+
+def test_a_model_and_a_data_set_that_nothing_attacks_in_a_ball_are_left_out(
+    folder: Path, rules: Rules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "challenge"
+    shutil.copytree(folder, made)
+    shutil.copytree(made / "data" / "digits", made / "data" / "others")
+    study, of = rules.study, {"datasets": ["digits"], "models": ["mlp"]}
+    attacks = [{**one, **of} for one in study["attacks"]]
+    others = {name: [*study[name], {**study[name][0], "name": "others"}] for name in of}
+    changed = rules.model_copy(update={"study": {**study, **others, "attacks": attacks}})
+    (made / "rules.yaml").write_text(changed.model_dump_json())
+    template = (made / "my_filter.py").read_text()
+    (tmp_path / "mine.py").write_text(template.replace("[0.25, 0.5]", "[0.25]"))
+    run(monkeypatch, "score", made, tmp_path / "mine.py")
+    scores = read_table(str(made / "scores.csv"))
+    (row,) = scores[scores["submission"] == "mine"].to_dict("records")
+    assert (row["dataset"], row["model"]) == ("digits", "mlp")
+    clean = epsigma.open_study(made).clean("digits")
+    left = {"images": clean.images.clone(), "labels": clean.labels.clone()}
+    save_file(left, tmp_path / "clean.safetensors")
+    run(monkeypatch, "score", made, tmp_path / "clean.safetensors")
+    assert {"mine", "clean"} <= set(read_table(str(made / "scores.csv"))["submission"])
 
 
 def read_set(path: Path):

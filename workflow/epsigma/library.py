@@ -48,7 +48,8 @@ class StudyResults:
     def __init__(self, folder: Path, configuration: dict[str, Any]) -> None:
         self.folder = folder
         self.configuration = configuration
-        self._study = expand(validate(configuration))
+        # It is the part that was run already: `only` may name what that has not.
+        self._study = expand(validate({**configuration, "only": None}, has_run=True))
         self._cells = list(cells(self._study))
         self._recipes = CellRecipes(self._study)
         self._tables = Tables(str(path) for path in sorted(folder.glob("tables/*.csv")))

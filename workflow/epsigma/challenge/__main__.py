@@ -28,13 +28,17 @@ def main() -> None:
     settle()
     # The study's own modules lie where it was started.
     sys.path.append(os.getcwd())
+    from epsigma.challenge.rules import SubmissionError
+
     try:
         if given.command == "make":
             _make(given.results, given.folder)
         else:
             _score(given.folder, given.submission)
+    except SubmissionError as error:
+        sys.exit(f"{given.submission}: {error}")
     except (ValueError, OSError) as error:
-        sys.exit(f"{getattr(given, 'submission', given.folder)}: {error}")
+        sys.exit(f"{given.folder}: {error}")
 
 
 def _make(results: Path, folder: Path) -> None:
@@ -55,7 +59,7 @@ def _score(folder: Path, submission: Path) -> None:
     for line in describe(scored, folder):
         print(line)
     if not scored.confined:
-        print("This system has no Landlock (Linux 5.13): the file could write where you can.")
+        print(f"This system has no Landlock of Linux 6.2: {submission} could change your files.")
     print(f"{folder / 'scores.csv'} has the rows, {folder / 'scores.html'} shows them")
 
 

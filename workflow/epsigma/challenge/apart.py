@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from epsigma.challenge.child import ANSWER, REQUEST, TRIED
+from epsigma.challenge.left import read_left
 from epsigma.challenge.rules import Limits, SubmissionError
 from epsigma.challenge.trial import MODULE
 
@@ -22,13 +23,15 @@ _PROGRAM = (
 TRIAL_SECONDS = 120
 # What a process prints as errors, and how many bytes of that are looked at if it fails.
 PRINTED, _SHOWN = "stderr", 500
+# Bytes that an answer has at most.
+_ANSWERED = 100_000
 
 
 def run_apart(submission: Path, name: str, folder: Path, here: Path, limits: Limits) -> bool:
     """Try a submitted filter, and score it, in a process of its own.
 
     The process gets a copy of the file, an environment without the user's variables, and no
-    input. It may write in `here` only, where the system has Landlock (Linux 5.13).
+    input. It may write in `here` only, where the system has Landlock (Linux 6.2).
 
     Args:
         submission: the file.
@@ -49,18 +52,26 @@ def run_apart(submission: Path, name: str, folder: Path, here: Path, limits: Lim
         "name": name,
         "folder": str(folder.absolute()),
         "memory_mb": limits.memory_mb,
-        # The study's own modules lie where it was started.
-        "path": [os.getcwd()],
+        # The study's own modules are found where this process finds them.
+        "path": [os.path.abspath(entry) for entry in sys.path],
     }
     (here / REQUEST).write_text(json.dumps(request), encoding="utf-8")
     code = _run(here, limits.seconds)
-    try:
-        answer: dict[str, Any] = json.loads((here / ANSWER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise SubmissionError(_explain(code, here, limits)) from None
+    answer = _read_answer(here / ANSWER)
+    if answer is None:
+        raise SubmissionError(_explain(code, here, limits))
     if error := answer.get("error"):
         raise SubmissionError(_hint(str(error), limits))
     return bool(answer.get("confined"))
+
+
+def _read_answer(path: Path) -> dict[str, Any] | None:
+    """Read what a process answered; None if that is no answer."""
+    try:
+        answer = json.loads(read_left(path, _ANSWERED))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _run(here: Path, seconds: int) -> int | None:
@@ -105,8 +116,11 @@ def _explain(code: int | None, here: Path, limits: Limits) -> str:
         return f"it took more than {seconds:,} s for a few images, and was ended"
     if code is None:
         return f"it took more than {limits.seconds:,} s, and was ended"
-    printed = (here / PRINTED).read_bytes()[-_SHOWN:].decode(errors="replace").strip()
-    last = printed.rpartition("\n")[2]
+    try:
+        printed = read_left(here / PRINTED, _SHOWN, at_end=True)
+    except OSError:
+        printed = b""
+    last = printed.decode(errors="replace").strip().rpartition("\n")[2]
     said = f": {last}" if last else ""
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
     return _hint(f"its process ended {how}, without an answer{said}", limits)

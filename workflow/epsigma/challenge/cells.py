@@ -72,7 +72,7 @@ class Scoring:
                     _distrust(recipe, cell.wildcards),
                     scored_as=cell,
                 )
-        for name in self._study.names("datasets"):
+        for name in dict.fromkeys(cell.dataset for cell in cells):
             self._measure_cost(name, [cell for cell in cells if cell.dataset == name])
 
     def score_set(self, cell: Cell, adversarial: Path, like: str | None = None) -> None:

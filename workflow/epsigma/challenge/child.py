@@ -9,8 +9,8 @@ from typing import Any
 
 from epsigma.challenge.landlock import confine
 
-# Files of the folder: what is asked for, that the trial is over, and the answer.
-REQUEST, TRIED, ANSWER = "request.json", "tried", "answer.json"
+# Of the folder: what is asked for, that the trial is over, the answer, and what scoring makes.
+REQUEST, TRIED, ANSWER, SCORED = "request.json", "tried", "answer.json", "scored"
 # MB that a file may have.
 FILE_MB = 2000
 
@@ -59,10 +59,9 @@ def _work(request: dict[str, Any], here: Path) -> None:
     from epsigma.plan import paths
     from epsigma.plan.settings import block_levels, settings
     from epsigma.storage.stored import open_clean
-    from epsigma.study import expand
 
     folder = Path(request["folder"])
-    study = expand(read_study(read_rules(folder), request["name"]))
+    study = read_study(read_rules(folder), request["name"])
     (block,) = study.filters
     for dataset in study.names("datasets"):
         images = open_clean(inside(folder, paths.TEST.format(dataset=dataset)), CPU).images[:IMAGES]
@@ -72,4 +71,4 @@ def _work(request: dict[str, Any], here: Path) -> None:
             try_filter(made, gradient, images)
     (here / TRIED).touch()
     with naming_line("scoring it"):
-        Scoring(study, folder, here / "scored").score_filter()
+        Scoring(study, folder, here / SCORED).score_filter()

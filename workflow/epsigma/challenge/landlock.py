@@ -1,4 +1,4 @@
-"""Landlock, of Linux 5.13 and newer: a process gives up the right to write outside a folder.
+"""Landlock, of Linux 6.2 and newer: a process gives up the right to write outside a folder.
 
 Source: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -15,6 +15,8 @@ VERSION, PATH_BENEATH = 1, 1
 WRITE_FILE = 1 << 1
 # Writing, removing and making whatever a folder holds: of each version what it adds.
 WRITES = {1: WRITE_FILE | sum(1 << bit for bit in range(4, 13)), 2: 1 << 13, 3: 1 << 14}
+# The version that also keeps a process from emptying files, which was allowed before.
+COMPLETE = 3
 # To bind and to connect (TCP); sockets and signals of processes that are not confined, too.
 NETWORK, SCOPED = {4: 0b11}, {6: 0b11}
 
@@ -39,10 +41,11 @@ def confine(folder: Path) -> bool:
     run already stay as they are.
 
     Returns:
-        Whether it is so; False where there is no Landlock.
+        Whether it is so. False where there is no Landlock, or one from before Linux 6.2, which lets
+        the process empty files elsewhere, and no more.
 
     Raises:
-        OSError: if there is, and it refuses.
+        OSError: if there is one, and it refuses.
     """
     if sys.platform != "linux":
         return False
@@ -64,7 +67,7 @@ def confine(folder: Path) -> bool:
     _check(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0))
     _check(libc.syscall(RESTRICT, ruleset, 0))
     os.close(ruleset)
-    return True
+    return bool(version >= COMPLETE)
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:

@@ -10,12 +10,23 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from epsigma.cell import Level
 from epsigma.challenge.readme import write_readme
-from epsigma.challenge.rules import ADDED, MEASURES, RULES, Ball, Rules, inside, scored_cells
+from epsigma.challenge.rules import (
+    ADDED,
+    MEASURES,
+    RULES,
+    Ball,
+    Rules,
+    inside,
+    scored_cells,
+    study_of,
+)
 from epsigma.challenge.tables import TABLES, tabulate_study
 from epsigma.library import open_study
 from epsigma.plan import paths
 from epsigma.plan.cell_recipes import CellRecipes
+from epsigma.plan.grid import cells
 from epsigma.plan.settings import find_parts
 from epsigma.storage.files import write_text
 from epsigma.study import Study, expand, validate
@@ -24,8 +35,10 @@ from epsigma.tables.reading import read_table, write_table
 from epsigma.vocabulary import AWARE, GRADIENT_FREE, NO_FILTER
 
 TEMPLATE = "my_filter.py"
-# Attacks without gradients that are added where the study has none, by norm, and what they spend.
+# Attacks without gradients that are added where the study has none, by norm, by which budget, and
+# what they spend.
 CROSS_CHECKS = {"linf": "square", "l2": "square_l2"}
+BUDGET = "eps"
 QUERIES = 500
 
 
@@ -50,7 +63,7 @@ def make_challenge(results: Path, folder: Path) -> None:
     rules, tables = _make_rules(results)
     made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
-        _copy_files(made, results, expand(validate(rules.study)))
+        _copy_files(made, results, study_of(rules))
         _write_files(made, rules, tables)
         made.rename(folder)
     except BaseException:
@@ -60,23 +73,35 @@ def make_challenge(results: Path, folder: Path) -> None:
 
 def _make_rules(results: Path) -> tuple[Rules, dict[str, pd.DataFrame]]:
     """Make the rules, and choose what tables say of the first seed."""
-    config = dict(open_study(results).configuration)
-    config |= {"seeds": config["seeds"][:1], "device": "cpu", "proofs": None}
-    study = validate({**config, "keep_filtered": False, "keep_aware": False})
+    study = _cut(open_study(results).configuration)
     read = {name: _read_table(results / "tables" / f"{name}.csv") for name in TABLES}
     tables = {name: table[table["seed"] == study.seeds[0]] for name, table in read.items()}
     costs = [inside(results, paths.COST.format(dataset=name)) for name in study.names("datasets")]
     if all(path.is_file() for path in costs):
         tables["cost"] = pd.concat([read_table(str(path)) for path in costs])
-    balls = _find_balls(tables["robust"])
-    if not balls:
+    attacked = _find_attacked(tables["robust"])
+    if attacked.empty:
         raise ValueError(
-            f"the study of {results} has no attack in a ball of a budget over 0: there is nothing "
-            "to score a filter by: add an attack with a budget over 0"
+            f"the study of {results} attacks no model in a ball of a budget over 0: there is "
+            "nothing to score a filter by: add an attack with a budget over 0"
         )
     told = study.dump()
-    told["attacks"] += _cross_checks(study, balls)
-    return Rules(balls=balls, study=validate(told).dump()), tables
+    told["attacks"] += _cross_checks(study, attacked)
+    told = validate(told, has_run=True).dump()
+    return Rules(balls=_find_balls(attacked), study=told), tables
+
+
+def _cut(config: dict[str, Any]) -> Study:
+    """Leave of a study what there is of its first seed.
+
+    That is all that was run: a part of a study that the key `only` chose is written down as one.
+    """
+    study = validate({**config, "only": None}, has_run=True)
+    there = {cell.attack for cell in cells(expand(study)) if cell.seed == study.seeds[0]}
+    told = study.dump() | {"seeds": study.seeds[:1], "device": "cpu", "proofs": None}
+    # A transfer from that seed's own model has no cell.
+    told["attacks"] = [one for one in told["attacks"] if one["name"] in there]
+    return validate({**told, "keep_filtered": False, "keep_aware": False}, has_run=True)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -85,14 +110,19 @@ def _read_table(path: Path) -> pd.DataFrame:
     return read_table(str(path))
 
 
-def _find_balls(robust: pd.DataFrame) -> list[Ball]:
+def _find_attacked(robust: pd.DataFrame) -> pd.DataFrame:
+    """Find the rows of models without a filter that some attack queries, at budgets over 0."""
+    is_attacked = (robust["budget"] > 0) & robust[f"{AWARE}_n"].notna()
+    return robust[is_attacked & (robust["filter"] == NO_FILTER) & robust["norm"].isin(MEASURES)]
+
+
+def _find_balls(attacked: pd.DataFrame) -> list[Ball]:
     """List the balls of a study, and how many images all of its attacks in each have.
 
     In the order of their norms, and of their budgets.
     """
-    bare = robust[(robust["filter"] == NO_FILTER) & (robust["budget"] != 0)]
     balls = []
-    for _, rows in bare.groupby(["norm", "budget_name", "budget"]):
+    for _, rows in attacked.groupby(["norm", "budget_name", "budget"]):
         counts = rows.groupby("dataset", sort=False)[f"{AWARE}_n"].max()
         images = {str(dataset): int(count) for dataset, count in counts.items()}
         norm, name, budget = (rows[key].iloc[0] for key in ("norm", "budget_name", "budget"))
@@ -100,21 +130,50 @@ def _find_balls(robust: pd.DataFrame) -> list[Ball]:
     return sorted(balls, key=lambda ball: (list(MEASURES).index(ball.norm), ball.budget))
 
 
-def _cross_checks(study: Study, balls: list[Ball]) -> list[dict[str, Any]]:
-    """List an attack without gradients for each norm in which the study has none."""
-    there = {block.entry.norm for block in study.attacks if block.entry.family == GRADIENT_FREE}
-    return [
-        {
-            "kind": kind,
-            "name": f"{ADDED}{kind}",
-            "eps": [ball.budget for ball in balls if ball.norm == norm],
-            "queries": QUERIES,
-            "threats": [AWARE],
-            "examples": max(max(ball.images.values()) for ball in balls if ball.norm == norm),
-        }
-        for norm, kind in CROSS_CHECKS.items()
-        if norm not in there and any(ball.norm == norm for ball in balls)
-    ]
+def _cross_checks(study: Study, attacked: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """List attacks without gradients for wherever the study has none that knows the filter."""
+    for norm, kind in CROSS_CHECKS.items():
+        boxes = [
+            {key: (row[key],) for key in ("dataset", "model", "budget")}
+            | {"examples": int(row[f"{AWARE}_n"])}
+            for row in attacked.to_dict("records")
+            if (row["norm"], row["budget_name"]) == (norm, BUDGET) and not _is_checked(study, row)
+        ]
+        for number, box in enumerate(_join(boxes), start=1):
+            yield {
+                "kind": kind,
+                "name": f"{ADDED}{kind}" + (f"_{number}" if number > 1 else ""),
+                BUDGET: [*box["budget"]],
+                "queries": QUERIES,
+                "threats": [AWARE],
+                "examples": box["examples"],
+                "datasets": [*box["dataset"]],
+                "models": [*box["model"]],
+            }
+
+
+def _is_checked(study: Study, row: dict[Any, Any]) -> bool:
+    """Whether an attack of the study that knows the filter needs no gradient where a row is."""
+    level = Level(row["budget_name"], row["budget"])
+    return any(
+        (block.entry.family, block.entry.norm) == (GRADIENT_FREE, row["norm"])
+        and AWARE in block.threats
+        and level in block.levels
+        and block.is_for_dataset(row["dataset"])
+        and block.is_for(row["model"])
+        for block in study.attacks
+    )
+
+
+def _join(boxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Join what is the same but for one key, whose values are tuples, key after key."""
+    for key in ("model", "budget", "dataset"):
+        joined: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for box in boxes:
+            rest = tuple(value for name, value in box.items() if name != key)
+            joined.setdefault(rest, {**box, key: ()})[key] += box[key]
+        boxes = [*joined.values()]
+    return boxes
 
 
 def _copy_files(folder: Path, results: Path, study: Study) -> None:

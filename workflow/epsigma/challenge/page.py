@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from epsigma.challenge.rules import Rules
+from epsigma.challenge.rules import Rules, study_of
 from epsigma.challenge.scoring import Scored
 from epsigma.challenge.tables import SCORES
 from epsigma.figures.levels import NORMS, level_label
@@ -14,7 +14,6 @@ from epsigma.pages import tables_page
 from epsigma.pages.wording import CHOSEN, NOTHING
 from epsigma.plan.names import names_of
 from epsigma.storage.files import write_text
-from epsigma.study import expand, validate
 from epsigma.tables.intervals import with_bounds
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
@@ -66,7 +65,7 @@ def write_page(folder: Path, rules: Rules) -> None:
     """Write `scores.html`: the atlas with the submitted filters, and a table a submitted set."""
     atlas, scores = read_atlas(folder), read_scores(folder)
     is_filter = scores["filter"] == scores["submission"]
-    names = names_of(expand(validate(rules.study)))
+    names = names_of(study_of(rules))
     names["filters"] |= {name: f"► {name}" for name in scores.loc[is_filter, "submission"]}
     tables = {
         f"Filters on {names['datasets'].get(name, name)}": rows
@@ -97,13 +96,14 @@ def describe(scored: Scored, folder: Path) -> Iterator[str]:
 
 def _describe_filter(name: str, rows: pd.DataFrame) -> Iterator[str]:
     """Say what a filter keeps, among rows that are sorted by that."""
+    bare = [_rate(row, AWARE) for row in rows[rows["filter"] == NO_FILTER].to_dict("records")]
+    beside = f". No filter keeps {bare[0]}" if bare else ""
     for at, row in rows[rows["filter"] == name].iterrows():
-        bare = rows[rows["filter"] == NO_FILTER].iloc[0]
         yield (
             f"{name} {_strength(row)}, {_name(row)}: keeps {_rate(row, AWARE)} aware and "
             f"{_rate(row, BLIND)} blind, of {row['n']} images, against {row['attacks']:.0f} "
             f"attacks; {100 * row['clean_cost']:.1f} points of clean accuracy; "
-            f"place {int(str(at)) + 1} of {len(rows)}. No filter keeps {_rate(bare, AWARE)}"
+            f"place {int(str(at)) + 1} of {len(rows)}{beside}"
         )
 
 

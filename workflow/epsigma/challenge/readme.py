@@ -4,13 +4,12 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from epsigma.challenge.rules import Rules
+from epsigma.challenge.rules import Rules, study_of
 from epsigma.device import CPU
 from epsigma.figures.levels import NORMS, level_label
 from epsigma.plan import paths
 from epsigma.storage.files import write_text
 from epsigma.storage.stored import open_clean
-from epsigma.study import expand, validate
 
 # An attack of each norm, which makes an example: where it lives, and its name.
 EXAMPLES = {
@@ -22,7 +21,7 @@ EXAMPLES = {
 
 def write_readme(folder: Path, rules: Rules) -> None:
     """Write what to do with the folder of a challenge, and what there is in it."""
-    study = expand(validate(rules.study))
+    study = study_of(rules)
     shapes = {}
     for name in study.names("datasets"):
         path = folder / paths.TEST.format(dataset=name).removeprefix(paths.RESULTS)

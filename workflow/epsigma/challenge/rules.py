@@ -11,9 +11,9 @@ from epsigma.cell import Cell
 from epsigma.kinds import Count, Strict
 from epsigma.plan import paths
 from epsigma.plan.grid import cells
+from epsigma.study import Study, expand, validate
 from epsigma.study.faults import explain, refuse
 from epsigma.study.references import find_attack_kind
-from epsigma.study.schema import Study
 from epsigma.vocabulary import FOOLING, NO_FILTER
 
 RULES = "rules.yaml"
@@ -51,7 +51,9 @@ class Rules(Strict):
     """The rules, as `rules.yaml` has them."""
 
     limits: Limits = Field(default_factory=lambda: Limits(), description="of a submitted filter")
-    balls: list[Ball] = Field(description="in which the study attacks, and a set may lie")
+    balls: Annotated[list[Ball], Field(min_length=1)] = Field(
+        description="in which the study attacks, and a set may lie"
+    )
     study: dict[str, Any] = Field(description="the configuration of the study")
 
 
@@ -72,10 +74,20 @@ def read_rules(folder: Path) -> Rules:
         raise refuse(explain(error, Rules, given)) from None
 
 
-def with_filters(rules: Rules, *blocks: dict[str, Any]) -> dict[str, Any]:
-    """Write the study of a challenge down with other filters, which all of its attacks meet."""
+def study_of(rules: Rules) -> Study:
+    """Read the study of a challenge.
+
+    Raises:
+        epsigma.study.ConfigurationError: names each key that is wrong.
+    """
+    return expand(validate(rules.study, has_run=True))
+
+
+def with_filters(rules: Rules, *blocks: dict[str, Any]) -> Study:
+    """Read the study of a challenge with other filters, which all of its attacks meet."""
     attacks = [{**attack, "filters": None} for attack in rules.study["attacks"]]
-    return {**rules.study, "attacks": attacks, "filters": list(blocks)}
+    changed = {**rules.study, "attacks": attacks, "filters": list(blocks)}
+    return expand(validate(changed, has_run=True))
 
 
 def scored_cells(study: Study) -> Iterator[Cell]:

@@ -13,13 +13,17 @@ import pandas as pd
 from epsigma.cell import FIXED_LEVEL, NAME, Cell, Level
 from epsigma.challenge.apart import run_apart
 from epsigma.challenge.cells import IDENTITY, Scoring, list_made
+from epsigma.challenge.child import SCORED
+from epsigma.challenge.left import take_left
 from epsigma.challenge.rules import (
+    RULES,
     Ball,
     Rules,
     SubmissionError,
     inside,
     read_rules,
     scored_cells,
+    study_of,
     with_filters,
 )
 from epsigma.challenge.sets import read_submission
@@ -27,7 +31,7 @@ from epsigma.challenge.tables import add_scores, score_submission
 from epsigma.plan import paths
 from epsigma.plan.recipes import Recipes
 from epsigma.storage.images import write_image_set
-from epsigma.study import LONGEST, Study, expand, validate
+from epsigma.study import LONGEST, Study
 from epsigma.study.references import find_attack_kind
 from epsigma.tables.reading import read_table
 from epsigma.vocabulary import BLIND, NO_FILTER, TRANSFER
@@ -92,7 +96,7 @@ def _name(submission: Path, rules: Rules) -> str:
             f"{submission.name} is larger than {MOST:,} bytes: leave out what the filter does not "
             "need"
         )
-    study = validate(rules.study)
+    study = study_of(rules)
     taken = {*study.names("filters"), *study.names("attacks"), NO_FILTER}
     name = submission.stem
     if not re.fullmatch(NAME, name) or len(name) > LONGEST or name in taken:
@@ -104,13 +108,23 @@ def _name(submission: Path, rules: Rules) -> str:
 
 
 def _score_filter(submission: Path, name: str, rules: Rules, folder: Path, here: Path) -> Scored:
-    study = expand(validate(with_filters(rules)))
-    confined = run_apart(submission, name, folder, here, rules.limits)
+    study = with_filters(rules)
+    apart = here / "apart"
+    apart.mkdir()
+    confined = run_apart(submission, name, folder, apart, rules.limits)
     facts = Recipes(study, []).facts()
     attacks = facts["attacks"]
     facts["attacks"] = attacks | {f"{one}{IDENTITY}": about for one, about in attacks.items()}
     facts["filters"] = {name: {"detectors": []}}
-    rows = _tabulate(here, folder, study, facts)
+    try:
+        take_left(apart / SCORED, here / SCORED)
+        rows = _tabulate(here, folder, study, facts)
+    # Whatever tables say of files that another program wrote.
+    except Exception as error:
+        raise SubmissionError(
+            f"what its process left are no scores ({type(error).__name__}: {error}): submit "
+            "a filter that writes no files"
+        ) from error
     return Scored(name, rows[rows["filter"] == name], is_filter=True, confined=confined)
 
 
@@ -118,15 +132,21 @@ def _score_set(submission: Path, name: str, rules: Rules, folder: Path, here: Pa
     dataset, ball, made = read_submission(submission, rules, folder)
     adversarial = here / "set.safetensors"
     write_image_set(adversarial, made, {})
-    study = expand(validate(rules.study))
+    study = study_of(rules)
     facts = Recipes(study, []).facts()
     # Nobody knows on which model it was made: it is scored against all, as a transfer.
     facts["attacks"][name] = {"family": TRANSFER, "norm": ball.norm}
     facts["defends"] = {}
-    like = next(cell.attack for cell in scored_cells(study) if _is_in(study, cell, ball))
-    scoring = Scoring(study, folder, here / "scored")
-    for cell in _cells_of(name, dataset, ball, study, folder):
-        scoring.score_set(cell, adversarial, like)
+    like = [cell.attack for cell in scored_cells(study) if _is_in(study, cell, ball)]
+    cells = list(_cells_of(name, dataset, ball, study, folder))
+    if not like or not cells:
+        raise ValueError(
+            f"its study has nothing in {ball.norm} {ball.name} = {ball.budget:g}, a ball of "
+            f"{RULES}: `make challenge` makes a folder anew"
+        )
+    scoring = Scoring(study, folder, here / SCORED)
+    for cell in cells:
+        scoring.score_set(cell, adversarial, like[0])
     return Scored(name, _tabulate(here, folder, study, facts), is_filter=False)
 
 
@@ -149,11 +169,8 @@ def _cells_of(name: str, dataset: str, ball: Ball, study: Study, folder: Path) -
 
 
 def _tabulate(here: Path, folder: Path, study: Study, facts: Mapping[str, Any]) -> pd.DataFrame:
-    found = dict(list_made(here / "scored"))
-    bare = {**paths.UNFILTERED, "seed": study.seeds[0]}
-    found["clean"] += [
-        inside(folder, paths.CLEAN_LEDGER.format(dataset=dataset, model=model, **bare))
-        for dataset in study.names("datasets")
-        for model in study.names("models")
-    ]
+    found = dict(list_made(here / SCORED))
+    bare = [{**cell.wildcards, **paths.UNFILTERED} for cell in scored_cells(study)]
+    known = dict.fromkeys(inside(folder, paths.CLEAN_LEDGER.format(**of)) for of in bare)
+    found["clean"] += known
     return score_submission(folder, facts, cells=here / "cells.csv", **found)

@@ -33,20 +33,34 @@ def read_submission(path: Path, rules: Rules, folder: Path) -> tuple[str, Ball, 
     Raises:
         SubmissionError: if the set is no such set; says what is wrong.
     """
-    images, labels = _read(path, _largest(rules, folder))
-    for dataset in rules.balls[0].images:
-        clean = open_clean(inside(folder, paths.TEST.format(dataset=dataset)), CPU)
-        counts = sorted({ball.images[dataset] for ball in rules.balls if dataset in ball.images})
-        is_of = len(labels) in counts and clean.images.shape[1:] == images.shape[1:]
+    attacked = _count_attacked(rules)
+    tests = {
+        dataset: open_clean(inside(folder, paths.TEST.format(dataset=dataset)), CPU)
+        for dataset in attacked
+    }
+    shapes = {dataset: tuple(clean.images.shape[1:]) for dataset, clean in tests.items()}
+    largest = max(max(counts) * math.prod(shapes[name]) for name, counts in attacked.items())
+    images, labels = _read(path, largest)
+    for dataset, clean in tests.items():
+        is_of = len(labels) in attacked[dataset] and images.shape[1:] == shapes[dataset]
         if is_of and labels.equal(clean.labels[: len(labels)]):
             measures = measure(images, clean.images[: len(labels)])
             made = ImageSet(images, labels, measures, _rows(len(labels)))
             return dataset, _find_ball(rules, dataset, measures, len(labels)), made
     raise SubmissionError(
         f"its images {tuple(images.shape)} and labels are not those of the challenge, which are "
-        f"{_list_wanted(rules, folder)}, with the labels of these images, all of them in the order "
-        "of the test set"
+        f"{_list_wanted(attacked, shapes)}, with the labels of these images, all of them in the "
+        "order of the test set"
     )
+
+
+def _count_attacked(rules: Rules) -> dict[str, list[int]]:
+    """Say, of each data set, how many images are attacked in some ball: all that there are."""
+    found: dict[str, set[int]] = {}
+    for ball in rules.balls:
+        for dataset, count in ball.images.items():
+            found.setdefault(dataset, set()).add(count)
+    return {dataset: sorted(counts) for dataset, counts in found.items()}
 
 
 def _read(path: Path, largest: int) -> tuple[Tensor, Tensor]:
@@ -60,7 +74,7 @@ def _read(path: Path, largest: int) -> tuple[Tensor, Tensor]:
                     "labels, and no others"
                 )
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in NAMES}
-            if math.prod(shapes["images"]) > largest or len(shapes["images"]) != 4:
+            if not 0 < math.prod(shapes["images"]) <= largest or len(shapes["images"]) != 4:
                 raise SubmissionError(
                     f"its images are {shapes['images']}: make them (N, C, H, W), of the "
                     f"{largest:,} values at most that the challenge's have"
@@ -111,22 +125,11 @@ def _rows(count: int) -> dict[str, Tensor]:
     return {"index": index, "target": torch.full_like(index, -1)}
 
 
-def _largest(rules: Rules, folder: Path) -> int:
-    """Say how many values the images of a submission have at most."""
-    sizes = []
-    for ball in rules.balls:
-        for dataset, count in ball.images.items():
-            test = inside(folder, paths.TEST.format(dataset=dataset))
-            sizes.append(count * math.prod(open_clean(test, CPU).images.shape[1:]))
-    return max(sizes)
-
-
-def _list_wanted(rules: Rules, folder: Path) -> str:
+def _list_wanted(attacked: dict[str, list[int]], shapes: dict[str, tuple[int, ...]]) -> str:
     """Say which images sets are made from."""
-    found = {}
-    for ball in rules.balls:
-        for dataset, count in ball.images.items():
-            path = paths.TEST.format(dataset=dataset)
-            shape = tuple(open_clean(inside(folder, path), CPU).images.shape[1:])
-            found[f"the first {count:,} of {path.removeprefix(paths.RESULTS)}, {shape}"] = True
-    return ", or ".join(found)
+    return ", or ".join(
+        f"the first {count:,} of {paths.TEST.format(dataset=dataset).removeprefix(paths.RESULTS)}, "
+        f"{shapes[dataset]}"
+        for dataset, counts in attacked.items()
+        for count in counts
+    )

@@ -16,7 +16,7 @@ from epsigma.filters.filter import Filter
 from epsigma.filters.surrogate import GRADIENTS, attackable
 from epsigma.kinds import FilterKind
 from epsigma.probing.filters import conformance
-from epsigma.study import ConfigurationError, Study, validate
+from epsigma.study import ConfigurationError, Study
 
 # The module that a submitted file is.
 MODULE = "submission"
@@ -77,7 +77,7 @@ def read_study(rules: Rules, name: str) -> Study:
         )
     block = {**values, "kind": f"{MODULE}:FILTER", "name": name}
     try:
-        return validate(with_filters(rules, block))
+        return with_filters(rules, block)
     except ConfigurationError as error:
         raise SubmissionError(f"VALUES do not fit its hyper-parameters: {error}") from error
 

@@ -24,11 +24,13 @@ from epsigma.vocabulary import NO_FILTER, THREATS
 RESERVED = {"filters": NO_FILTER}
 
 
-def validate(config: Mapping[str, Any] | Study) -> Study:
+def validate(config: Mapping[str, Any] | Study, *, has_run: bool = False) -> Study:
     """Check a configuration and fill in its defaults.
 
     Args:
         config: as read from YAML, or a study; not modified.
+        has_run: whether its results are there: nobody needs the files of weights then that they
+            were made from.
 
     Returns:
         The study: every key has a value, every block its `name`.
@@ -54,7 +56,7 @@ def validate(config: Mapping[str, Any] | Study) -> Study:
     for section in REGISTRIES:
         checked = list(_check_blocks(section, study[section], faults))
         setattr(study, section, checked)
-    faults = faults or narrow(study) or check_references(study)
+    faults = faults or narrow(study) or check_references(study, with_files=not has_run)
     if faults:
         raise refuse(faults)
     return study

@@ -23,8 +23,13 @@ from epsigma.study.shares import check_shares
 from epsigma.vocabulary import FOOLING, TRANSFER
 
 
-def check_references(study: Study) -> list[str]:
-    """List the faults that need more than one block, or the user's own files, to be seen."""
+def check_references(study: Study, *, with_files: bool) -> list[str]:
+    """List the faults that need more than one block, or the user's own code, to be seen.
+
+    Args:
+        study: whose blocks are right by themselves.
+        with_files: whether files of the user's own weights have to be there.
+    """
     checks = (
         _check_examples,
         check_gradients,
@@ -40,6 +45,7 @@ def check_references(study: Study) -> list[str]:
         _check_smoothing,
         _check_chosen,
         check_shares,
+        *([_check_files] if with_files else []),
     )
     return list(chain.from_iterable(check(study) for check in checks))
 
@@ -154,8 +160,22 @@ def _check_sources(study: Study) -> Iterator[str]:
             yield from _check_source(block.entry.implementation, f"{at}.kind")
 
 
+def _check_files(study: Study) -> Iterator[str]:
+    """Look for the user's own weights."""
+    for index, model in enumerate(study.models):
+        if model.checkpoint is None:
+            continue
+        path = Path(model.checkpoint)
+        if not path.is_file():
+            wrong = "is no file" if path.exists() else "does not exist"
+            yield (
+                f"models[{index}] ({model.name}).checkpoint: {path} {wrong}; name the file of the "
+                f"weights, relative to the working directory ({Path.cwd()})"
+            )
+
+
 def _check_weights(study: Study) -> Iterator[str]:
-    """Look for the user's own weights, and refuse those that no seed can change."""
+    """Refuse weights of the user's own that no seed can change."""
     seeds = study.seeds
     for index, model in enumerate(study.models):
         at = f"models[{index}] ({model.name})"
@@ -163,13 +183,6 @@ def _check_weights(study: Study) -> Iterator[str]:
             if model.checkpoint_key is not None:
                 yield f"{at}.checkpoint_key: there is no `checkpoint`; name one, or leave it out"
             continue
-        path = Path(model.checkpoint)
-        if not path.is_file():
-            wrong = "is no file" if path.exists() else "does not exist"
-            yield (
-                f"{at}.checkpoint: {path} {wrong}; name the file of the weights, relative to the "
-                f"working directory ({Path.cwd()})"
-            )
         if len(seeds) > 1:
             yield (
                 f"{at}.checkpoint: these weights are the same from every seed, and {len(seeds)} "
