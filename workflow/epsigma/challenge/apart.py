@@ -127,7 +127,8 @@ def _explain(code: int | None, here: Path, limits: Limits) -> str:
 
 
 def _hint(error: str, limits: Limits) -> str:
-    """Add, to what lack of memory says, how much there is."""
+    """Add, to what lack of memory says, how much there is; a terminal is not told what to do."""
+    error = "".join(letter if letter.isprintable() else " " for letter in error)
     if "allocate" in error or "MemoryError" in error:
         return f"{error}; it may take {limits.memory_mb:,} MB"
     return error
