@@ -61,16 +61,13 @@ class Network:
         """How many rectified linear units each layer of them has."""
         return [len(layer.bias) for layer in self.layers[:-1]]
 
-    def before_units(self, x: Tensor) -> list[Tensor]:
-        """Compute what each layer returns for flattened images (…, C·H·W); the last, logits."""
-        values = [self.layers[0](x)]
-        for layer in self.layers[1:]:
-            values.append(layer(values[-1].relu()))
-        return values
-
     def __call__(self, x: Tensor) -> Tensor:
         """Map flattened images (…, C·H·W) float64 to logits (…, K)."""
-        return self.before_units(x)[-1]
+        first, *others = self.layers
+        value = first(x)
+        for layer in others:
+            value = layer(value.relu())
+        return value
 
 
 @torch.no_grad()
