@@ -10,13 +10,14 @@ from epsigma.attacks.pgd import pgd
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.none import Identity
 from epsigma.models.softmax import Softmax
-from epsigma.proofs import crown, exact
+from epsigma.proofs import exact
 from epsigma.proofs.crown import bound_units, certify, difference_rows, make_region
 from epsigma.proofs.duals import Relaxation
 from epsigma.proofs.exact import SAFE, UNSAFE, UNSETTLED, cast_into_ball, settle
 from epsigma.proofs.leaves import minimise_leaf
 from epsigma.proofs.network import Affine, Network, UnprovableError, fold
 from epsigma.proofs.prove import prove
+from epsigma.vocabulary import widen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -351,7 +352,7 @@ def test_the_least_bound_of_all_leaves_is_the_least_margin(seed):
             strict=True,
         )
         image = x[index].flatten().double().numpy()
-        least = least_margin(model, image, label, 0.3 * (1 + crown.RELATIVE) + crown.ABSOLUTE)
+        least = least_margin(model, image, label, widen(0.3))
         assert min(bounds) == pytest.approx(least, abs=1e-6)
         logits = folded(reached[int(np.argmin(bounds))])
         assert float(logits[label] - logits[1 - label]) == pytest.approx(least, abs=1e-6)

@@ -25,6 +25,7 @@ from epsigma.models.softmax import Softmax
 from epsigma.proofs import crown, network
 from epsigma.proofs.crown import bound_margins, certify, make_region
 from epsigma.proofs.network import Affine, Network, UnprovableError, fold
+from epsigma.vocabulary import widen
 from torch import nn
 from torch.nn import functional
 
@@ -279,7 +280,7 @@ def test_bounds_of_a_linear_model_are_its_least_margins_in_the_box(seed):
     x = images(10, (7,), seed).double()
     labels = torch.arange(10) % 4
     lower, _ = bound_margins(folded, x, labels, eps=0.1)
-    wide = 0.1 * (1 + crown.RELATIVE) + crown.ABSOLUTE
+    wide = widen(0.1)
     weight, bias = folded.layers[0].weight, folded.layers[0].bias
     for index, (image, label) in enumerate(zip(x, labels, strict=True)):
         for other in set(range(4)) - {int(label)}:
@@ -296,7 +297,7 @@ def test_bounds_of_a_linear_model_are_its_least_margins_in_an_l2_ball_away_from_
     lower, _ = bound_margins(folded, x, torch.tensor([0]), eps=0.2, norm="l2")
     weight, bias = folded.layers[0].weight, folded.layers[0].bias
     row = weight[0] - weight[1]
-    wide = 0.2 * (1 + crown.RELATIVE) + crown.ABSOLUTE
+    wide = widen(0.2)
     exact = row @ x[0] - wide * row.norm() + bias[0] - bias[1]
     assert lower[0, 1].item() == pytest.approx(exact.item(), abs=1e-12)
 

@@ -19,10 +19,9 @@ import torch
 from torch import Tensor
 
 from epsigma.proofs.network import Network
+from epsigma.vocabulary import widen
 
 NORMS = ("linf", "l2")
-# How much longer than the budget a perturbation may be for `in_ball`: relative, and in pixels.
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
 # What a sum of n terms rounds by in units of u: n at most, in any order, and at most λ·√n but with
 # a probability of 2·n·exp(−λ²/2), if its roundings are independent and of mean zero (Higham & Mary
 # 2019, A new approach to probabilistic rounding error analysis, theorems 2.4 and 3.1).
@@ -81,7 +80,7 @@ def make_region(images: Tensor, eps: float, norm: str = "linf") -> Region:
     if not eps >= 0:
         raise ValueError(f"eps = {eps} is negative")
     images = images.double()
-    wide = eps * (1 + RELATIVE) + ABSOLUTE
+    wide = widen(eps)
     low, high = (images - wide).clamp_(min=0), (images + wide).clamp_(max=1)
     return Region((low + high) / 2, (high - low) / 2, images, wide if norm == "l2" else None)
 
