@@ -10,9 +10,13 @@ from epsigma.figures.smoothed import certified_by_radius
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
+from epsigma.filters.low_rank import LowRank
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
+from epsigma.filters.pixel_deflection import PixelDeflection
+from epsigma.filters.resampling import RandomCrop, RandomResizePad
 from epsigma.filters.sequence import Sequence
+from epsigma.filters.shield import Shield
 from epsigma.proofs.network import UnprovableError
 from epsigma.proofs.smoothing import (
     bound_draw,
@@ -48,6 +52,30 @@ class Halved(Filter):
 
     def formula(self, images):
         return images / 2
+
+
+class Flipped(Filter):
+    """A filter of one's own that draws, and says nothing of it but its generator."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, images):
+        return images.flip(3) if torch.rand(1, generator=self.generator) < 0.5 else images
+
+    def formula(self, images):
+        return images
+
+
+DRAWING = [
+    PixelDeflection(share=0.1),
+    RandomResizePad(smallest=0.8),
+    RandomCrop(share=0.8),
+    Shield(lowest=20),
+    LowRank(rank=2),
+    Flipped(torch.Generator()),
+]
 
 
 def noise(std=STD, seed=0):
@@ -128,6 +156,7 @@ def test_noise_may_be_followed_by_what_does_not_draw():
         (Identity(), "starts with Identity"),
         (in_sequence(Gaussian(sigma=1), noise()), "starts with Gaussian"),
         (in_sequence(noise(), BitDepth(bits=2), noise()), "draws again .*: GaussianNoise"),
+        *((in_sequence(noise(), one), f"draws again .*: {type(one).__name__}") for one in DRAWING),
     ],
 )
 def test_another_filter_is_refused_and_why(module, said):

@@ -136,11 +136,16 @@ def fold(module: Filter, model: nn.Module, shape: tuple[int, int, int]) -> Netwo
     return network
 
 
+def is_random(part: Filter) -> bool:
+    """Whether a filter draws: it adds noise, draws what its formula draws, or has a generator."""
+    return part.deviation > 0 or part.is_replayed or part.generator is not None
+
+
 def _check_filter(module: Filter, shape: tuple[int, int, int]) -> None:
     """Refuse a filter of which a part draws or is not linear."""
     for part in module.parts:
         name = type(part).__name__
-        if part.deviation > 0:
+        if is_random(part):
             raise UnprovableError(f"the filter {name} is random: there is no one network to prove")
         if not part.is_linear:
             raise UnprovableError(f"the filter {name} is not linear")

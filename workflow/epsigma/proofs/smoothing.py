@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
 from epsigma.filters.noise import GaussianNoise
-from epsigma.proofs.network import UnprovableError
+from epsigma.proofs.network import UnprovableError, is_random
 from epsigma.storage.batches import BATCH
 
 # The columns of a ledger by name, (N,) each.
@@ -41,7 +41,7 @@ def find_noise(module: Filter) -> float:
             f"the filter starts with {type(first).__name__}: smoothing is proved for Gaussian "
             "noise that nothing comes before"
         )
-    drawing = [type(part).__name__ for part in others if part.deviation > 0]
+    drawing = [type(part).__name__ for part in others if is_random(part)]
     if drawing:
         raise UnprovableError(f"the filter draws again after its noise: {', '.join(drawing)}")
     return first.deviation
