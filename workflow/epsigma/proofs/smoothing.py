@@ -84,7 +84,8 @@ def certify_votes(
         ValueError: if the logits are not finite.
     """
     std = find_noise(module)
-    model, drawn = nn.Sequential(module, classifier), module.parts[0].generator
+    model = nn.Sequential(module, classifier)
+    drawn = module.parts[0].generator
     prediction = np.zeros(len(images), dtype=np.int16)
     votes = np.zeros(len(images), dtype=np.int32)
     for row, image in enumerate(images):
