@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,9 @@ from epsigma.device import CPU
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.median import Median
 from epsigma.filters.surrogate import Bpda
+from epsigma.models.classifier import load_classifier
 from epsigma.registry.detectors import DETECTORS
+from epsigma.stages import calibrate as stage
 from epsigma.stages.calibrate import calibrate
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean, write_tensors
@@ -334,7 +337,7 @@ def train_file(tmp_path, trained):
 def calibrated(tmp_path, trained, train_file, checkpoint, make_job, settings):
     """Calibrate a detector: what was written."""
 
-    def calibrated(kind, *, rate, validation=0.5, seed=3):
+    def calibrated(kind, *, rate, validation=0.5, seed=3, batch_size=None):
         job = make_job(
             {
                 "model": trained.settings,
@@ -347,7 +350,7 @@ def calibrated(tmp_path, trained, train_file, checkpoint, make_job, settings):
         )
         path = tmp_path / "threshold.json"
         given = {"images": str(train_file), "checkpoint": str(checkpoint)}
-        calibrate(job, **given, threshold=str(path))
+        calibrate(replace(job, batch_size=batch_size), **given, threshold=str(path))
         return read_json(path)
 
     return calibrated
@@ -368,6 +371,21 @@ def test_at_most_the_rate_of_the_held_out_images_is_rejected(
     # No lower threshold would do: the next score below it would be one too many.
     below = scores[scores < found["threshold"]].max()
     assert int((scores > below).sum()) > rate * 180
+
+
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_a_threshold_is_found_in_batches_as_large_as_the_job_says(calibrated, monkeypatch, kind):
+    whole, sizes = calibrated(kind, rate=0.05), []
+
+    def load_counted(*args):
+        classifier = load_classifier(*args)
+        classifier.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+        return classifier
+
+    monkeypatch.setattr(stage, "load_classifier", load_counted)
+    parts = calibrated(kind, rate=0.05, batch_size=32)
+    assert max(sizes) == 32
+    assert parts == whole | {name: pytest.approx(whole[name]) for name in ("threshold", "median")}
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.004, 0), (0.006, 1), (0.05, 9)])

@@ -10,13 +10,16 @@ from epsigma.attacks.pgd import pgd
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.none import Identity
 from epsigma.models.softmax import Softmax
-from epsigma.proofs import crown, exact
+from epsigma.proofs import exact
 from epsigma.proofs.crown import bound_units, certify, difference_rows, make_region
 from epsigma.proofs.duals import Relaxation
 from epsigma.proofs.exact import SAFE, UNSAFE, UNSETTLED, cast_into_ball, settle
 from epsigma.proofs.leaves import minimise_leaf
-from epsigma.proofs.network import UnprovableError, fold
+from epsigma.proofs.network import Affine, Network, UnprovableError, fold
 from epsigma.proofs.prove import prove
+from epsigma.vocabulary import widen
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 from torch import nn
 
@@ -90,6 +93,89 @@ def test_answers_are_those_of_all_activation_patterns(sizes, eps):
             assert status == (SAFE if least > 0 else UNSAFE)
         elif status != UNSETTLED:
             assert (status == SAFE) == (least > 0)
+
+
+def near_the_border(seed, widths, eps, share, is_pooled):
+    """Draw a network of two classes, an image (2,), and the points of a grid over its ball.
+
+    All units of the first layer are off at the image, and not everywhere. Class 0 is right there,
+    and on the grid its least margin is `share` of how far the logits vary.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape, at=torch.randn):
+        return at(*shape, generator=generator, dtype=torch.float64)
+
+    # A float32 number, and a ball that is inside the pixel range.
+    image = torch.full((2,), 0.5, dtype=torch.float64)
+    axis = torch.linspace(0.5 - eps, 0.5 + eps, 61, dtype=torch.float64)
+    first = draw(widths[0], 2)
+    layers = [Affine(first, -(first @ image) - 0.4 * eps * draw(widths[0], at=torch.rand))]
+    for size, out in pairwise(widths):
+        # As mean pooling: weights of 0 and above, no bias.
+        weight, bias = (draw(out, size).abs(), 0) if is_pooled else (draw(out, size), 0.25)
+        layers.append(Affine(weight, bias * draw(out)))
+    grid, last = torch.cartesian_prod(axis, axis), draw(2, widths[-1])
+    raw = Network((*layers, Affine(last, torch.zeros(2, dtype=torch.float64))))
+    found = raw(torch.cat((image[None], grid))) @ torch.tensor([1.0, -1.0], dtype=torch.float64)
+    least, most = float(found.min()), float(found[0])
+    bias = torch.tensor([share * (most - least) - least, 0], dtype=torch.float64)
+    return Network((*layers, Affine(last, bias))), image, grid
+
+
+def settle_image(network, image, eps):
+    """Settle an image (2,) of class 0; the counterexample, (2,) float32, if there is one."""
+    answers = settle(
+        network,
+        lambda images: network(images.flatten(1).double()),
+        image.float().view(1, 1, 1, 2),
+        torch.tensor([0]),
+        eps=eps,
+        seconds=20,
+    )
+    return answers.status[0], answers.counterexamples.flatten()
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    widths=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    eps=st.sampled_from([0.05, 0.25]),
+    share=st.sampled_from([-0.5, -0.1, 0.1, 0.5]),
+    is_pooled=st.booleans(),
+)
+@example(seed=7, widths=[6, 3], eps=0.25, share=-0.1, is_pooled=True)
+@example(seed=215, widths=[6, 3], eps=0.25, share=-0.1, is_pooled=True)
+@settings(max_examples=60, deadline=None)
+def test_no_answer_contradicts_a_grid(seed, widths, eps, share, is_pooled):
+    network, image, grid = near_the_border(seed, widths, eps, share, is_pooled)
+    status, counterexample = settle_image(network, image, eps)
+    logits = network(grid)
+    if status == SAFE:
+        assert (logits[:, 0] >= logits[:, 1]).all()
+    if status == UNSAFE:
+        assert (counterexample.double() - image).abs().max() <= eps
+        assert network(counterexample.double()).argmax() == 1
+
+
+def test_a_unit_that_is_on_somewhere_is_not_off_as_at_the_centre():
+    """It is never negative and 0 at the centre, as behind mean pooling: no bound is below 0."""
+    # The margin is 0.01 − relu(relu(x − 0.55)), which is −0.04 at 0.6.
+    layers = ([[1.0]], [-0.55]), ([[1.0]], [0.0]), ([[0.0], [1.0]], [0.01, 0.0])
+    network = Network(tuple(Affine(*(torch.tensor(a).double() for a in one)) for one in layers))
+    answers = settle(
+        network,
+        lambda images: network(images.flatten(1).double()),
+        torch.full((1, 1, 1, 1), 0.5),
+        torch.tensor([0]),
+        eps=0.1,
+        seconds=5,
+    )
+    assert answers.status == [UNSAFE]
+    region = make_region(torch.tensor([[0.5]]), 0.1)
+    difference = difference_rows(torch.tensor([0]), 2)[0, 1]
+    signs, is_on = torch.tensor([1.0, 0.0]).double(), torch.tensor([True, True])
+    bound, _ = minimise_leaf(network, region, signs, is_on, difference)
+    assert bound == pytest.approx(-0.04, abs=1e-5)
 
 
 def test_both_answers_are_met_and_some_by_branching():
@@ -262,18 +348,13 @@ def test_the_least_bound_of_all_leaves_is_the_least_margin(seed):
         difference = difference_rows(labels[index : index + 1], 2)[0, 1 - label]
         bounds, reached = zip(
             *(
-                minimise_leaf(
-                    folded,
-                    region[index : index + 1],
-                    torch.tensor(signs, dtype=torch.float64),
-                    difference,
-                )
-                for signs in product((-1, 1), repeat=4)
+                minimise_leaf(folded, region[index : index + 1], signs, signs > 0, difference)
+                for signs in torch.tensor([*product((-1, 1), repeat=4)], dtype=torch.float64)
             ),
             strict=True,
         )
         image = x[index].flatten().double().numpy()
-        least = least_margin(model, image, label, 0.3 * (1 + crown.RELATIVE) + crown.ABSOLUTE)
+        least = least_margin(model, image, label, widen(0.3))
         assert min(bounds) == pytest.approx(least, abs=1e-6)
         logits = folded(reached[int(np.argmin(bounds))])
         assert float(logits[label] - logits[1 - label]) == pytest.approx(least, abs=1e-6)

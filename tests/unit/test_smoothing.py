@@ -1,5 +1,7 @@
 """Randomised smoothing: certificates, the stage, the table that attacks are held to, the figure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,14 @@ from epsigma.figures.smoothed import certified_by_radius
 from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
+from epsigma.filters.low_rank import LowRank
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.none import Identity
+from epsigma.filters.pixel_deflection import PixelDeflection
+from epsigma.filters.resampling import RandomCrop, RandomResizePad
 from epsigma.filters.sequence import Sequence
+from epsigma.filters.shield import Shield
+from epsigma.models.classifier import load_classifier
 from epsigma.proofs.network import UnprovableError
 from epsigma.proofs.smoothing import (
     bound_draw,
@@ -22,8 +29,9 @@ from epsigma.proofs.smoothing import (
     find_noise,
     know_nothing,
 )
+from epsigma.stages import smooth as stage
 from epsigma.stages.smooth import smooth
-from epsigma.storage.batches import BATCH
+from epsigma.storage.batches import BATCH, batches_of
 from epsigma.storage.files import read_json
 from epsigma.storage.ledgers import read_cell, read_ledger
 from epsigma.tables.reading import write_table
@@ -48,6 +56,30 @@ class Halved(Filter):
 
     def formula(self, images):
         return images / 2
+
+
+class Flipped(Filter):
+    """A filter of one's own that draws, and says nothing of it but its generator."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, images):
+        return images.flip(3) if torch.rand(1, generator=self.generator) < 0.5 else images
+
+    def formula(self, images):
+        return images
+
+
+DRAWING = [
+    PixelDeflection(share=0.1),
+    RandomResizePad(smallest=0.8),
+    RandomCrop(share=0.8),
+    Shield(lowest=20),
+    LowRank(rank=2),
+    Flipped(torch.Generator()),
+]
 
 
 def noise(std=STD, seed=0):
@@ -128,6 +160,7 @@ def test_noise_may_be_followed_by_what_does_not_draw():
         (Identity(), "starts with Identity"),
         (in_sequence(Gaussian(sigma=1), noise()), "starts with Gaussian"),
         (in_sequence(noise(), BitDepth(bits=2), noise()), "draws again .*: GaussianNoise"),
+        *((in_sequence(noise(), one), f"draws again .*: {type(one).__name__}") for one in DRAWING),
     ],
 )
 def test_another_filter_is_refused_and_why(module, said):
@@ -244,6 +277,15 @@ def test_votes_are_of_as_many_draws_as_asked_in_batches(draws):
         assert abs(found[1] - draws / 2) < 3 * (draws / 4) ** 0.5
 
 
+def test_votes_are_the_same_however_many_draws_a_batch_has():
+    model, images, _ = plane()
+    whole = certified(noise(), model, images[25:35], samples=1500)
+    with batches_of(48):
+        parts = certified(noise(), model, images[25:35], samples=1500)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(parts[name], values)
+
+
 def test_logits_that_are_no_numbers_win_no_vote():
     with pytest.raises(ValueError, match="not finite"):
         certified(
@@ -266,9 +308,10 @@ MEDIAN = {"implementation": "epsigma.filters.median:Median", "parameters": {"siz
 
 @pytest.fixture
 def run(make_job, trained, clean_file, checkpoint, tmp_path):
-    def make(how=NOISE, **asked):
+    def make(how=NOISE, limit=None, **asked):
         asked = {"samples": 200, "selection": 20, "alpha": ALPHA, "examples": 50, **asked}
         job = make_job({"model": trained.settings, "filter": how, "smoothing": asked}, **CELL)
+        job = replace(job, **(limit or {}))
         out = {"metrics": str(tmp_path / "a.json"), "ledger": str(tmp_path / "a.parquet")}
         smooth(job, test=str(clean_file), checkpoint=str(checkpoint), **out)
         return read_json(out["metrics"]), read_ledger(out["ledger"])
@@ -291,6 +334,23 @@ def test_the_stage_certifies_the_first_images_the_same_each_time(run, trained, t
     again, same = run()
     assert again == figures
     assert all(np.array_equal(same[name], ledger[name]) for name in ledger)
+
+
+@pytest.mark.parametrize("limit", [{"batch_size": 48}, {"memory_mb": 1}], ids=str)
+def test_batches_of_draws_are_as_large_as_the_job_says(run, monkeypatch, limit):
+    _, whole = run()
+    sizes = []
+
+    def load_counted(*args):
+        classifier = load_classifier(*args)
+        classifier.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+        return classifier
+
+    monkeypatch.setattr(stage, "load_classifier", load_counted)
+    _, parts = run(limit=limit)
+    assert 1 < max(sizes) <= limit.get("batch_size", 199)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(parts[name], values)
 
 
 @pytest.mark.parametrize(("examples", "n"), [(1, 1), (None, 360), (10_000, 360)])

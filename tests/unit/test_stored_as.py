@@ -12,7 +12,7 @@ import pytest
 import torch
 from epsigma.attacks.craft import make_set, rows_of
 from epsigma.attacks.fooling_set import fooling_rows, make_fooling_set
-from epsigma.attacks.stored import ABSOLUTE, MEASURED, RELATIVE, round_made
+from epsigma.attacks.stored import MEASURED, round_made
 from epsigma.checks import attacks as checks
 from epsigma.checks.evidence import Evidence
 from epsigma.device import CPU
@@ -34,6 +34,7 @@ from epsigma.storage.rounding import DTYPES, encode, round_towards
 from epsigma.storage.stored import open_image_set
 from epsigma.study import validate
 from epsigma.tables.cells import tabulate_cells
+from epsigma.vocabulary import widen
 from running import SMALL
 
 ROUNDED = ["float16", "uint8"]
@@ -135,7 +136,7 @@ def test_what_is_stored_is_in_the_ball_and_nearer_to_the_clean_image(
     else:
         budget = float(level.partition("~")[2])
         # Of the check `in_ball`.
-        assert measures[MEASURED[norm]].max() <= budget * (1 + RELATIVE) + ABSOLUTE
+        assert measures[MEASURED[norm]].max() <= widen(budget)
         assert moved <= step + 1e-6
         assert (made - clean).abs().sub_((whole - clean).abs()).max() <= 1e-6
         # Never to the other side, nor away from a value that is as it was.
@@ -162,7 +163,7 @@ def test_a_budget_between_two_levels_is_worth_the_lower_one(trained, eps, steps)
     in_float16 = told(study_of("float16", attacks=study.dump()["attacks"]), "fgsm", level)
     _, _, measures = run(in_float16, trained.model, trained.images, trained.labels)
     budget = how["parameters"]["eps"]
-    assert budget - 1 / 255 / 8 <= measures["linf"].max() <= budget * (1 + RELATIVE) + ABSOLUTE
+    assert budget - 1 / 255 / 8 <= measures["linf"].max() <= widen(budget)
 
 
 @pytest.mark.parametrize("stored_as", ROUNDED)
@@ -194,7 +195,7 @@ def test_data_between_the_levels_stays_in_its_ball_or_is_refused_by_name(
     assert measures["outside"].max() == 0
     if norm := ATTACKS[kind][0]:
         budget = float(level.partition("~")[2])
-        assert measures[MEASURED[norm]].max() <= budget * (1 + RELATIVE) + ABSOLUTE
+        assert measures[MEASURED[norm]].max() <= widen(budget)
 
 
 def test_rounding_finds_of_all_values_of_a_type_the_last_before_the_image_s():
@@ -215,8 +216,7 @@ def test_rounding_finds_of_all_values_of_a_type_the_last_before_the_image_s():
             assert abs(float(one - wanted)) < 1e-3
 
 
-def test_the_tolerance_is_that_of_the_check():
-    assert (RELATIVE, ABSOLUTE) == (checks.RELATIVE, checks.ROUNDING)
+def test_norms_are_measured_as_the_check_does():
     assert {n: column.removesuffix("_max") for n, column in checks.BOUNDED.items()} == MEASURED
 
 

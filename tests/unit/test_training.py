@@ -11,7 +11,7 @@ from epsigma.stages.dataset import dataset
 from epsigma.stages.train import train
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean
-from epsigma.training.lightning import split_validation
+from epsigma.training.lightning import size_validation, split_validation
 
 CPU = torch.device("cpu")
 EPOCHS = 6
@@ -191,3 +191,18 @@ def test_what_is_held_out_is_random_and_the_seed_s():
 def test_a_split_that_leaves_nothing_is_refused(n, fraction):
     with pytest.raises(ValueError, match=f"validation: {fraction} of {n} images leaves"):
         split_validation(numbered(n), fraction=fraction, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "learnt", "validated"),
+    [
+        ((1, 28, 28), 128, 1000),
+        ((1, 28, 28), 2000, 1000),
+        ((3, 32, 32), 128, 255),
+        ((3, 224, 224), 32, 32),
+        ((3, 224, 224), 1, 5),
+    ],
+)
+def test_validation_batches_hold_no_more_than_memory_has_room_for(shape, learnt, validated):
+    """As many values as 1,000 of MNIST's images, or as many images as are learnt from."""
+    assert size_validation(learnt, torch.empty(9, *shape)) == validated

@@ -36,7 +36,6 @@ def test_proofs_bracket_what_attacks_leave(workdir: Workdir) -> None:
     assert (cells["certified"].notna() == expected).all()
     proved = cells[expected]
     assert (proved["n_proofs"] == 360).all()
-    assert (proved["n_contradicted"] == 0).all()
     # What an attack leaves is at least what all attacks and counterexamples leave.
     assert (proved["certified"] <= proved["attacked"]).all()
     assert (proved["attacked"] <= proved["accuracy"] + 1e-12).all()
@@ -48,6 +47,15 @@ def test_proofs_bracket_what_attacks_leave(workdir: Workdir) -> None:
     assert (proved["attacked"] - proved["certified"])[linear & (proved["budget"] == 0)].max() < 0.02
     assert (proved["certified"][linear & (proved["budget"] == 0.1)] > 0.2).all()
     assert (proved["certified"][~linear] == 0).all()
+    # A row for each that is proved, held against pgd_l2 and blind attacks, too.
+    proofs = pd.read_csv(workdir.directory / "results/tables/proofs.csv")
+    assert len(proofs) == 8
+    assert (proofs["n_contradicted"] == 0).all()
+    assert (proofs["n_proved"] > 0).equals(proofs["filter"] != "median")
+    # Most of what is unsafe attacks fool; counterexamples of proofs are none of these.
+    fooled = proofs.set_index(["filter", "strength_name", "strength", "budget"])["n_fooled"]
+    left = proved.groupby(list(fooled.index.names), dropna=False)["n_unfooled"].first()
+    assert (fooled >= 0.5 * (360 - left.reindex(fooled.index))).all()
     checks = pd.read_csv(workdir.directory / "results/tables/checks.csv")
     assert set(checks[checks["check"] == "proofs_hold"]["verdict"]) == {"pass"}
     # One file holds for both attacks, and says why nothing is proved.

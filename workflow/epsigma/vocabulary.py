@@ -30,6 +30,15 @@ FILTERED_AS = {FLOAT32: FLOAT32, FLOAT16: FLOAT16, UINT8: FLOAT16}
 # imported.
 MEMORY_MB, PROCESS_MB = 600, 1400
 
+# How much longer than its budget rounding may make a perturbation: relative, and in units of the
+# pixel range.
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+
+
+def widen(budget: float) -> float:
+    """Say how long a perturbation may be: what `in_ball` lets pass, and what proofs cover."""
+    return budget * (1 + RELATIVE) + ABSOLUTE
+
 
 def is_white_box(threat: str, filter_name: str) -> bool:
     """Whether the attacker knows everything there is: the defence, or that there is none."""

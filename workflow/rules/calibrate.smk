@@ -8,6 +8,8 @@ rule calibrate:
         threshold="results/{dataset}/{model}/seed~{seed}/detectors/{detector}.json",
     log:
         "logs/{dataset}/{model}/seed~{seed}/detectors/{detector}.log",
+    resources:
+        mem_mb=resources.mem_mb,
     params:
         recipe=recipes.calibrate,
     run:

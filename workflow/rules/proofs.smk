@@ -37,6 +37,7 @@ rule smooth:
     log:
         "logs/{dataset}/{model}/seed~{seed}/proofs/smoothing/{filter}/{strength}.log",
     resources:
+        mem_mb=resources.mem_mb,
         gpu=resources.gpu,
     params:
         recipe=recipes.smooth,

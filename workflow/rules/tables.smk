@@ -26,13 +26,14 @@ rule tabulate:
         ledgers=targets.ledgers,
         clean=targets.clean_ledgers(),
         smoothed=targets.smoothed_ledgers(),
+        proofs=targets.proof_ledgers(),
     output:
         tables="results/tables/tables.zip",
     log:
         "logs/tables/tables.log",
     params:
         recipe=recipes.tabulate(),
-        made_of=digest_of([*targets.clean_ledgers(), *targets.smoothed_ledgers()]),
+        made_of=targets.digest_of_ledgers(),
     run:
         from epsigma.stages.tabulate import tabulate
 
@@ -52,7 +53,7 @@ rule unpack:
         # What they are made by and of, so that a table alone is not old where its file is gone.
         recipe=recipes.unpack(),
         packed=recipes.tabulate(),
-        made_of=digest_of([*targets.clean_ledgers(), *targets.smoothed_ledgers()]),
+        made_of=targets.digest_of_ledgers(),
     run:
         from epsigma.stages.unpack import unpack
 

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from epsigma.storage.images import measure, to_float
 from epsigma.storage.rounding import encode, has_values, round_towards
-from epsigma.vocabulary import FLOAT32
+from epsigma.vocabulary import FLOAT32, widen
 
 # What is measured of a perturbation by the norm that bounds it.
 MEASURED = {"linf": "linf", "l2": "l2", "l0": "changed"}
-# As the check `in_ball` tests it.
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
 
 
 def round_made(
@@ -50,7 +48,7 @@ def round_made(
 def _refuse_outside(images: Tensor, clean: Tensor, settings: dict[str, Any], budget: float) -> None:
     """Refuse images that rounding has taken out of their ball."""
     size = float(measure(images, clean)[MEASURED[settings["norm"]]].max())
-    if size > budget * (1 + RELATIVE) + ABSOLUTE:
+    if size > widen(budget):
         raise ValueError(
             f"the data set has values that are no multiples of 1/255, which {settings['stored_as']}"
             f" does not have: stored as that, an image is {size:.3g} from the clean one where "

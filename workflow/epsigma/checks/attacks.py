@@ -9,6 +9,7 @@ from epsigma.checks.evidence import FEW, SIGNIFICANCE, Evidence, curves
 from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, at_most, judged
 from epsigma.tables.intervals import wilson
 from epsigma.vocabulary import (
+    ABSOLUTE,
     BLIND,
     FLOAT32,
     FOOLING,
@@ -16,6 +17,7 @@ from epsigma.vocabulary import (
     IDENTITY,
     ITERATIVE,
     NOISE,
+    RELATIVE,
     SINGLE_STEP,
     TRANSFER,
     is_white_box,
@@ -23,10 +25,9 @@ from epsigma.vocabulary import (
 )
 
 # Rounding of float32, in the units of the pixel range; relative for the l2 norm.
-ROUNDING = 1e-6
+ROUNDING = ABSOLUTE
 # The column of `cells.csv` that a norm's budget bounds.
 BOUNDED = {"linf": "linf_max", "l2": "l2_max", "l0": "changed_max"}
-RELATIVE = 1e-5
 # Examples that only a gradient-free attack fools, as a share of all.
 MISSED = 0.005
 # Successes that rounding a set to its type may undo, as a share.
@@ -42,7 +43,7 @@ def in_ball(evidence: Evidence) -> Iterator[Verdict]:
         if bound is not None:
             over = float((curve[BOUNDED[bound]] - curve["budget"] * (1 + RELATIVE)).max())
             sentence = f"The longest perturbation is {max(over, 0):.2g} over its budget ({bound})."
-            yield at_most("in_ball", subject, over, ROUNDING, sentence)
+            yield at_most("in_ball", subject, over, ABSOLUTE, sentence)
 
 
 def in_range(evidence: Evidence) -> Iterator[Verdict]:

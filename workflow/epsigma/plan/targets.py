@@ -115,17 +115,21 @@ class Targets:
         """What is proved of each defended model that attackers know, at each ε in ℓ∞."""
         return list(self._attacked)
 
+    def proof_ledgers(self) -> list[str]:
+        """The same, example by example."""
+        return [path.removesuffix(".json") + ".parquet" for path in self._attacked]
+
     def attacked_ledgers(self, wildcards: Any) -> list[str]:
-        """The ledgers of all attacks on a defended model at a budget, which proofs are held to."""
+        """The ledgers of all attacks that know a defended model, which its proofs build on."""
         return self._attacked.get(paths.PROOFS.format(**wildcards), [])
 
     def digest_of_attacked(self, wildcards: Any) -> str:
-        """Tell one list of ledgers that proofs are held to from another."""
+        """Tell one list of ledgers that proofs build on from another."""
         return digest_of(self.attacked_ledgers(wildcards))
 
     @cached_property
     def _attacked(self) -> dict[str, list[str]]:
-        """The ledgers of attacks, by the proofs that are held to them; none without proofs.
+        """The ledgers of attacks, by the proofs that build on them; none without proofs.
 
         Detectors are no part of what proofs know, nor are fooling images.
         """
@@ -145,6 +149,10 @@ class Targets:
                 ledger = paths.LEDGER.format(**cell.wildcards)
                 found.setdefault(paths.PROOFS.format(**cell.wildcards), []).append(ledger)
         return found
+
+    def digest_of_ledgers(self) -> str:
+        """Tell what tables are made of from another list, but for the ledgers of cells."""
+        return digest_of([*self.clean_ledgers(), *self.smoothed_ledgers(), *self.proof_ledgers()])
 
     def smoothed_ledgers(self) -> list[str]:
         """What is certified of the vote over draws."""

@@ -11,6 +11,7 @@ attacks: an example is certified if the bound exceeds `float32_error`, and over 
 wider by what the check `in_ball` forgives an attack.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,14 +19,14 @@ import torch
 from torch import Tensor
 
 from epsigma.proofs.network import Network
+from epsigma.vocabulary import widen
 
 NORMS = ("linf", "l2")
-# How much longer than the budget a perturbation may be for `in_ball`: relative, and in pixels.
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
-# A sum of n products rounds by at most λ·√n·u, but for odds that fall as exp(−λ²/2)
-# (Higham & Mary 2019, A new approach to probabilistic rounding error analysis, theorem 2.4).
+# What a sum of n terms rounds by in units of u: n at most, in any order, and at most λ·√n but with
+# a probability of 2·n·exp(−λ²/2), if its roundings are independent and of mean zero (Higham & Mary
+# 2019, A new approach to probabilistic rounding error analysis, theorems 2.4 and 3.1).
 UNIT = 2.0**-24
-LAMBDA = 4.0
+LAMBDA = 8.0
 # Examples at a time: their coefficients stay in a core's cache.
 BATCH = 64
 
@@ -79,7 +80,7 @@ def make_region(images: Tensor, eps: float, norm: str = "linf") -> Region:
     if not eps >= 0:
         raise ValueError(f"eps = {eps} is negative")
     images = images.double()
-    wide = eps * (1 + RELATIVE) + ABSOLUTE
+    wide = widen(eps)
     low, high = (images - wide).clamp_(min=0), (images + wide).clamp_(max=1)
     return Region((low + high) / 2, (high - low) / 2, images, wide if norm == "l2" else None)
 
@@ -182,21 +183,30 @@ def bound_units(network: Network, region: Region) -> list[Bounds]:
 def float32_error(network: Network, region: Region, bounds: list[Bounds]) -> Tensor:
     """Bound how far logits in float32 are from those in exact arithmetic; (N, K).
 
-    With the bound of Higham & Mary for each layer's sums, λ = `LAMBDA`; what a layer is given is
-    as far off as the layers before it have left it. The filter's rounding counts as the first
-    layer's, of which it is part.
+    Each layer that the network was made of rounds as `bound_rounding` says, and what it is given
+    is as far off as those before it have left it. A filter counts as one matrix.
     """
     largest = region.center + region.radius
     error: Tensor | None = None
     for index, layer in enumerate(network.layers):
-        weight = layer.weight.abs().T
-        sums = largest @ weight + layer.bias.abs()
-        rounding = sums * (LAMBDA * UNIT * (layer.weight.shape[1] + 1) ** 0.5)
-        error = rounding if error is None else error @ weight + rounding
-        if index < len(bounds):
-            largest = bounds[index].high.relu()
+        sums = layer.magnitudes
+        if error is not None:
+            largest = bounds[index - 1].high.relu() + error
+        rounding = (largest @ sums.weight.T + sums.bias) * bound_rounding(sums.terms)
+        error = rounding if error is None else error @ layer.weight.abs().T + rounding
     assert error is not None
     return error
+
+
+def bound_rounding(terms: Sequence[int]) -> float:
+    """Bound the relative error of sums in float32 that follow each other, of so many terms each.
+
+    Relative to what they add up to without signs. Certain of sums of up to λ² terms (`LAMBDA`); of
+    longer ones it fails as seldom as Higham & Mary say. For n = 785 that is 2·10⁻¹¹ a sum, and
+    5·10⁻⁴ that any of 58 sums does of 10,000 images in 40 cells.
+    """
+    rest = UNIT**2 / (1 - UNIT)
+    return math.expm1(sum(min(n, LAMBDA * n**0.5) * UNIT + n * rest for n in terms))
 
 
 def difference_rows(labels: Tensor, classes: int) -> Tensor:

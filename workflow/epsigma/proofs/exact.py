@@ -168,7 +168,9 @@ class _Search:
         index, other = int(node.example), int(node.other)
         about = self.relaxation
         region, difference = about.region[index : index + 1], about.differences[index, other]
-        bound, x = minimise_leaf(self.network, region, node.signs[0], difference)
+        # No unit is unstable here: the slope of each is 1 or 0, as it is on or off.
+        is_on = about.held(node).lower_slope()[0] > 0
+        bound, x = minimise_leaf(self.network, region, node.signs[0], is_on, difference)
         self._try(node.example, x.unsqueeze(0))
         self.is_doubtful[index] |= not bound > self.error[index, other]
         self._charge(node.example, time.thread_time() - started)

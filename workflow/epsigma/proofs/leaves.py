@@ -14,7 +14,7 @@ PENALTY = 1e4
 
 
 def minimise_leaf(
-    network: Network, region: Region, signs: Tensor, difference: Tensor
+    network: Network, region: Region, signs: Tensor, is_on: Tensor, difference: Tensor
 ) -> tuple[float, Tensor]:
     """Minimise a margin where every unit is on or off.
 
@@ -25,14 +25,15 @@ def minimise_leaf(
     Args:
         network: the network.
         region: a box, of one example.
-        signs: (U,) float64: 1 where a unit is on, −1 where it is off; 0 where it is known to be
-            what it is at the box's centre anyway.
+        signs: (U,) float64: 1 where a unit is held on, −1 where it is held off; 0 where its bounds
+            say what it is.
+        is_on: (U,) bool, which units are on, held or by their bounds.
         difference: (K,), the margin as a function of the logits.
 
     Returns:
         A lower bound of the margin there, and (D,), the image of the least margin that was found.
     """
-    row, constant, held, offsets = _compose(network, region, signs, difference)
+    row, constant, held, offsets = _compose(network, signs, is_on, difference)
     low, high = (region.center - region.radius)[0], (region.center + region.radius)[0]
     # z_i ≥ −t_i for each held unit, and t_i ≥ 0 costs.
     excess = -torch.eye(len(held), dtype=torch.float64)
@@ -52,24 +53,22 @@ def minimise_leaf(
 
 
 def _compose(
-    network: Network, region: Region, signs: Tensor, difference: Tensor
+    network: Network, signs: Tensor, is_on: Tensor, difference: Tensor
 ) -> tuple[Tensor, float, Tensor, Tensor]:
     """Write the margin and the held units as functions of the image, x ↦ A x + b.
 
     Returns:
         (D,) and a number, of the margin; (H, D) and (H,), of the held units times their signs.
     """
-    weight = torch.eye(region.center.shape[1], dtype=torch.float64)
+    weight = torch.eye(network.layers[0].weight.shape[1], dtype=torch.float64)
     bias = torch.zeros(len(weight), dtype=torch.float64)
-    center = network.before_units(region.center[0])
     rows, offsets = [weight[:0]], [bias[:0]]
-    parts = torch.split(signs, network.hidden) if network.hidden else ()
-    for layer, part, value in zip(network.layers[:-1], parts, center[:-1], strict=True):
+    parts, switches = (torch.split(units, network.hidden) for units in (signs, is_on.double()))
+    for layer, part, on in zip(network.layers[:-1], parts, switches, strict=True):
         weight, bias = layer.weight @ weight, layer.weight @ bias + layer.bias
         at = part != 0
         rows.append(part[at, None] * weight[at])
         offsets.append(part[at] * bias[at])
-        on = torch.where(at, part > 0, value > 0).double()
         weight, bias = on[:, None] * weight, on * bias
     last = network.layers[-1]
     row = difference @ last.weight

@@ -6,23 +6,29 @@ the basis, in float64, and no layer's formula is written down twice.
 """
 
 import copy
+import math
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
+from epsigma.filters.none import Identity
 from epsigma.models.preprocessing import Normalize
 from epsigma.storage.batches import BATCH
 
-# What is affine in eval mode.
-AFFINE = (
-    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.AvgPool1d, nn.AvgPool2d, nn.BatchNorm1d, nn.BatchNorm2d),
-    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, Normalize),
-)
+# What is affine in eval mode: sums, means, what shifts and scales, and what computes nothing.
+SUMS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+MEANS = (nn.AvgPool1d, nn.AvgPool2d)
+SCALES = (nn.BatchNorm1d, nn.BatchNorm2d, Normalize)
+UNCHANGED = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d)
+AFFINE = (*SUMS, *MEANS, *SCALES, *UNCHANGED)
+# Operations behind a value of a batch normalisation, at most.
+OF_SCALE = 10
 
 # Entries of the largest matrix: 1 GiB of float64.
 LARGEST = 2**27
@@ -39,11 +45,38 @@ class UnprovableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Affine:
-    """x ↦ W x + b: `weight` (out, in) and `bias` (out,), float64."""
+class Magnitudes:
+    """How large the sums may be that an affine map is computed by, a layer after the other.
+
+    What cancels between its layers is no part of the map, and float32 rounds it all the same.
+
+    Args:
+        weight: (out, in), the product of the magnitudes of the layers' weights.
+        bias: (out,), their biases, likewise.
+        terms: how many operations are behind a value of each layer.
+    """
 
     weight: Tensor
     bias: Tensor
+    terms: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """x ↦ W x + b: `weight` (out, in) and `bias` (out,), float64.
+
+    `steps` are None if it is computed as it stands, as one sum.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    steps: Magnitudes | None = None
+
+    @property
+    def magnitudes(self) -> Magnitudes:
+        """How large the sums may be that it is computed by."""
+        terms = (self.weight.shape[1] + 1,)
+        return self.steps or Magnitudes(self.weight.abs(), self.bias.abs(), terms)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (…, in) to (…, out)."""
@@ -61,16 +94,13 @@ class Network:
         """How many rectified linear units each layer of them has."""
         return [len(layer.bias) for layer in self.layers[:-1]]
 
-    def before_units(self, x: Tensor) -> list[Tensor]:
-        """Compute what each layer returns for flattened images (…, C·H·W); the last, logits."""
-        values = [self.layers[0](x)]
-        for layer in self.layers[1:]:
-            values.append(layer(values[-1].relu()))
-        return values
-
     def __call__(self, x: Tensor) -> Tensor:
         """Map flattened images (…, C·H·W) float64 to logits (…, K)."""
-        return self.before_units(x)[-1]
+        first, *others = self.layers
+        value = first(x)
+        for layer in others:
+            value = layer(value.relu())
+        return value
 
 
 @torch.no_grad()
@@ -88,16 +118,17 @@ def fold(module: Filter, model: nn.Module, shape: tuple[int, int, int]) -> Netwo
     """
     _check_filter(module, shape)
     # The copies alone are float64: what is defended stays as it is.
-    front, classifier = (copy.deepcopy(part).cpu().double().eval() for part in (module, model))
+    front = [copy.deepcopy(part).cpu().double().eval() for part in module.parts]
+    classifier = copy.deepcopy(model).cpu().double().eval()
     images = _random_images(shape)
-    filtered = front(images)
+    filtered = _compose(front)(images)
     segments = _cut(classifier, filtered)
-    segments[0].insert(0, front)
     layers = []
     size: tuple[int, ...] = tuple(shape)
     for segment in segments:
-        layer, size = _as_matrix(_compose(segment), size)
+        layer, size = _fold_segment(front, segment, size)
         layers.append(layer)
+        front = []
     network = Network(tuple(layers))
     logits = classifier(filtered)
     if logits.shape != (TRIED, len(layers[-1].bias)) or _differ(network(images.flatten(1)), logits):
@@ -105,11 +136,16 @@ def fold(module: Filter, model: nn.Module, shape: tuple[int, int, int]) -> Netwo
     return network
 
 
+def is_random(part: Filter) -> bool:
+    """Whether a filter draws: it adds noise, draws what its formula draws, or has a generator."""
+    return part.deviation > 0 or part.is_replayed or part.generator is not None
+
+
 def _check_filter(module: Filter, shape: tuple[int, int, int]) -> None:
     """Refuse a filter of which a part draws or is not linear."""
     for part in module.parts:
         name = type(part).__name__
-        if part.deviation > 0:
+        if is_random(part):
             raise UnprovableError(f"the filter {name} is random: there is no one network to prove")
         if not part.is_linear:
             raise UnprovableError(f"the filter {name} is not linear")
@@ -131,13 +167,66 @@ def _differ(one: Tensor, other: Tensor) -> bool:
     return not float((one - other).abs().max()) <= ROUNDING * scale
 
 
-def _compose(functions: list[Function]) -> Function:
+def _compose(functions: Sequence[Function]) -> Function:
     return lambda x: reduce(lambda value, function: function(value), functions, x)
 
 
-def _cut(model: nn.Module, images: Tensor) -> list[list[Function]]:
+def _fold_segment(
+    filters: Sequence[Filter], layers: Sequence[nn.Module], shape: tuple[int, ...]
+) -> tuple[Affine, tuple[int, ...]]:
+    """Write filters and affine layers, in turn, as one map; and the shape of what it returns."""
+    affine, returned = _as_matrix(_compose([*filters, *layers]), shape)
+    magnified = [*_magnify_filters(filters, shape), *map(_magnify_layer, layers)]
+    sums, _ = _as_matrix(_compose(magnified), shape)
+    terms = tuple(_count_terms(one, shape) for one in (*filters, *layers))
+    return replace(affine, steps=Magnitudes(sums.weight, sums.bias, terms)), returned
+
+
+def _magnify_filters(filters: Sequence[Filter], shape: tuple[int, ...]) -> Iterator[Function]:
+    """Make of each filter the affine function of the magnitudes of its weights.
+
+    Of the first without a matrix, which may be far larger than the segment's: it is right of the
+    basis, and asked about nothing else.
+    """
+    for one in filters[:1]:
+        yield partial(_magnify_of_basis, one, one(torch.zeros(1, *shape, dtype=torch.float64)))
+    for one in filters[1:]:
+        matrix, _ = _as_matrix(one, shape)
+        positive = Affine(matrix.weight.abs(), matrix.bias.abs())
+        yield partial(_multiply, positive)
+
+
+def _magnify_of_basis(function: Function, origin: Tensor, x: Tensor) -> Tensor:
+    return (function(x) - origin).abs() + origin.abs()
+
+
+def _multiply(affine: Affine, x: Tensor) -> Tensor:
+    return affine(x.flatten(1)).view_as(x)
+
+
+def _magnify_layer(layer: nn.Module) -> Function:
+    """Make of an affine layer that of the magnitudes of its weights."""
+    made = copy.deepcopy(layer)
+    for name, value in (*made.named_parameters(), *made.named_buffers()):
+        # A mean is subtracted.
+        value.copy_(-value.abs() if name in ("mean", "running_mean") else value.abs())
+    return made
+
+
+def _count_terms(layer: nn.Module, shape: tuple[int, ...]) -> int:
+    """Count the operations behind a value that a layer, or filter of so large images, returns."""
+    if isinstance(layer, (*UNCHANGED, Identity)):
+        return 0
+    if isinstance(layer, SUMS):
+        return layer.weight[0].numel() + 1
+    if isinstance(layer, MEANS):
+        return int(np.broadcast_to(layer.kernel_size, 2).prod()) + 1
+    return OF_SCALE if isinstance(layer, SCALES) else math.prod(shape) + 1
+
+
+def _cut(model: nn.Module, images: Tensor) -> list[list[nn.Module]]:
     """Cut a model at its rectified linear units into lists of affine layers."""
-    segments: list[list[Function]] = [[]]
+    segments: list[list[nn.Module]] = [[]]
     for layer in _list_layers(model, images):
         if isinstance(layer, nn.ReLU):
             segments.append([])

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from epsigma.filters.filter import Filter
 from epsigma.filters.noise import GaussianNoise
-from epsigma.proofs.network import UnprovableError
-from epsigma.storage.batches import BATCH
+from epsigma.proofs.network import UnprovableError, is_random
+from epsigma.storage.batches import each_batch
 
 # The columns of a ledger by name, (N,) each.
 Columns = dict[str, NDArray[Any]]
@@ -41,7 +41,7 @@ def find_noise(module: Filter) -> float:
             f"the filter starts with {type(first).__name__}: smoothing is proved for Gaussian "
             "noise that nothing comes before"
         )
-    drawing = [type(part).__name__ for part in others if part.deviation > 0]
+    drawing = [type(part).__name__ for part in others if is_random(part)]
     if drawing:
         raise UnprovableError(f"the filter draws again after its noise: {', '.join(drawing)}")
     return first.deviation
@@ -85,12 +85,13 @@ def certify_votes(
     """
     std = find_noise(module)
     model = nn.Sequential(module, classifier)
+    drawn = module.parts[0].generator
     prediction = np.zeros(len(images), dtype=np.int16)
     votes = np.zeros(len(images), dtype=np.int32)
     for row, image in enumerate(images):
-        chosen = int(count_votes(model, image, selection).argmax())
+        chosen = int(count_votes(model, image, selection, drawn).argmax())
         prediction[row] = chosen
-        votes[row] = int(count_votes(model, image, samples)[chosen])
+        votes[row] = int(count_votes(model, image, samples, drawn)[chosen])
     lower = bound_share(votes, samples, alpha)
     return _describe(labels, prediction, votes, lower, std, alpha)
 
@@ -126,22 +127,28 @@ def _describe(
 
 
 @torch.no_grad()
-def count_votes(model: nn.Module, image: Tensor, draws: int) -> Tensor:
+def count_votes(
+    model: nn.Module, image: Tensor, draws: int, generator: torch.Generator | None = None
+) -> Tensor:
     """Count how often a model that draws returns each class for an image (C, H, W): (K,) int64.
+
+    Batch by batch; the generator is what it draws from.
 
     Raises:
         ValueError: if the logits are not finite.
     """
-    counts = []
-    for start in range(0, draws, BATCH):
-        logits = model(image.expand(min(BATCH, draws - start), *image.shape))
+
+    def vote(rows: slice) -> Tensor:
+        logits = model(image.expand(rows.stop - rows.start, *image.shape))
         if not torch.isfinite(logits).all():
             raise ValueError(
                 "the model's logits are not finite: train it with a smaller learning_rate, or look "
                 "for overflows in it"
             )
-        counts.append(logits.argmax(1).bincount(minlength=logits.shape[1]))
-    return torch.stack(counts).sum(0)
+        counts: Tensor = logits.argmax(1).bincount(minlength=logits.shape[1])
+        return counts
+
+    return torch.stack([*each_batch(draws, vote, generator=generator)]).sum(0)
 
 
 def bound_share(successes: ArrayLike, trials: int, alpha: float) -> Floats:

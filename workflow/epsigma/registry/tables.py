@@ -40,6 +40,7 @@ TABLES: dict[str, TableKind] = {
     "distortion": TableKind(
         "epsigma.tables.distortion:tabulate_distortion", "attacks that aim, or perturb little"
     ),
+    "proofs": TableKind("epsigma.tables.proofs:tabulate_proofs"),
     "smoothed": TableKind(
         "epsigma.tables.smoothed:tabulate_smoothed", "certified radii of the vote over noise"
     ),

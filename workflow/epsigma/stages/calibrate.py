@@ -1,9 +1,13 @@
 """Stage calibrate: set the thresholds of detectors."""
 
+import torch
+from torch import Tensor
+
 from epsigma.detectors.build import build_detector, score_images
 from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
+from epsigma.sizing import fit_batches
 from epsigma.storage.files import write_json
 from epsigma.storage.images import read_training, read_validation
 from epsigma.training.validation import held_out
@@ -28,7 +32,12 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
             held = own.images
         model = load_classifier(checkpoint, settings["model"], CPU)
         detector = build_detector(settings["detector"], CPU)
-        scores = score_images(detector, held, model)
+
+        def score_one(image: Tensor) -> None:
+            score_images(detector, image, model)
+
+        with torch.no_grad(), fit_batches(job, held, score_one, CPU):
+            scores = score_images(detector, held, model)
         # As many as may be rejected lie above it.
         allowed = int(settings["rate"] * len(scores))
         limit = scores.sort(descending=True).values[allowed]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,11 +30,10 @@ def certify(
             get an exact answer, and the `seconds` that each may take. Its cell has the budget.
         test: the test images.
         checkpoint: of the classifier.
-        attacked: the ledgers of all attacks on this defended model within this budget.
+        attacked: the ledgers of all attacks that know this defended model, at this budget in ℓ∞.
         metrics: JSON to write: of the attacks' `cells`, the examples (`n_proofs`), those that are
-            proved safe (`n_certified`), that nothing fools (`n_unfooled`), and that are both proved
-            safe and fooled (`n_contradicted`), counterexamples that are none (`n_refuted`); and why
-            nothing is proved (`refused`), or null.
+            proved safe (`n_certified`), and that nothing fools (`n_unfooled`), counterexamples that
+            are none (`n_refuted`); and why nothing is proved (`refused`), or null.
         ledger: Parquet to write: the columns of `prove`.
     """
     with job.logged() as log:
@@ -108,5 +106,4 @@ def _count(columns: Columns) -> dict[str, int]:
         "n_proofs": len(status),
         "n_certified": int((status == SAFE).sum()),
         "n_unfooled": int((status != UNSAFE).sum()),
-        "n_contradicted": int(np.sum(columns["certified"] & (status == UNSAFE))),
     }

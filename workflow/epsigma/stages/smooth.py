@@ -1,5 +1,8 @@
 """Stage smooth: certify the majority vote over the noise of a filter, example by example."""
 
+import torch
+from torch import nn
+
 from epsigma.device import resolve
 from epsigma.filters.build import build_filter
 from epsigma.job import Job
@@ -7,6 +10,7 @@ from epsigma.models.classifier import load_classifier
 from epsigma.proofs.network import UnprovableError
 from epsigma.proofs.smoothing import certify_votes, know_nothing
 from epsigma.randomness import seeded_generator
+from epsigma.sizing import fit_batches
 from epsigma.storage.files import write_json
 from epsigma.storage.ledgers import write_ledger
 from epsigma.storage.stored import open_clean
@@ -33,9 +37,10 @@ def smooth(job: Job, *, test: str, checkpoint: str, metrics: str, ledger: str) -
         classifier = load_classifier(checkpoint, job.settings["model"], device)
         generator = seeded_generator(job, device, "smoothing")
         module = build_filter(job.settings["filter"], generator)
-        refused = None
+        defended, refused = nn.Sequential(module, classifier), None
         try:
-            columns = certify_votes(module, classifier, images, labels, **how)
+            with torch.no_grad(), fit_batches(job, images, defended, device, generator):
+                columns = certify_votes(module, classifier, images, labels, **how)
         except UnprovableError as error:
             refused = str(error)
             columns = know_nothing(labels, asked["alpha"])

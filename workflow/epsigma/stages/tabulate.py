@@ -17,6 +17,7 @@ def tabulate(
     clean: Sequence[str],
     tables: str,
     smoothed: Sequence[str] = (),
+    proofs: Sequence[str] = (),
 ) -> None:
     """Write the tables that are made of ledgers, into one file (`pack_tables`).
 
@@ -30,7 +31,12 @@ def tabulate(
         for name in job.settings["tables"]:
             Path(tables).with_name(f"{name}.csv").unlink(missing_ok=True)
         scores = read_scores(
-            job.settings, cells=cells, ledgers=ledgers, clean=clean, smoothed=smoothed
+            job.settings,
+            cells=cells,
+            ledgers=ledgers,
+            clean=clean,
+            smoothed=smoothed,
+            proofs=proofs,
         )
         made = {name: load(maker)(scores) for name, maker in job.settings["tables"].items()}
         pack_tables(tables, made, digits=12)

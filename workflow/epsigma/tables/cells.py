@@ -48,12 +48,12 @@ def tabulate_cells(
         float32; and, if there are ensembles, how many examples each of their
         attacks fooled. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
         With proofs `certified`, the share of the test images that are proved safe, `attacked`, that
-        nothing fools, of all attacks at that ε and counterexamples, `exact`, where both meet, and
-        `n_contradicted`, images that are proved safe and fooled, and `n_refuted`, counterexamples
-        that are none: faults of the code.
+        neither an attack that knows the filter, at that ε in ℓ∞, nor a counterexample fools,
+        `exact`, where both meet, and `n_refuted`, counterexamples that are none: faults of the
+        code.
     """
     known = {_key(cell): one for one in proofs for cell in one["cells"]}
-    counts = ("n_certified", "n_unfooled", "n_proofs", "n_contradicted", "n_refuted")
+    counts = ("n_certified", "n_unfooled", "n_proofs", "n_refuted")
     cells = pd.DataFrame(
         [
             row | ({name: known[_key(row)][name] for name in counts} if _key(row) in known else {})
@@ -66,7 +66,7 @@ def tabulate_cells(
     names = [name for rate, count, _ in optional for name in (*with_bounds(rate), count)]
     if "n_proofs" in cells:
         cells["exact"] = cells["certified"].where(cells["n_certified"] == cells["n_unfooled"])
-        names += ["n_proofs", "n_contradicted", "n_refuted", "exact"]
+        names += ["n_proofs", "n_refuted", "exact"]
     names += [name for name in ("n_fooled_unrounded", "stored_as") if name in cells]
     parts = [str(name) for name in cells if str(name).startswith(PARTS)]
     for name in parts:

@@ -20,6 +20,8 @@ Bools = NDArray[np.bool_]
 Columns = dict[str, NDArray[Any]]
 # What is read of every ledger.
 SCORED = ["index", "label", "correct", "margin"]
+# What is read of the ledger of a proof.
+PROVED = ["index", "certified", "status"]
 # What clean images are scored by: data set, model, seed, filter and strength.
 Defence = tuple[str, str, int, str, Level]
 Key = TypeVar("Key")
@@ -119,6 +121,7 @@ class Scores:
         clean_ledgers: the same of the clean images, where there are detectors.
         paths: of the ledgers of all cells.
         smoothed: what is certified of the vote over the noise of a filter, with all columns.
+        proofs: what is proved of a defended model at a budget.
         class_names: of each data set, by number; empty if it has none.
     """
 
@@ -132,6 +135,7 @@ class Scores:
     clean_ledgers: Mapping[Defence, Columns] = field(default_factory=dict)
     paths: Mapping[Cell, str] = field(default_factory=dict)
     smoothed: Mapping[Defence, Columns] = field(default_factory=dict)
+    proofs: Mapping[tuple[Defence, Level], Columns] = field(default_factory=dict)
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def ledger(self, cell: Cell) -> Columns:
@@ -208,6 +212,7 @@ def read_scores(
     ledgers: Sequence[str],
     clean: Sequence[str],
     smoothed: Sequence[str] = (),
+    proofs: Sequence[str] = (),
 ) -> Scores:
     """Read the ledgers of a study.
 
@@ -218,6 +223,7 @@ def read_scores(
         ledgers: of all cells, in the order of the study.
         clean: of the clean images, through every filter.
         smoothed: of the stage smooth.
+        proofs: of the stage certify.
 
     Raises:
         ValueError: if a ledger is damaged; the message names it.
@@ -248,6 +254,10 @@ def read_scores(
         clean_ledgers=clean_more,
         paths=paths,
         smoothed={_read_defence(path): read_ledger(path) for path in smoothed},
+        proofs={
+            (_read_defence(path), Level.parse(read_cell(path)["budget"])): read_ledger(path, PROVED)
+            for path in proofs
+        },
         class_names={
             name: read_ledger_names(path)
             for name, path in {defence[0]: path for defence, path in clean_paths.items()}.items()

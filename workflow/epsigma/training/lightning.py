@@ -14,10 +14,12 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from epsigma.memory import LEAST_VALUES
 from epsigma.storage.images import ImageSet
 from epsigma.training.objective import Objective
 from epsigma.training.validation import permutation
 
+# Images that are validated on at a time, at most.
 VALIDATION_BATCH = 1000
 # Share of the steps in which the learning rate of a cycle rises.
 RISE = 0.4
@@ -173,6 +175,16 @@ def make_loader(
     )
 
 
+def size_validation(batch_size: int, images: Tensor) -> int:
+    """Say how many images (N, C, H, W) to validate on at a time.
+
+    Of larger ones than MNIST's fewer, but as many as are learnt from at a time, which takes more
+    memory.
+    """
+    fitting = LEAST_VALUES // math.prod(images.shape[1:])
+    return min(VALIDATION_BATCH, max(batch_size, fitting))
+
+
 def make_trainer(epochs: int, device: torch.device) -> pl.Trainer:
     """Make a deterministic trainer that prints nothing and writes no file."""
     return pl.Trainer(
@@ -209,7 +221,7 @@ def fit(
     trainer.fit(
         module,
         make_loader(learn, training["batch_size"], order),
-        make_loader(held_out, VALIDATION_BATCH),
+        make_loader(held_out, size_validation(training["batch_size"], held_out.images)),
     )
     return time.process_time() - started
 
