@@ -47,6 +47,50 @@ onstart:
         lift_rate_limit(workflow)
 """
 
+# One input is a pipe, one is made by another job, and one is there.
+PIPES = f"""
+import sys
+
+sys.path.insert(0, {str(ROOT / "workflow")!r})
+from epsigma.pipes import look_up_pipes
+from snakemake.jobs import Job
+
+theirs = Job.is_pipe_or_service_input
+look_up_pipes()
+ours = Job.is_pipe_or_service_input
+
+
+rule b:
+    input:
+        "piped",
+        "made",
+        "Snakefile",
+    output:
+        touch("b"),
+    shell:
+        "cat {{input}} > /dev/null"
+
+
+rule a:
+    output:
+        pipe("piped"),
+    shell:
+        "echo > {{output}}"
+
+
+rule c:
+    output:
+        touch("made"),
+
+
+onstart:
+    asked = [(job, path) for job in workflow.dag.jobs for path in job.input]
+    assert asked and ours is not theirs
+    for job, path in asked:
+        assert ours(job, path) == theirs(job, path)
+        print(path, ours(job, path), file=sys.stderr)
+"""
+
 TWIN = """
 rule a:
     output:
@@ -115,6 +159,11 @@ def snakemake(tmp_path):
 def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snakemake, lift):
     done = snakemake(RATE_LIMIT, "--config", f"lift={lift}")
     assert ("a timer" in done.stderr) is (lift == "no")
+
+
+def test_which_inputs_are_pipes_is_what_snakemake_says(snakemake):
+    said = snakemake(PIPES, "--cores", "2").stderr
+    assert all(line in said for line in ("piped True", "made False", "Snakefile False"))
 
 
 def called(tree):

@@ -25,6 +25,7 @@ from snakemake.logging import logger
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
 from epsigma.messages import find_console, keep_short, shows_line
+from epsigma.pipes import look_up_pipes
 from epsigma.plan.columns import Twin
 from epsigma.plan.disk import Disk
 from epsigma.plan.grid import cells
@@ -56,6 +57,7 @@ def prepare_process() -> None:
     gc.set_threshold(100_000, 50, 100)
     # Nor is what torch and the DAG have left looked through once more when the process ends.
     atexit.register(gc.freeze)
+    look_up_pipes()
 
 
 def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
