@@ -97,6 +97,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "aware": with_interval("aware"),
         "PGD alone": "{pgd}",
         "certified": "{certified}",
+        "µs an image": "{microseconds}",
         "attacked by": "{by}",
     },
     "atlas_quick": {
