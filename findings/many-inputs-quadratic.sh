@@ -5,7 +5,7 @@
 #   from, one after another, until it finds the input's: of n inputs by n jobs n^2 / 2 looks. Nothing is printed.
 # Guess: looked up, a matter of milliseconds.
 # Seen: of a table of 2,000 files by 2,000 jobs 0.16 s, of 8,000 2.8 s, 18 times that. A table of 100,000 had taken
-#   13 minutes of processor time, on a machine that others used, and had not begun.
+#   over ten minutes of processor time, on a machine that others used, and had not begun.
 # Remedy: gather in two steps, or give the answer by a look-up of one's own.
 set -euo pipefail
 

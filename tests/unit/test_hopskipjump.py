@@ -282,10 +282,10 @@ class Rough(Detector):
 def test_an_image_that_is_rejected_is_no_start(norm):
     bright = Bright()
     model = ClassifierWithDetectors(bright, bright, [Rough()], [0.2])
-    images = torch.stack([torch.full((1, 8, 8), value) for value in (0.2, 0.85, 0.95)])
+    images = torch.stack([torch.full((1, 8, 8), value) for value in (0.2, 0.85, 0.98)])
     labels = torch.tensor([0, 1, 1])
-    # The nearest of another class.
-    images[1, 0, 4, 4] = 1.0
+    # The nearest of another class, in either norm.
+    images[1, 0, 4, 4] = 0.95
     images[1, 0, 4, 5] = 0.7
     found = attack(norm, model, images, labels, queries=300)
     assert attacked_logits(model, found, labels).argmax(1)[0] == 1

@@ -1,6 +1,7 @@
 """What the workflow does to Snakemake, and to the process that it runs in.
 
-All that it takes from Snakemake beside rules is here. Nothing else of the package knows of it.
+What it takes from Snakemake beside rules is here, in `pipes`, and, to print, in `messages` and
+`terminal`.
 """
 
 import atexit

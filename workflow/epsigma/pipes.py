@@ -2,7 +2,7 @@
 
 Before a job runs, Snakemake asks that of each of its inputs, and goes through the jobs that they
 come from, one after another, until it finds the input's: of a table of n cells n² / 2 steps. Of
-100,000 cells that is over 13 minutes of processor time, of which nothing is left here (9.27.1).
+100,000 cells that is over ten minutes of processor time, of which nothing is left here (9.27.1).
 """
 
 from typing import Any
