@@ -1,15 +1,19 @@
 """Running the workflow as a user does: Snakemake on the command line, in a folder of its own."""
 
 import fcntl
+import json
 import multiprocessing
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,30 +51,76 @@ SNAKEMAKES.set_forkserver_preload(
 )
 
 
-class Forked:
-    """A program of `python -c` in a fork of this process, with what that has imported.
+class Starter:
+    """A fork of this process that starts programs of `python -c`, with what this has imported.
 
-    Args:
-        command: `python -c PROGRAM ARGUMENT…`
-        stdin: the descriptor that its standard input is.
+    Whoever forks while another of its threads imports leaves a lock behind that nobody gives back:
+    Snakemake's process has such threads, and this one is made before them.
     """
 
-    def __init__(self, command: list[str], stdin: int) -> None:
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                os.dup2(stdin, 0)
-                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-                sys.argv = ["-c", *command[3:]]
-                exec(command[2], {})
-            finally:
-                os._exit(0)
+    def __init__(self) -> None:
+        self._requests, requests = socket.socketpair()
+        with requests:
+            if os.fork() == 0:
+                self._requests.close()
+                self._serve(requests)
+
+    def start(self, command: list[str], stdin: int) -> int:
+        """Start `python -c PROGRAM ARGUMENT…` here and now; return its process id."""
+        asked = json.dumps([command[2:], os.getcwd(), dict(os.environ)]).encode()
+        connection, theirs = socket.socketpair()
+        with connection:
+            with theirs:
+                socket.send_fds(self._requests, [b"."], [theirs.fileno(), stdin])
+            connection.sendall(asked)
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as stream:
+                return int(stream.read())
+
+    def _serve(self, requests: socket.socket) -> None:
+        """Start what is asked for until nobody can ask any more."""
+        # So that nobody has to wait for what is started.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while descriptors := socket.recv_fds(requests, 1, 2)[1]:
+            with socket.socket(fileno=descriptors[0]) as connection:
+                with connection.makefile("rb") as stream:
+                    asked = json.loads(stream.read())
+                pid = os.fork()
+                if pid == 0:
+                    self._become(*asked, descriptors[1])
+                connection.sendall(str(pid).encode())
+            os.close(descriptors[1])
+        os._exit(0)
+
+    def _become(
+        self, program: list[str], directory: str, environment: dict[str, str], stdin: int
+    ) -> None:
+        """Be the program, in this process, which ends here."""
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.dup2(stdin, 0)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            os.chdir(directory)
+            os.environ.clear()
+            os.environ.update(environment)
+            sys.argv = ["-c", *program[1:]]
+            exec(program[0], {})
+        finally:
+            os._exit(0)
+
+
+class Started:
+    """A program that `Starter` has started, as `subprocess.Popen` would show it."""
+
+    def __init__(self, pid: int) -> None:
+        self._ended = os.pidfd_open(pid)
 
     def terminate(self) -> None:
-        os.kill(self._pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._ended, signal.SIGTERM)
 
     def wait(self) -> None:
-        os.waitpid(self._pid, 0)
+        select.select([self._ended], [], [])
 
 
 class Popen(subprocess.Popen):  # type: ignore[type-arg]
@@ -80,9 +130,11 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
     as a command.
     """
 
+    starter: Starter
+
     def __new__(cls, command: Any, *_: Any, **options: Any) -> Any:
         if command[1:2] == ["-c"] and "epsigma.forkserver" in command[2]:
-            return Forked(command, **options)
+            return Started(cls.starter.start(command, **options))
         return super().__new__(cls)
 
 
@@ -102,11 +154,16 @@ def call_snakemake(
             os.dup2(file.fileno(), descriptor)
     os.chdir(directory)
     os.environ.update(environment)
+    Popen.starter = Starter()
     from snakemake.cli import main
 
     subprocess.Popen = Popen  # type: ignore[misc]
     sys.argv = ["snakemake", *arguments]
     main()
+
+
+# Seconds that a run of a test may take.
+LONGEST = 600
 
 
 def run_snakemake(
@@ -119,10 +176,13 @@ def run_snakemake(
             target=call_snakemake, args=(arguments, printed, directory, environment)
         )
         process.start()
-        process.join(600)
+        process.join(LONGEST)
+        late = process.is_alive()
         process.kill()
-        out, err = (Path(name).read_text() for name in printed)
         process.join()
+        out, err = (Path(name).read_text() for name in printed)
+    if late:
+        err += f"killed by the test: it had not ended after {LONGEST} s\n"
     return subprocess.CompletedProcess(["snakemake", *arguments], process.exitcode, out, err)
 
 
