@@ -68,7 +68,7 @@ def _tensors(path: Path) -> dict[str, Any]:
     [
         ("attack", False, 49),
         ("filter", True, 86),
-        pytest.param("attack", True, 57, marks=pytest.mark.slow),
+        pytest.param("attack", True, 58, marks=pytest.mark.slow),
     ],
 )
 def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(

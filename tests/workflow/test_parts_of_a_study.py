@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from running import SMALL, Workdir, new_workdir
 
-pytestmark = pytest.mark.slow
-
 TRAINED = {"training": {"epochs": 2, "batch_size": 64}}
 STUDY: dict[str, Any] = {
     **SMALL,
@@ -27,7 +25,7 @@ STUDY: dict[str, Any] = {
 # What is of all cells, and no cell's.
 OF_ALL = {
     *("all", "epsigma", "collect", "tabulate", "check", "gate", "pages", "card", "explore"),
-    *("reference", "configuration"),
+    *("reference", "configuration", "unpack"),
 }
 
 
@@ -49,8 +47,15 @@ def written(results: Path) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("columns", ["none", "attack"])
-@pytest.mark.parametrize("sections", [("datasets", "models"), ("attacks",)], ids="-".join)
+@pytest.mark.parametrize(
+    ("sections", "columns"),
+    [
+        (("attacks",), "none"),
+        pytest.param(("attacks",), "attack", marks=pytest.mark.slow),
+        pytest.param(("datasets", "models"), "none", marks=pytest.mark.slow),
+        pytest.param(("datasets", "models"), "attack", marks=pytest.mark.slow),
+    ],
+)
 def test_the_whole_only_makes_tables_of_what_its_parts_made(
     workdir: Workdir, tmp_path: Path, sections: tuple[str, ...], columns: str
 ) -> None:

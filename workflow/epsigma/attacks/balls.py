@@ -46,26 +46,28 @@ def _draw_in_sphere(delta: Tensor, eps: float, generator: torch.Generator | None
     return normalise(delta).mul_(u.pow_(1 / delta[0].numel()).mul_(eps))
 
 
-def _length(delta: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True, dtype=dtype)
-    return length
+def l2_norms(delta: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return the ℓ2 norms of (N, …) as (N, 1, …)."""
+    dim = tuple(range(1, delta.dim()))
+    norms: Tensor = torch.linalg.vector_norm(delta, dim=dim, keepdim=True, dtype=dtype)
+    return norms
 
 
 def normalise(gradient: Tensor) -> Tensor:
-    """Bring each gradient (N, C, H, W) to ℓ2 length 1, in place; one of length 0 stays."""
-    length = _length(gradient)
+    """Bring each gradient (N, …) to ℓ2 length 1, in place; one of length 0 stays."""
+    length = l2_norms(gradient)
     if not ((length > _SQUARABLE) & (length < 1 / _SQUARABLE)).all():
-        length = _length(gradient, torch.float64).to(length)
+        length = l2_norms(gradient, torch.float64).to(length)
     return gradient.div_(length.clamp_(min=_TINY))
 
 
-def _project_onto_sphere(images: Tensor, eps: float) -> Projection:
-    def shorten(x: Tensor) -> Tensor:
-        delta = x.sub_(images)
-        delta.mul_((eps / _length(delta).clamp_(min=_TINY)).clamp_(max=1))
-        return delta.add_(images).clamp_(0, 1)
+def shorten(delta: Tensor, eps: Tensor | float) -> Tensor:
+    """Bring each δ (N, …) that is longer than ε to that ℓ2 length, in place."""
+    return delta.mul_((eps / l2_norms(delta).clamp_(min=_TINY)).clamp_(max=1))
 
-    return shorten
+
+def _project_onto_sphere(images: Tensor, eps: float) -> Projection:
+    return lambda x: shorten(x.sub_(images), eps).add_(images).clamp_(0, 1)
 
 
 LINF = Ball(start=_draw_in_box, direction=Tensor.sign_, projection=_project_onto_box)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.balls import l2_norms, normalise
 from epsigma.detectors.rejection import REJECTED, attacked_logits
 from epsigma.storage.batches import batches
 
@@ -51,11 +52,6 @@ class WalkNorm:
         return norms
 
 
-def _length(delta: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-    return length
-
-
 def _clip(delta: Tensor, share: Tensor) -> Tensor:
     bound = delta.abs().amax(1, keepdim=True) * share
     return torch.clamp(delta, -bound, bound)
@@ -69,12 +65,8 @@ def _draw_from_normal(draws: Tensor, generator: torch.Generator | None) -> Tenso
     return draws.normal_(generator=generator)
 
 
-def _normalise(gradient: Tensor) -> Tensor:
-    return gradient.div_(_length(gradient).clamp_(min=_TINY))
-
-
 LINF = WalkNorm(math.inf, _clip, _draw_from_box, Tensor.sign_, reach=8)
-L2 = WalkNorm(2, torch.mul, _draw_from_normal, _normalise, reach=3)
+L2 = WalkNorm(2, torch.mul, _draw_from_normal, normalise, reach=3)
 
 
 @dataclass(frozen=True)
@@ -187,7 +179,7 @@ class Walk:
         for (part,) in batches(torch.repeat_interleave(draws)):
             around = x[part]
             points = self.norm.draw(torch.empty_like(around), self.generator)
-            points.mul_(radius[part] / _length(points).clamp_(min=_TINY)).add_(around).clamp_(0, 1)
+            points.mul_(radius[part] / l2_norms(points).clamp_(min=_TINY)).add_(around).clamp_(0, 1)
             sign = self._ask(rows[part], points).to(x).mul_(2).sub_(1).unsqueeze(1)
             move = points.sub_(around)
             moves.index_add_(0, part, move)

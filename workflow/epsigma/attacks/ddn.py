@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from epsigma.attacks.balls import normalise
+from epsigma.attacks.balls import l2_norms, normalise
 from epsigma.attacks.nearest import Search, anneal, check_search
 
 # The step size at first and at last, in units of the pixel range, and the first norm.
@@ -43,11 +43,11 @@ def ddn(
     if not len(at):
         return images.clone()
     origin, x = search.images, search.images.clone()
-    most = _length(torch.maximum(origin, 1 - origin))
+    most = l2_norms(torch.maximum(origin, 1 - origin))
     eps = torch.full_like(most, FIRST_NORM)
     for step in range(steps):
         delta = x - origin
-        distance = _length(delta).flatten()
+        distance = l2_norms(delta).flatten()
         if step == steps - 1:
             search.keep(x, distance, search.lead(x) > 0)
             break
@@ -57,11 +57,5 @@ def ddn(
         delta.add_(normalise(gradient), alpha=anneal(FIRST_STEP, LAST_STEP, step, steps))
         eps = eps * torch.where(found, 1 - gamma, 1 + gamma).view_as(eps)
         eps = torch.minimum(eps, most)
-        x = delta.mul_(eps / _length(delta).clamp_(min=_TINY)).add_(origin).clamp_(0, 1)
+        x = delta.mul_(eps / l2_norms(delta).clamp_(min=_TINY)).add_(origin).clamp_(0, 1)
     return search.end(images, at)
-
-
-def _length(delta: Tensor) -> Tensor:
-    """Return the ℓ2 norms of (M, C, H, W) as (M, 1, 1, 1)."""
-    length: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True)
-    return length

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epsigma.attacks.balls import l2_norms, shorten
 from epsigma.attacks.nearest import Search, anneal, check_search
 
 # Where the step size ends, as a share of where it starts, and γ (the authors' code).
@@ -35,11 +36,6 @@ def _largest(delta: Tensor) -> Tensor:
     return delta.abs().amax(1, keepdim=True)
 
 
-def _length(delta: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(delta, dim=1, keepdim=True)
-    return length
-
-
 def _sum(delta: Tensor) -> Tensor:
     return delta.abs().sum(1, keepdim=True)
 
@@ -50,10 +46,6 @@ def _count(delta: Tensor) -> Tensor:
 
 def _clip(delta: Tensor, eps: Tensor) -> Tensor:
     return torch.clamp(delta, -eps, eps, out=delta)
-
-
-def _shorten(delta: Tensor, eps: Tensor) -> Tensor:
-    return delta.mul_((eps / _length(delta).clamp_(min=_TINY)).clamp_(max=1))
 
 
 def _shrink(delta: Tensor, eps: Tensor) -> Tensor:
@@ -100,7 +92,7 @@ def _find_ranked(size: Tensor, rank: Tensor) -> Tensor:
 
 
 LINF = _Norm(_largest, _sum, _clip)
-L2 = _Norm(_length, _length, _shorten)
+L2 = _Norm(l2_norms, l2_norms, shorten)
 L1 = _Norm(_sum, _largest, _shrink)
 L0 = _Norm(_count, None, _keep_largest)
 
@@ -222,7 +214,7 @@ def _minimise(
                 eps = torch.where(new, torch.maximum(distance + reach, eps), eps)
         eps = torch.minimum(eps, most)
         alpha = anneal(step_size, step_size * LAST_STEP, step, steps)
-        delta.addcmul_(flat, alpha / _length(flat).clamp_(min=_TINY))
+        delta.addcmul_(flat, alpha / l2_norms(flat).clamp_(min=_TINY))
         # The next δ takes the place of this x.
         spare = x.flatten(1)
         x = norm.project(delta, eps).add_(origin).clamp_(0, 1).view_as(x)
