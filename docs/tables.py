@@ -124,7 +124,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "`attack`": "{jobs_attack}",
     },
 }
-COLUMNS["atlas_cnn"] = COLUMNS["atlas_quick"]
+COLUMNS["atlas_cnn"] = COLUMNS["atlas_cnn_fashion"] = COLUMNS["atlas_quick"]
 # Two tables show the same rows.
 SOURCES = {"cost": "defences"}
 
