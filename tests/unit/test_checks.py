@@ -986,6 +986,7 @@ UNUSUAL = [
     ("1 image that takes longer", tiny(1, errors=[0.0, 1.0]), {"converged": "warn"}),
     ("20 images, 8 take longer", tiny(20, errors=[0.0, 0.4]), {"converged": "fail"}),
     ("1 of 30 without a gradient", tiny(30, lost_gradients=1 / 30), {}),
+    ("2 of 30 without one", tiny(30, lost_gradients=2 / 30), {"gradients": "warn"}),
     ("1 of 40 that a search fools", searched(40, 1), {"gradient_free": "warn"}),
     ("a σ that does nothing", weak(defined_change=3e-6), BOTH_WARN),
     ("a σ that should do something", weak(defined_change=0.1), BOTH_FAIL),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from epsigma.filters.gaussian import Gaussian
 from epsigma.models.classifier import build_model, predict
-from epsigma.scoring import by_example, score, summarise
+from epsigma.scoring import add_rows, by_example, score, summarise
 from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
 from epsigma.stages.fooling.evaluate import evaluate_fooling
@@ -88,6 +88,18 @@ def test_predictions_do_not_depend_on_the_batch(monkeypatch, trained, batch):
 def test_an_implementation_that_is_no_module_is_refused():
     with pytest.raises(TypeError, match=r"made a slice, not an nn\.Module"):
         build_model("builtins:slice", (1, 8, 8), 10, {})
+
+
+def test_a_target_is_reached_by_what_is_accepted_and_taken_for_it():
+    rows = {"index": torch.tensor([4, 4, 7, 7]), "target": torch.tensor([1, 2, 1, 2])}
+    images = torch.zeros(4, 1, 2, 2)
+    columns = {
+        "prediction": np.array([1, 2, 1, 0]),
+        "rejected": np.array([False, True, False, False]),
+    }
+    add_rows(columns, ImageSet(images, torch.zeros(4, dtype=torch.int64), {}, rows))
+    assert columns["index"].tolist() == [4, 4, 7, 7]
+    assert columns["reached"].tolist() == [True, False, True, False]
 
 
 def ledger(correct, correct_clean, **measures):

@@ -13,7 +13,7 @@ import torch
 from epsigma.models.classifier import load_classifier
 from epsigma.models.mlp import MLP
 from epsigma.storage.batches import batches
-from epsigma.storage.checksums import checksums, verify
+from epsigma.storage.checksums import Checksum, checksums, verify
 from epsigma.storage.files import atomic_write, read_json, tidy, write_json, write_text
 from epsigma.storage.images import (
     ImageSet,
@@ -263,6 +263,16 @@ def test_other_numbers_have_another_checksum(values, other):
     verify({"a": values}, checksums({"a": values}))
     with pytest.raises(ValueError, match="altered since it was written: a"):
         verify({"a": other}, checksums({"a": values}))
+
+
+@pytest.mark.parametrize("cut", [0, 3, 8, 21])
+def test_a_checksum_does_not_depend_on_the_parts_that_it_is_made_of(cut):
+    values = np.arange(1, 64, dtype=np.uint8)
+    whole, parts = Checksum(), Checksum()
+    whole.add(values)
+    for part in (values[:cut], values[cut:50], values[50:]):
+        parts.add(part)
+    assert str(parts) == str(whole)
 
 
 # --- What killed runs and wrong clocks leave
