@@ -1135,6 +1135,18 @@ def test_optimality_is_of_the_examples_that_all_attacks_were_run_on():
     assert found["optimality"].to_dict() == {"fgsm": 0, "pgd": 1}
 
 
+@pytest.mark.parametrize("few", [{0.4: "1111"}, {0: "0000", 0.4: "1111"}])
+def test_of_an_attack_at_one_budget_there_is_no_optimality(few):
+    near = {free("fmn", 0): distances([0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4])}
+    grid = {
+        **{cell: Scored.of(columns) for cell, columns in near.items()},
+        **{at(attack="pgd", budget=eps): scored(one) for eps, one in few.items()},
+    }
+    found = optimality_of(grid, attacks={**ATTACKS, **NEAREST}, ledgers=near)
+    assert found["optimality"]["fmn"] == 1
+    assert pd.isna(found["optimality"]["pgd"])
+
+
 @pytest.mark.parametrize("fooled", ["0000", "1111"])
 def test_where_nothing_is_fooled_at_a_distance_no_attack_is_better(fooled):
     grid = {at(attack=name, budget=0): scored(fooled) for name in ("fgsm", "pgd")}

@@ -20,13 +20,14 @@ def tabulate_optimality(scores: Scores) -> pd.DataFrame:
     as a share of the area for the best attack: 1 if it fools every example at the smallest ε that
     any attack does. The areas end where the best attack fools the last example that it fools at
     all. Examples that not all attacks were run on, and those that are wrong when clean, count for
-    nothing. An attack at the ε of the grid is judged by these: it gains nothing below the smallest.
+    nothing. An attack at the ε of the grid is judged by these: it gains nothing below the smallest,
+    and at one ε above 0 there is nothing to judge.
 
     Returns:
         A row a curve (a cell without its budget, but for `budget_name`) that has a norm: `norm`;
         `n`, examples that are right when clean and that all attacks were run on; `attacks`, how
         many there are, and `largest`, the ε at which the areas end; and `optimality`, in [0, 1],
-        empty if there is one attack, or none fools anything at a distance.
+        empty if there is one attack, or this has one ε, or none fools anything at a distance.
 
     Source: Cinà et al. 2024 (AttackBench, arXiv:2404.19460), local optimality.
     """
@@ -49,12 +50,13 @@ def _compare(scores: Scores, curves: Sequence[Curve]) -> Iterator[dict[str, Any]
     largest = float(best[np.isfinite(best)].max(initial=0))
     most = _area(best, largest)
     for curve, distance in zip(curves, distances, strict=True):
+        is_judged = most and len(curves) > 1 and (curve.budgets > 0).sum() != 1
         yield {
             **curve.columns,
             "n": len(index),
             "attacks": len(curves),
             "largest": largest,
-            "optimality": _area(distance, largest) / most if most and len(curves) > 1 else None,
+            "optimality": _area(distance, largest) / most if is_judged else None,
         }
 
 
