@@ -52,7 +52,11 @@ STUDIES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
     "blind only": ([cell(50), cell(60, **through(1, "blind"))], {}, "blur σ = 1, blind 60.0 %"),
     "proofs": (
         [
-            cell(50, certified=0.3, attacked=0.5, n_certified=30, n_unfooled=50, n_proofs=100),
+            cell(
+                50,
+                **{"certified": 0.3, "attacked": 0.4, "n_attacked": 50, "n_unfooled": 20},
+                **{"n_certified": 30, "n_proofs": 100},
+            ),
             cell(45, **through(1, "aware"), certified=0.2, attacked=0.4),
         ],
         {},

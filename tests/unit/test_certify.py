@@ -69,6 +69,7 @@ def test_the_ledger_is_what_is_proved_given_what_attacks_fool(make_job, trained,
     status = list(ledger["status"])
     assert figures["n_proofs"] == len(status) == len(trained.labels)
     assert figures["n_certified"] == status.count("safe")
+    assert figures["n_attacked"] == len(status)
     assert figures["n_unfooled"] == len(status) - status.count("unsafe")
     # These attacks are made up: they fool what is proved safe.
     assert (ledger["certified"] & fooled).any()
@@ -85,6 +86,16 @@ def test_of_what_proofs_do_not_know_only_attacks_are_known(make_job, trained, fi
     assert set(ledger["status"]) == {"unsafe", "unsettled"}
     assert not ledger["certified"].any()
     assert (ledger["lower"] == -np.inf).all()
+
+
+@pytest.mark.parametrize("how", [NONE, MEDIAN])
+def test_what_no_attack_was_run_on_is_not_unfooled(make_job, trained, files, tmp_path, how):
+    few = {**files, "attacked": files["attacked"][1:]}
+    figures, ledger = run(make_job, trained, few, tmp_path, how)
+    assert (figures["n_proofs"], figures["n_attacked"]) == (len(trained.labels), 10)
+    # The second attack fools five of its ten; of the others a proof may.
+    left = (ledger["status"][10:20] != "unsafe").sum()
+    assert figures["n_unfooled"] == left <= 5
 
 
 def test_a_counterexample_is_in_its_ball_and_misclassified():
@@ -111,7 +122,7 @@ def test_a_counterexample_is_in_its_ball_and_misclassified():
 def test_cells_that_proofs_hold_for_get_the_bracket():
     rows = [row(attack=name) for name in ("fgsm", "pgd", "pgd_l2")]
     of_pgd = {key: rows[1][key] for key in rows[1] if key in COLUMNS}
-    counts = {"n_proofs": 50, "n_refuted": 0, "n_certified": 20}
+    counts = {"n_proofs": 50, "n_attacked": 50, "n_refuted": 0, "n_certified": 20}
     open_ = {"cells": [of_pgd], **counts, "n_unfooled": 30}
     table = tabulate_cells(rows, [open_])
     assert list(table["certified"].isna()) == [True, False, True]
@@ -123,6 +134,10 @@ def test_cells_that_proofs_hold_for_get_the_bracket():
     assert table["certified_low"][1] < 0.4 < table["certified_high"][1]
     closed = {"cells": [of_pgd], **counts, "n_unfooled": 20}
     assert tabulate_cells(rows, [closed])["exact"][1] == 0.4
+    # The share of those that were attacked; of fewer than are proved, no answer is exact.
+    part = tabulate_cells(rows, [{**closed, "n_attacked": 25}])
+    assert part["attacked"][1] == 0.8
+    assert part["exact"].isna().all()
     # Nothing else of the table changes.
     pd.testing.assert_frame_equal(table[COLUMNS], tabulate_cells(rows))
 

@@ -790,9 +790,10 @@ PROVED_NONE, PROVED_1, PROVED_2 = (
 def proved(counts):
     """Rows of `cells.csv` with what proofs count: those certified, not fooled, and all."""
     names = ("n_certified", "n_unfooled", "n_proofs")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [place.columns | dict(zip(names, of_cell, strict=True)) for place, of_cell in counts]
     )
+    return table.assign(n_attacked=table["n_proofs"])
 
 
 def test_without_proofs_the_headline_has_no_bracket():

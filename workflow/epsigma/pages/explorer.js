@@ -508,7 +508,7 @@
       rate("accuracy, 8 bits", "accuracy_8bit", "n_correct_8bit", "n"),
       rate("rejected", "rejected", "n_rejected", "n"),
       rate("proved safe", "certified", "n_certified", "n_proofs"),
-      rate("not fooled by any attack", "attacked", "n_unfooled", "n_proofs"),
+      rate("not fooled by any attack", "attacked", "n_unfooled", "n_attacked"),
       mean("mean ℓ∞", "linf", "of the pixel range"),
       mean("mean ℓ2", "l2", ""),
       mean("pixels changed", "l0", ""),

@@ -32,8 +32,9 @@ def certify(
         checkpoint: of the classifier.
         attacked: the ledgers of all attacks that know this defended model, at this budget in ℓ∞.
         metrics: JSON to write: of the attacks' `cells`, the examples (`n_proofs`), those that are
-            proved safe (`n_certified`), and that nothing fools (`n_unfooled`), counterexamples that
-            are none (`n_refuted`); and why nothing is proved (`refused`), or null.
+            proved safe (`n_certified`), those that some attack was run on (`n_attacked`), of these
+            those that nothing fools (`n_unfooled`), counterexamples that are none (`n_refuted`);
+            and why nothing is proved (`refused`), or null.
         ledger: Parquet to write: the columns of `prove`.
     """
     with job.logged() as log:
@@ -41,7 +42,7 @@ def certify(
         images, labels = clean.images, clean.labels
         model = load_classifier(checkpoint, job.settings["model"], CPU)
         module = build_filter(job.settings["filter"])
-        fooled = _find_fooled(attacked, len(labels))
+        is_attacked, fooled = _find_fooled(attacked, len(labels))
         eps = Level.parse(job.cell["budget"]).value or 0.0
         n_refuted, refused = 0, None
         try:
@@ -56,7 +57,7 @@ def certify(
         except UnprovableError as error:
             refused = str(error)
             columns = know_attacks(labels, fooled)
-        counts = _count(columns) | {"n_refuted": n_refuted}
+        counts = _count(columns, is_attacked) | {"n_refuted": n_refuted}
         figures = {"cells": _identify(attacked), **counts, "refused": refused}
         write_ledger(ledger, columns, job.metadata)
         write_json(metrics, {**figures, "made_by": job.metadata})
@@ -87,23 +88,26 @@ def _shape(images: Tensor) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _find_fooled(ledgers: Sequence[str], n: int) -> Tensor:
-    """Find the examples that some attack fools; (N,) bool."""
-    fooled = torch.zeros(n, dtype=torch.bool)
+def _find_fooled(ledgers: Sequence[str], n: int) -> tuple[Tensor, Tensor]:
+    """Find the examples that some attack was run on, and those that one fools; each (N,) bool."""
+    attacked, fooled = torch.zeros(2, n, dtype=torch.bool)
     for path in ledgers:
         rows = read_ledger(path, ["index", "correct"])
-        fooled[torch.from_numpy(rows["index"][~rows["correct"]]).long()] = True
-    return fooled
+        index = torch.tensor(rows["index"]).long()
+        attacked[index] = True
+        fooled[index[~torch.tensor(rows["correct"])]] = True
+    return attacked, fooled
 
 
 def _identify(ledgers: Sequence[str]) -> list[dict[str, Any]]:
     return [Cell.from_wildcards(read_cell(path)).columns for path in ledgers]
 
 
-def _count(columns: Columns) -> dict[str, int]:
+def _count(columns: Columns, is_attacked: Tensor) -> dict[str, int]:
     status = columns["status"]
     return {
         "n_proofs": len(status),
         "n_certified": int((status == SAFE).sum()),
-        "n_unfooled": int((status != UNSAFE).sum()),
+        "n_attacked": int(is_attacked.sum()),
+        "n_unfooled": int((status[is_attacked.numpy()] != UNSAFE).sum()),
     }

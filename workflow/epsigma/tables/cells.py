@@ -29,7 +29,7 @@ OPTIONAL_RATES = (
 # What proofs say of the test images: what nothing fools is between the two.
 PROVED_RATES = (
     ("certified", "n_certified", "n_proofs"),
-    ("attacked", "n_unfooled", "n_proofs"),
+    ("attacked", "n_unfooled", "n_attacked"),
 )
 
 
@@ -47,13 +47,13 @@ def tabulate_cells(
         count, each with its count; `n_fooled_unrounded` and `stored_as` of sets that are no
         float32; and, if there are ensembles, how many examples each of their
         attacks fooled. Intervals are Wilson's (1927), 95 %, and empty where the rate is.
-        With proofs `certified`, the share of the test images that are proved safe, `attacked`, that
-        neither an attack that knows the filter, at that ε in ℓ∞, nor a counterexample fools,
-        `exact`, where both meet, and `n_refuted`, counterexamples that are none: faults of the
-        code.
+        With proofs `certified`, the share of the `n_proofs` test images that are proved safe,
+        `attacked`, of the `n_attacked` that some attack was run on the share that neither an attack
+        that knows the filter, at that ε in ℓ∞, nor a counterexample fools, `exact`, where all were
+        and both meet, and `n_refuted`, counterexamples that are none: faults of the code.
     """
     known = {_key(cell): one for one in proofs for cell in one["cells"]}
-    counts = ("n_certified", "n_unfooled", "n_proofs", "n_refuted")
+    counts = ("n_certified", "n_unfooled", "n_proofs", "n_attacked", "n_refuted")
     cells = pd.DataFrame(
         [
             row | ({name: known[_key(row)][name] for name in counts} if _key(row) in known else {})
@@ -65,14 +65,20 @@ def tabulate_cells(
         add_rate(cells, *rate)
     names = [name for rate, count, _ in optional for name in (*with_bounds(rate), count)]
     if "n_proofs" in cells:
-        cells["exact"] = cells["certified"].where(cells["n_certified"] == cells["n_unfooled"])
-        names += ["n_proofs", "n_refuted", "exact"]
+        cells["exact"] = cells["certified"].where(find_exact(cells))
+        names += ["n_proofs", "n_attacked", "n_refuted", "exact"]
     names += [name for name in ("n_fooled_unrounded", "stored_as") if name in cells]
     parts = [str(name) for name in cells if str(name).startswith(PARTS)]
     for name in parts:
         # Cells of other attacks have none.
         cells[name] = cells[name].astype("Int64")
     return cells[[*COLUMNS, *names, *parts]]
+
+
+def find_exact(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Find the rows in which what is proved and what attacks leave meet, of the same examples."""
+    meets = table["n_certified"] == table["n_unfooled"]
+    return meets & (table["n_attacked"] == table["n_proofs"])
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
