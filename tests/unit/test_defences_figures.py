@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -287,7 +288,7 @@ def test_the_stage_draws_a_data_set_that_nothing_attacks(tmp_path, make_job):
 # --- ROC curves
 
 
-def curve(threat, attack, budget, detector, name="magnet", points=3):
+def curve(threat, attack, budget, detector, name="magnet", strength=np.nan, points=3):
     where = {
         "dataset": "digits",
         "model": "mlp",
@@ -297,6 +298,8 @@ def curve(threat, attack, budget, detector, name="magnet", points=3):
         "budget_name": "eps",
         "budget": budget,
         "filter": name,
+        "strength_name": np.nan if np.isnan(strength) else "sigma",
+        "strength": strength,
         "detector": detector,
     }
     false = np.linspace(0, 1, points)
@@ -308,14 +311,16 @@ def curve(threat, attack, budget, detector, name="magnet", points=3):
     ], {**where, "false_positive": 0.01, "true_positive": 0.5 + budget}
 
 
-def detected(attacks=("fgsm", "pgd"), filters=("magnet",), detectors=("rec", "jsd")):
+def detected(
+    attacks=("fgsm", "pgd"), filters=("magnet",), detectors=("rec", "jsd"), strengths=(np.nan,)
+):
     curves, areas = [], []
-    for name in filters:
+    for name, strength in product(filters, strengths):
         for attack in attacks:
             for threat in (BLIND, AWARE):
                 for budget in (0.1, 0.2):
                     for detector in detectors:
-                        points, about = curve(threat, attack, budget, detector, name)
+                        points, about = curve(threat, attack, budget, detector, name, strength)
                         curves += points
                         areas.append(about)
     return pd.DataFrame(curves), pd.DataFrame(areas)
@@ -378,6 +383,19 @@ def test_a_threat_that_has_no_curve_at_the_largest_budget_shows_its_own_largest(
     assert len(drawn) == 2
     assert drawn[1].get_ydata()[-1] == pytest.approx(1 - 0.1 * 0.1)
     assert [dot.get_ydata()[0] for dot in dots] == pytest.approx([0.7, 0.6])
+    assert axes.get_title().endswith("blind ε = 0.2, aware ε = 0.1")
+
+
+def test_each_strength_of_a_filter_has_a_panel():
+    tables = detected(attacks=("fgsm",), filters=("gaussian",), strengths=(0.5, 2))
+    found = panels(operating_characteristics(*tables))
+    assert [axes.get_title() for axes in found] == [
+        f"gaussian, σ = {strength}: fgsm,\nε = 0.2" for strength in ("0.5", "2")
+    ]
+    for axes in found:
+        curves, dots = lines_of(axes)
+        assert (len(curves), len(dots)) == (4, 4)
+        assert all(np.diff(line.get_xdata()).min() >= 0 for line in curves)
 
 
 def test_where_nothing_fools_the_classifier_the_panel_says_so():

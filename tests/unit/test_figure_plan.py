@@ -142,6 +142,9 @@ ALWAYS, OF_FILTERS = ["accuracy", "spectrum"], ["success", "threats", "smallest"
             {"attacks": [attack("fooling_noise", "confidence")]},
             [*ALWAYS, "success", "threats"],
         ),
+        # Of what minimises a norm there are distances if a budget ε may bound it.
+        ({"attacks": [attack("fmn", "kappa")]}, [*ALWAYS, *OF_FILTERS]),
+        ({"attacks": [attack("fmn_l1", "kappa")]}, [*ALWAYS, "success", "threats"]),
         # Only those who know the filter meet it.
         ({"attacks": [attack(threats=["aware"])]}, [*ALWAYS, "threats", "smallest"]),
         ({"figures": {"kinds": ["attack_threats", "filter_gallery"]}}, ["threats"]),

@@ -444,6 +444,14 @@ def test_success_by_budget_is_a_panel_a_filter_each_with_the_unfiltered_line():
     assert [axes.get_ylabel() for axes in found] == ["attack success", "", ""]
 
 
+def test_at_a_single_budget_all_lines_have_a_marker():
+    cells = chosen(budgets=[0.1])
+    for axes in (*panels(success_by_budget(cells)), *panels(accuracy_by_budget(cells))):
+        lines = [line for line in axes.lines if not line.get_label().startswith("_")]
+        assert lines
+        assert all(line.get_marker() not in (None, "None", "") for line in lines)
+
+
 def test_curves_draw_rates_of_nothing_and_of_all():
     cells = chosen(strengths={("none", None): [None], ("gaussian", "sigma"): [1]})
     for rate in ("accuracy", "attack_success"):
@@ -1158,6 +1166,12 @@ def test_a_gallery_has_two_images_and_their_difference_a_strength(count, channel
     assert all(len(axes.images) == 1 for axes in found)
     titles = [axes.get_title() for axes in found if axes.get_title()]
     assert titles == ["no filter", *(f"σ = {i}" for i in range(1, count))]
+
+
+def test_a_filter_without_a_strength_is_not_called_none_nor_is_an_attack_s_budget():
+    found = panels(gallery(2, strengths=["fixed", "fixed"], budget="fixed"))
+    assert [axes.get_title() for axes in found if axes.get_title()] == ["no filter", "filtered"]
+    assert [axes.get_ylabel() for axes in found if axes.get_ylabel()][1] == "attacked"
 
 
 def test_a_gallery_says_what_is_predicted_and_whether_it_is_right():

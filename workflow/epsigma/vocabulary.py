@@ -17,6 +17,9 @@ TRANSFER = "transfer"
 FOOLING = "fooling"
 FAMILIES = (*GRADIENT_BASED, GRADIENT_FREE, NOISE, TRANSFER, FOOLING)
 
+# The norms in which the distances of attacks that minimise one stand beside budgets ε.
+EPS_NORMS = ("linf", "l2")
+
 # The gradient that an attacker may take of any filter in place of its own.
 IDENTITY = "identity"
 

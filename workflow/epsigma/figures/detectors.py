@@ -1,5 +1,6 @@
 """How well detectors tell adversarial images from clean ones."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -10,9 +11,11 @@ from epsigma.figures import style
 from epsigma.figures.data import FigureData
 from epsigma.figures.looks import DASHES, sequence
 
+FILTER = ["filter", "strength_name", "strength"]
+
 
 def operating_characteristics(data: FigureData) -> Figure:
-    """Draw the ROC curves of a model's detectors, a row a filter, a column an attack.
+    """Draw the ROC curves of a model's detectors, a row a filter's strength, a column an attack.
 
     At the largest budget of the attack at which there are images that fool the bare classifier; a
     shade a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
@@ -24,26 +27,25 @@ def operating_characteristics(data: FigureData) -> Figure:
     )
     if curves.empty:
         return style.nothing()
-    filters, attacks = (list(dict.fromkeys(curves[name])) for name in ("filter", "attack"))
+    filters = curves[FILTER].drop_duplicates().to_dict("records")
+    attacks = list(dict.fromkeys(curves["attack"]))
     names = list(dict.fromkeys(curves["detector"]))
     looks = dict(zip(names, sequence(len(names)), strict=True))
     figure = Figure(
         layout="constrained", figsize=(3.3 * len(attacks) + 2.6, 3.0 * len(filters) + 0.6)
     )
     grid = figure.subplots(len(filters), len(attacks), squeeze=False, sharex=True, sharey=True)
-    for row, name in zip(grid, filters, strict=True):
+    for row, defence in zip(grid, filters, strict=True):
         for axes, attack in zip(row, attacks, strict=True):
-            lines, thresholds = (
-                table[(table["filter"] == name) & (table["attack"] == attack)]
-                for table in (curves, detectors)
-            )
+            where = {**defence, "attack": attack}
+            lines, thresholds = _at(curves, where), _at(detectors, where)
             if thresholds.empty:
                 axes.set_visible(False)
             else:
                 lines = _at_largest_budget(lines)
                 _draw_curves(axes, lines, thresholds, looks)
-                about = f"{data.name_filter(name)}: {data.name_attack(attack)}"
-                axes.set_title(f"{about},\n{_name_budget(lines)}", fontsize="medium")
+                about = f"{_name_filter(data, defence)}: {data.name_attack(attack)}"
+                axes.set_title(f"{about},\n{_name_budgets(lines)}", fontsize="medium")
     for column in grid.T:
         # The numbers are below the lowest panel that there is.
         lowest = [axes for axes in column if axes.get_visible()][-1]
@@ -51,6 +53,20 @@ def operating_characteristics(data: FigureData) -> Figure:
     _label_figure(figure, looks)
     figure.suptitle(f"Detectors\n{data.subject}")
     return figure
+
+
+def _at(table: pd.DataFrame, where: dict[Hashable, Any]) -> pd.DataFrame:
+    """Keep the rows that have these values; empty ones are the same."""
+    for key, value in where.items():
+        table = table[table[key].isna() if pd.isna(value) else table[key] == value]
+    return table
+
+
+def _name_filter(data: FigureData, defence: dict[Hashable, Any]) -> str:
+    named, strength = data.name_filter(defence["filter"]), defence["strength"]
+    if pd.isna(strength):
+        return named
+    return f"{named}, {style.level_label(defence['strength_name'], strength)}"
 
 
 def _at_largest_budget(curves: pd.DataFrame) -> pd.DataFrame:
@@ -61,10 +77,15 @@ def _at_largest_budget(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[(curves["budget"] == largest) | largest.isna()]
 
 
-def _name_budget(curves: pd.DataFrame) -> str:
+def _name_budgets(curves: pd.DataFrame) -> str:
+    """Name the budget that the curves are of, or that of each threat if they differ."""
     if curves.empty:
         return "nothing fools the classifier"
-    return style.level_label(curves["budget_name"].iloc[0], curves["budget"].iloc[0])
+    of_threats = curves.groupby("threat", sort=False)[["budget_name", "budget"]].first()
+    named = [style.level_label(*of_one) for of_one in of_threats.itertuples(index=False)]
+    if len(set(named)) == 1:
+        return named[0]
+    return ", ".join(f"{threat} {one}" for threat, one in zip(of_threats.index, named, strict=True))
 
 
 def _draw_curves(

@@ -76,7 +76,7 @@ def draw_gallery(
     grid = figure.subplots(3 * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_visible(False)
-    for k in range(count):
+    for k, named_strength in enumerate(_name_strengths(strengths)):
         column = grid[3 * (k // columns) :, k % columns]
         for row in range(2):
             _show_image(column[row], images[row, k], low, high)
@@ -90,8 +90,9 @@ def draw_gallery(
             )
         _show_image(column[2], differences[k], -reach, reach)
         column[2].set_xlabel(f"ℓ∞ {np.abs(differences[k]).max():.2g}")
-        column[0].set_title(_name_level(strengths[k]), fontsize="medium")
-    rows = ("clean", f"attacked,\n{_name_level(budget)}", "difference")
+        column[0].set_title(named_strength, fontsize="medium")
+    attacked = "attacked" if budget == FIXED else f"attacked,\n{style.spelled_label(budget)}"
+    rows = ("clean", attacked, "difference")
     for axes, name in zip(grid[:, 0], rows * bands, strict=True):
         axes.set_ylabel(name)
     figure.suptitle(f"Test image {index}, {_name_true(label, class_names)}\n{title}")
@@ -132,11 +133,12 @@ def draw_fooling(
             axes.set_xlabel(answer, fontweight="bold" if accepted[row, k] else "normal")
         label = style.class_label(target, class_names)
         grid[row, 0].set_ylabel(f"made for{_apart(label)}{label}")
-    for axes, strength in zip(grid[0], strengths, strict=True):
-        axes.set_title(_name_level(strength), fontsize="medium")
+    for axes, strength in zip(grid[0], _name_strengths(strengths), strict=True):
+        axes.set_title(strength, fontsize="medium")
     figure.suptitle(title)
+    asked = style.spelled_label(budget)
     figure.supxlabel(
-        f"predicted class (softmax probability);\nbold: accepted at {_name_level(budget)} or more",
+        f"predicted class (softmax probability);\nbold: accepted at {asked} or more",
         fontsize="medium",
     )
     return figure
@@ -175,5 +177,7 @@ def _apart(named: str) -> str:
     return " " if named.isdecimal() else "\n"
 
 
-def _name_level(level: str) -> str:
-    return "no filter" if level == FIXED else style.spelled_label(level)
+def _name_strengths(strengths: Sequence[str]) -> list[str]:
+    """Name the columns: first no filter; then the strengths of one, which the title names."""
+    named = ["filtered" if one == FIXED else style.spelled_label(one) for one in strengths]
+    return ["no filter", *named[1:]]

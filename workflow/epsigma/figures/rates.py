@@ -70,6 +70,8 @@ def draw_line(axes: Axes, rates: pd.DataFrame, **look: Any) -> None:
     """
     x = np.asarray(rates.index, dtype=float)
     rate, low, high = (rates[name] for name in ("rate", "low", "high"))
+    if len(x) == 1:  # a line of one point does not show
+        look = {**look, "marker": look.get("marker") or "o"}
     axes.plot(x, rate, **look)
     # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
     bars = np.clip([rate - low, high - rate], 0, None)

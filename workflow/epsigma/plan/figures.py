@@ -24,7 +24,7 @@ from epsigma.registry.figures import (
 )
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import BLIND, NO_FILTER
+from epsigma.vocabulary import BLIND, EPS_NORMS, NO_FILTER
 
 # Where the figures of a scope lie.
 FOLDERS = {
@@ -118,7 +118,7 @@ class FigurePlan:
         yield FILTERS
         if threat == BLIND:
             yield BLIND_FILTERS
-        if entry.norm is not None or entry.minimises is not None:
+        if entry.norm is not None or entry.minimises in EPS_NORMS:
             yield DISTANCES
         if entry.norm is not None and entry.norm == self._norm:
             yield BOUNDED_FILTERS

@@ -12,10 +12,10 @@ from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.tables.intervals import add_rate
 from epsigma.tables.scores import Bools, Scores, budget_of, defence_of
 from epsigma.tables.seeds import Outcome, Outcomes
+from epsigma.vocabulary import EPS_NORMS
 
 CURVE = [name for name in CELL_COLUMNS if name != "budget"]
-# Minimum-norm attacks whose norms a budget ε bounds, there or elsewhere, and what ε is called.
-NORMS, EPS = ("linf", "l2"), "eps"
+EPS = "eps"
 # Into how many parts the distances of a minimum-norm attack are divided.
 PARTS = 100
 Floats = NDArray[np.float64]
@@ -124,7 +124,7 @@ def _measure_distances(scores: Scores) -> tuple[dict[Cell, Floats], dict[str, fl
     minima = {
         curve: np.minimum.reduce([_measure_cell(scores, cell, minimises) for cell in cells])
         for curve, cells in scores.curves().items()
-        if (minimises := scores.attacks[curve.attack].minimises) in NORMS
+        if (minimises := scores.attacks[curve.attack].minimises) in EPS_NORMS
     }
     largest: dict[str, float] = {}
     for curve, minimum in minima.items():
