@@ -218,3 +218,20 @@ def test_it_opens_with_the_best_filter_keeps_strengths_and_ends_of_rows_are_keys
     assert visit.page.evaluate(is_open, "sigma~1") is True
     assert visit.errors == []
     visit.page.close()
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        ({"budget_name": "eps"}, "Bars are 95 % intervals, ε is the radius of the ℓ0 ball."),
+        ({"budget_name": "gamma"}, "Bars are 95 % intervals."),
+    ],
+)
+def test_a_share_of_features_is_no_radius(
+    browser: "Browser", tmp_path: Path, of: dict[str, Any], said: str
+) -> None:
+    attacks = {"pgd": {"family": "iterative", "norm": "l0"}}
+    page = write_page(tmp_path / "explorer.html", cell(50, **of), attacks=attacks)
+    visit = Visit(browser, page)
+    assert said in visit.page.evaluate("document.getElementById('over-budget').textContent")
+    visit.page.close()

@@ -385,7 +385,8 @@
       return lines.filter((line) => line.cells.some(Boolean));
     };
     const norm = NORMS[data.attacks[state.attack].norm];
-    const ball = norm ? `, ${SYMBOLS.eps} is the radius of the ${norm} ball` : "";
+    const isRadius = budgets.some((budget) => budget.startsWith("eps~"));
+    const ball = norm && isRadius ? `, ${SYMBOLS.eps} is the radius of the ${norm} ball` : "";
     const shared = [state.dataset, state.model, state.seed, state.attack, state.filter];
     drawOnce(at("over-budget"), [shared, state.strength, widths["over-budget"]], () => drawLines(at("over-budget"),
       `${capital(rateName())} over the budget, ${filterLabel(state.filter, state.strength)}`,
@@ -693,7 +694,7 @@
     differences.set(key, canvas.toDataURL());
     return differences.get(key);
   }
-  const classesShown = () => ["all", ...new Set(Object.values(labelsOf()))];
+  const classesShown = () => ["all", ...[...new Set(Object.values(labelsOf()))].sort((a, b) => a - b)];
   // The label of each example of the data set, by its index.
   function labelsOf() {
     const examples = data.examples[state.dataset] || [];
