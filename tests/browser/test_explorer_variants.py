@@ -33,6 +33,7 @@ def write_page(path: Path, *cells: dict[str, Any], **more: Any) -> Path:
             **{"clean": [], "checks": [], "by_class": None, "made": [None] * len(cells)},
             **{"makers": [], "followed": [None] * len(cells), "images": [None] * len(cells)},
             **{"sprites": [], "left_out": 0, "examples": {}, "labels": {}, "clean_images": {}},
+            "clean_right": [],
             "attacks": {"pgd": {"family": "iterative", "norm": "linf"}},
             **{"names": {}, "class_names": {"mnist": []}, "metrics": "{model}/{budget}.json"},
             **{"configuration": "c.yaml", "versions": {"epsigma": "0"}, **more},
@@ -234,4 +235,19 @@ def test_a_share_of_features_is_no_radius(
     page = write_page(tmp_path / "explorer.html", cell(50, **of), attacks=attacks)
     visit = Visit(browser, page)
     assert said in visit.page.evaluate("document.getElementById('over-budget').textContent")
+    visit.page.close()
+
+
+def test_what_is_wrong_without_an_attack_is_not_fooled(browser: "Browser", tmp_path: Path) -> None:
+    more = {
+        "examples": {"mnist": [4, 7, 9]},
+        "labels": {"mnist": [1, 2, 3]},
+        "followed": [{"prediction": [0, 0, 3], "probability": [90, 80, 70], "right": [0, 0, 1]}],
+        "clean_right": [["mnist", "mlp", "0", "none", "fixed", [1, 0, 1]]],
+    }
+    visit = Visit(browser, write_page(tmp_path / "explorer.html", cell(50), **more))
+    visit.settle()
+    shown = visit.text("#images")
+    for words in ("Fooled (1)", "Wrong without an attack, too (1)", "Not fooled (1)"):
+        assert words in shown
     visit.page.close()

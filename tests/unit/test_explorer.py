@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 import torch
 from epsigma.explorer.examples import EXAMPLES, choose_examples, find_rows, follow
+from epsigma.explorer.following import list_clean_right, open_ledgers
 from epsigma.explorer.sprites import SIDE, Sprites, make_sprite, read_rows
 from epsigma.explorer.tables import count_by_class, list_cells, list_checks
 from epsigma.pages import render_explorer
 from epsigma.storage.images import write_tensors
+from epsigma.storage.ledgers import write_ledger
+from epsigma.storage.provenance import record
 from PIL import Image
 
 
@@ -41,6 +44,9 @@ def test_followed_examples_are_right_when_clean_and_tried_by_all_attacks():
     clean = [False, True, True, True]
     attacks = [ledger([0, 1, 2, 3], [5] * 4, [0, 1, 0, 1], clean), ledger([1, 2], [5] * 2, [1, 0])]
     assert set(choose_examples(attacks)) == {1, 2}
+    # One that is wrong when clean is left out, though all attacks tried it.
+    clean = [False, True, True]
+    assert choose_examples([ledger([0, 1, 2], [5] * 3, [0, 1, 0], clean)]) == [2, 1]
     # One that is wrong is better than none.
     wrong = [ledger([0, 1], [5, 6], [0, 1], [False, True])]
     assert choose_examples(wrong) == [0, 1]
@@ -49,6 +55,20 @@ def test_followed_examples_are_right_when_clean_and_tried_by_all_attacks():
 def test_at_most_so_many_examples_are_followed_whatever_the_number_of_classes():
     index = np.arange(1000)
     assert len(choose_examples([ledger(index, index, index >= 0)])) == EXAMPLES
+
+
+def test_what_is_right_without_an_attack_is_told_of_each_filter(tmp_path):
+    cell = {"dataset": "digits", "model": "mlp", "seed": "0", "filter": "blur"}
+    paths = []
+    for strength, correct in (("sigma~1", [1, 1, 0, 1]), ("sigma~2", [0, 1, 0, 0])):
+        paths.append(str(tmp_path / f"{strength}.parquet"))
+        columns = {"index": np.arange(4, dtype=np.int32), "correct": np.array(correct, bool)}
+        write_ledger(paths[-1], columns, record({**cell, "strength": strength}, {}, "0"))
+    found = list_clean_right(open_ledgers(paths), {"digits": [3, 2, 0]})
+    assert found == [
+        [*cell.values(), "sigma~1", [1, 0, 1]],
+        [*cell.values(), "sigma~2", [0, 0, 0]],
+    ]
 
 
 def test_an_example_with_several_rows_is_shown_by_one_that_fools():

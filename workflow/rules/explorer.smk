@@ -6,6 +6,7 @@ rule explore:
     input:
         tables=expand("results/tables/{name}.csv", name=EXPLORED),
         ledgers=targets.ledgers,
+        clean=targets.clean_ledgers(),
         sets=targets.shown_sets(),
         tests=expand("results/data/{name}/test.safetensors", name=study.names("datasets")),
     output:
@@ -15,7 +16,9 @@ rule explore:
     localrule: True
     params:
         recipe=explorer_recipe(study, recipes),
-        made_of=digest_of([*targets.ledgers, *targets.shown_sets()]),
+        made_of=digest_of(
+            [*targets.ledgers, *targets.clean_ledgers(), *targets.shown_sets()]
+        ),
     run:
         from epsigma.stages.explore import explore
 

@@ -88,6 +88,27 @@ def choose_by_dataset(ledgers: Sequence[File]) -> dict[str, list[int]]:
     return chosen
 
 
+def list_clean_right(
+    ledgers: Sequence[File], examples: Mapping[str, Sequence[int]]
+) -> list[list[Any]]:
+    """List which examples are right without an attack.
+
+    Args:
+        ledgers: of clean images through filters.
+        examples: by data set, indices of test images.
+
+    Returns:
+        Of each ledger its data set, model, seed, filter and strength, and of each example 0 or 1.
+    """
+    found = []
+    for file in ledgers:
+        named = [file.cell[name] for name in ("dataset", "model", "seed", "filter", "strength")]
+        correct = read_ledger(file.path, ["correct"])["correct"]
+        right = correct[list(examples.get(named[0], ()))].astype(int).tolist()
+        found.append([*named, right])
+    return found
+
+
 class Following:
     """What becomes of the chosen examples.
 

@@ -710,13 +710,12 @@
       probability: followed.probability[place],
     };
   }
-  // Whether an example is wrong at a budget of 0: through this filter, without an attack.
+  // Whether an example is wrong through this filter without an attack.
+  const cleanKey = (...names) => JSON.stringify(names.map(String));
+  const cleanRight = new Map(data.clean_right.map(([...row]) => [cleanKey(...row.slice(0, -1)), row[row.length - 1]]));
   function isWrongClean(cell, place) {
-    if (!NORMS[data.attacks[cell.attack].norm]) return false;
-    const zero = optionsOf("budget").find((budget) => valueOf(budget) === 0 && budget !== FIXED);
-    const clean = zero && byKey.get(keyOf({ ...cell, budget: zero }));
-    const said = clean && saidOf(clean, place);
-    return Boolean(said && !said.isRight);
+    const right = cleanRight.get(cleanKey(cell.dataset, cell.model, cell.seed, cell.filter, cell.strength));
+    return Boolean(right && right[place] === 0);
   }
   function cardOf(cell, place, index, label, kinds, size) {
     const said = saidOf(cell, place), [width, height, count] = size;

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from epsigma.device import CPU
-from epsigma.explorer.following import Following, Pictures, open_ledgers, open_sets
+from epsigma.explorer.following import (
+    Following,
+    Pictures,
+    list_clean_right,
+    open_ledgers,
+    open_sets,
+)
 from epsigma.explorer.gather import gather
 from epsigma.job import Job
 from epsigma.pages import render_explorer
@@ -21,14 +27,16 @@ def explore(
     *,
     tables: Sequence[str],
     ledgers: Sequence[str],
+    clean: Sequence[str],
     sets: Sequence[str],
     tests: Sequence[str],
     explorer: str,
 ) -> None:
     """Write the explorer: HTML that needs no other file.
 
-    It reads the tables that `epsigma.plan.explorer` names, the ledgers of all cells, the
-    adversarial sets that are shown, and the test images of all data sets. The job's settings
+    It reads the tables that `epsigma.plan.explorer` names, the ledgers of all cells and of clean
+    images through each filter, the adversarial sets that are shown, and the test images of all data
+    sets. The job's settings
     are the `attacks` by name (`family`, `norm`), the `names` of data sets and models as a reader
     would say them, the `filters` at all strengths that images are put through, and the `pattern`
     of the path of a cell's metrics.
@@ -46,6 +54,7 @@ def explore(
         prefix = explorer[: explorer.rindex("results/")]
         data: dict[str, Any] = {
             **gather(Tables(tables), opened, shown, following, pictures, attacks),
+            "clean_right": list_clean_right(open_ledgers(clean), following.examples),
             "names": job.settings["names"],
             "class_names": dict(
                 zip(job.settings["datasets"], map(read_class_names, tests), strict=True)
