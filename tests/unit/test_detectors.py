@@ -388,7 +388,7 @@ def test_a_threshold_is_found_in_batches_as_large_as_the_job_says(calibrated, mo
     assert parts == whole | {name: pytest.approx(whole[name]) for name in ("threshold", "median")}
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.004, 0), (0.006, 1), (0.05, 9)])
+@pytest.mark.parametrize(("rate", "expected"), [(0.004, 0), (0.006, 1), (0.05, 9), (0.35, 63)])
 def test_of_few_images_the_rate_may_allow_none(calibrated, rate, expected):
     found = calibrated("reconstruction", rate=rate)
     assert found["rejected"] == expected

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from epsigma.detectors.build import build_detector, score_images
+from epsigma.detectors.rate import count_allowed
 from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
@@ -37,7 +38,7 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
         with torch.no_grad(), fit_batches(job, held, score_one, CPU, generator):
             scores = score_images(detector, held, model)
         # As many as may be rejected lie above it.
-        allowed = int(settings["rate"] * len(scores))
+        allowed = int(count_allowed(settings["rate"], len(scores)))
         limit = scores.sort(descending=True).values[allowed]
         found = {
             "cell": job.cell,

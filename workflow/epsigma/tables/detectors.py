@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epsigma.cell import CELL_COLUMNS, Cell
+from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
 from epsigma.tables.intervals import add_rate, delong, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
@@ -96,8 +97,7 @@ def roc(
         the smallest threshold whose false positive rate is at most that.
     """
     descending = np.sort(clean)[::-1]
-    allowed = np.floor(RATES * len(clean) + 1e-9).astype(int)
-    limits = np.append(descending, -np.inf)[allowed]
+    limits = np.append(descending, -np.inf)[count_allowed(RATES, len(clean))]
     ascending, others = np.sort(clean), np.sort(attacked)
     false = 1 - np.searchsorted(ascending, limits, side="right") / len(clean)
     true = 1 - np.searchsorted(others, limits, side="right") / max(1, len(attacked))
