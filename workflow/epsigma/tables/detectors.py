@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
-from epsigma.tables.intervals import add_rate, delong, with_bounds
+from epsigma.tables.intervals import add_rate, area_under_curve, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
 
 # False positive rates at which a curve is drawn: logarithmic from one in 10,000, and all the rest.
@@ -25,8 +25,9 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
     Returns:
         A row a cell and detector: where it is; `detector`; of the `n_clean` the
         `n_false_positive` that it rejects at its threshold, of the `n_attacked` the
-        `n_true_positive`; `area` under the curve with its 95 % interval (DeLong); and the rates
-        `false_positive` and `true_positive`, with Wilson intervals.
+        `n_true_positive`; `area` under the curve with its 95 % interval (`area_under_curve`),
+        blank of one image; and the rates `false_positive` and `true_positive`, with Wilson
+        intervals.
     """
     areas = with_bounds("area")
     rows = [
@@ -37,7 +38,7 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
             "n_false_positive": int(clean[REJECTS].sum()),
             "n_attacked": len(attacked[SCORE]),
             "n_true_positive": int(attacked[REJECTS].sum()),
-            **dict(zip(areas, delong(clean[SCORE], attacked[SCORE]), strict=True)),
+            **dict(zip(areas, area_under_curve(clean[SCORE], attacked[SCORE]), strict=True)),
         }
         for cell, detector, clean, attacked in _by_detector(scores)
     ]
