@@ -126,9 +126,10 @@ def test_of_images_that_the_attack_left_alone_those_that_are_rejected_are_not_ke
     assert (found["n_detector_alone"], found["n_both"]) == (3, 3)
 
 
-def test_a_detector_is_for_what_fools_the_classifier_alone():
+def test_a_detector_is_for_what_fools_the_classifier_that_is_aimed_at():
     columns = judged("0000", "1010", "0101", clean="1100")
-    assert find_successes(columns).tolist() == [True, False, False, False]
+    assert find_successes(columns, BLIND).tolist() == [True, False, False, False]
+    assert find_successes(columns, AWARE).tolist() == [False, True, False, False]
     assert detectors_of(columns) == ["one"]
 
 
@@ -329,7 +330,7 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
         "110011", "000000", "000010", clean="111101", scores=[0.9, 0.8, 0.1, 0.4, 1.0, 0.7]
     )
     clean = judged("1000", "1111", "1111", scores=[0.6, 0.3, 0.2, 0.1])
-    areas, points = characteristics({CELL: attacked}, clean)
+    areas, points = characteristics({replace(CELL, threat=BLIND): attacked}, clean)
     (row,) = areas.to_dict("records")
     assert (row["n_clean"], row["n_false_positive"], row["false_positive"]) == (4, 1, 0.25)
     # Rows 0 to 3 and 5; 4 is right without the detector, and was wrong when clean.
@@ -343,6 +344,17 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
     assert points["detector"].unique().tolist() == ["one"]
     curve = points[["false_positive_rate", "true_positive_rate"]].to_numpy().T
     np.testing.assert_array_equal(curve, np.stack(roc(ours, theirs)))
+
+
+def test_an_aware_attacker_s_images_are_those_that_fool_the_filtered_classifier():
+    # The second fools the classifier alone, the third that behind the filter, the first both.
+    attacked = judged("0000", "0101", "0011", scores=[0.1, 0.2, 0.3, 0.4])
+    clean = judged("0", "1", "1", scores=[0.25])
+    areas, _ = characteristics({CELL: attacked, replace(CELL, threat=BLIND): attacked}, clean)
+    assert areas["threat"].tolist() == [AWARE, BLIND]
+    assert areas["n_attacked"].tolist() == [2, 2]
+    # Of 0.1 and 0.3 one is above the clean score, of 0.1 and 0.2 none.
+    assert areas["area"].tolist() == [0.5, 0]
 
 
 def test_where_nothing_fools_the_classifier_there_is_no_curve_but_false_positives():

@@ -14,6 +14,7 @@ from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
 from epsigma.tables.intervals import add_rate, area_under_curve, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
+from epsigma.vocabulary import AWARE
 
 # False positive rates at which a curve is drawn: logarithmic from one in 10,000, and all the rest.
 RATES = np.unique(np.concatenate([np.logspace(-4, 0, 81), np.linspace(0, 1, 101)]))
@@ -54,7 +55,7 @@ def tabulate_roc(scores: Scores) -> pd.DataFrame:
 
     Returns:
         A row a cell, detector and point of its curve: `false_positive_rate` and
-        `true_positive_rate`. No curve where no image fools the classifier.
+        `true_positive_rate`. No curve where no image fools what `find_successes` says.
     """
     rates = ("false_positive_rate", "true_positive_rate")
     rows = [
@@ -70,7 +71,7 @@ def _by_detector(scores: Scores) -> Iterator[tuple[Cell, str, Columns, Columns]]
     """List cells and detectors; of clean and of attacked images what is `SCORE` and `REJECTS`."""
     for cell in scores.cells_with_detectors():
         columns, clean = scores.ledger(cell), scores.clean_ledgers[defence_of(cell)]
-        fooling = find_successes(columns)
+        fooling = find_successes(columns, cell.threat)
         for detector in detectors_of(columns):
             names = {of: f"{of}{detector}" for of in (SCORE, REJECTS)}
             attacked = {of: columns[name][fooling] for of, name in names.items()}
@@ -82,9 +83,14 @@ def detectors_of(columns: Columns) -> list[str]:
     return [name.removeprefix(SCORE) for name in columns if name.startswith(SCORE)]
 
 
-def find_successes(columns: Columns) -> NDArray[np.bool_]:
-    """Mark the rows that fool the classifier alone, of examples that it gets right when clean."""
-    found: NDArray[np.bool_] = columns["correct_clean"] & ~columns["correct_bare"]
+def find_successes(columns: Columns, threat: str) -> NDArray[np.bool_]:
+    """Mark the rows that fool the classifier, of examples that it gets right alone when clean.
+
+    A blind attacker aims at the classifier alone, an aware one at that behind its filter.
+    """
+    behind = columns["prediction"] == columns["label"]
+    right = behind if threat == AWARE else columns["correct_bare"]
+    found: NDArray[np.bool_] = columns["correct_clean"] & ~right
     return found
 
 
