@@ -8,9 +8,10 @@
 set -euo pipefail
 folder=$(realpath "${1:-.}")
 unlock=$(dirname "$(realpath "$0")")/../../workflow/scripts/unlock.py
-# Jobs are named after their run, and a run logs its name when it starts.
-runs=$(grep --recursive --no-filename --only-matching --perl-regexp 'SLURM run ID: \K\S+' \
-    "$folder/.snakemake/log" | sort --unique | paste --serial --delimiters=,)
+# Jobs are named after their run, and a run logs its name when it starts: one that was killed before
+# has submitted none, and grep then ends with 1.
+runs=$({ grep --recursive --no-filename --only-matching --perl-regexp 'SLURM run ID: \K\S+' \
+    "$folder/.snakemake/log" || [ $? -eq 1 ]; } | sort --unique | paste --serial --delimiters=,)
 for run in ${runs//,/ }; do
     scancel --me --name="$run"
 done

@@ -26,7 +26,7 @@ from epsigma.tables.detectors import (
     tabulate_detectors,
     tabulate_roc,
 )
-from epsigma.tables.intervals import delong
+from epsigma.tables.intervals import area_under_curve
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.robust import score_defences
 from epsigma.tables.scores import Attack, Scored, Scores, defence_of
@@ -126,9 +126,10 @@ def test_of_images_that_the_attack_left_alone_those_that_are_rejected_are_not_ke
     assert (found["n_detector_alone"], found["n_both"]) == (3, 3)
 
 
-def test_a_detector_is_for_what_fools_the_classifier_alone():
+def test_a_detector_is_for_what_fools_the_classifier_that_is_aimed_at():
     columns = judged("0000", "1010", "0101", clean="1100")
-    assert find_successes(columns).tolist() == [True, False, False, False]
+    assert find_successes(columns, BLIND).tolist() == [True, False, False, False]
+    assert find_successes(columns, AWARE).tolist() == [False, True, False, False]
     assert detectors_of(columns) == ["one"]
 
 
@@ -192,47 +193,85 @@ def test_a_curve_rises_and_ends_where_all_is_rejected(clean, attacked):
 
 @pytest.mark.parametrize(("clean", "attacked"), CASES)
 def test_the_area_is_scikit_learn_s_with_ties_counted_half(clean, attacked):
-    middle, low, high = delong(clean, attacked, 0.95)
+    middle, low, high = area_under_curve(clean, attacked, 0.95)
     assert middle == pytest.approx(roc_auc_score(*sklearn_s(clean, attacked)), abs=1e-9)
     assert 0 <= low <= middle <= high <= 1
 
 
-def test_the_area_of_a_hand_computed_case_with_delong_s_interval():
+def test_the_area_of_a_hand_computed_case_with_its_interval():
     clean, attacked = (np.array(values, np.float32) for values in ([1, 2, 4], [2, 3, 5, 6]))
     # Pairs won of 12: 2 beats 1 and ties 2, 3 beats two, 5 and 6 beat three each.
     wins = np.array([1.5, 2, 3, 3]) / 3
     losses = np.array([4, 3.5, 2]) / 4
     assert wins.mean() == pytest.approx(losses.mean()) == pytest.approx(9.5 / 12)
-    variance = wins.var(ddof=1) / 4 + losses.var(ddof=1) / 3
-    half = 1.959963984540054 * math.sqrt(variance)
-    expected = 9.5 / 12, 9.5 / 12 - half, min(1, 9.5 / 12 + half)
-    assert delong(clean, attacked, 0.95) == pytest.approx(expected)
+    delong = wins.var(ddof=1) / 4 + losses.var(ddof=1) / 3
+
+    def newcombe(area):
+        others = (1 - area) / (2 - area) + area / (1 + area)
+        return area * (1 - area) / 12 * (1 + 2.5 * others)
+
+    area, low, high = area_under_curve(clean, attacked, 0.95)
+    assert area == pytest.approx(9.5 / 12)
+    assert delong > newcombe(area)
+    for bound in (low, high):
+        error = math.sqrt(newcombe(bound) * delong / newcombe(area))
+        assert abs(bound - area) == pytest.approx(1.959963984540054 * error)
+
+
+@pytest.mark.parametrize("m", [2, 3, 10])
+def test_scores_that_are_apart_have_an_interval_which_narrows_with_the_images(m):
+    area, low, high = area_under_curve(scores(200), scores(m, 50), 0.95)
+    assert (area, high) == (1, 1)
+    # About that of m images of m.
+    assert 1 / (1 + 4 / m) - 0.1 < low < 1 - 1 / m / 4
+    area, below, above = area_under_curve(scores(200, 50), scores(m), 0.95)
+    assert (area, below, above) == (0, 0, pytest.approx(1 - low))
 
 
 def test_the_interval_of_the_area_narrows_with_the_images_and_widens_with_the_confidence():
     widths = [
-        np.subtract(*delong(scores(n), scores(n, 1, 1), 0.95)[:0:-1]) for n in (30, 300, 3000)
+        np.subtract(*area_under_curve(scores(n), scores(n, 1, 1), 0.95)[:0:-1])
+        for n in (30, 300, 3000)
     ]
     assert widths[0] > 2 * widths[1] > 4 * widths[2] > 0
-    narrow = np.subtract(*delong(scores(30), scores(30, 1, 1), 0.5)[:0:-1])
+    narrow = np.subtract(*area_under_curve(scores(30), scores(30, 1, 1), 0.5)[:0:-1])
     assert narrow < widths[0]
 
 
-def test_the_interval_of_the_area_contains_the_truth_as_often_as_it_says():
-    # Of normal scores one apart: Φ(1 / √2).
-    truth = 0.5 * (1 + math.erf(0.5))
-    bounds = [delong(scores(80, 0, 2 * i), scores(60, 1, 2 * i + 1), 0.95) for i in range(600)]
+@pytest.mark.parametrize("shift", [1, 2])
+@pytest.mark.parametrize("m", [2, 5, 60])
+def test_the_interval_of_the_area_contains_the_truth_as_often_as_it_says(m, shift):
+    # Of normal scores so far apart: Φ(shift / √2).
+    truth = 0.5 * (1 + math.erf(shift / 2))
+    bounds = [
+        area_under_curve(scores(80, 0, 2 * i), scores(m, shift, 2 * i + 1), 0.95)
+        for i in range(600)
+    ]
     inside = [low <= truth <= high for _, low, high in bounds]
+    assert np.mean(inside) == pytest.approx(0.96, abs=0.03)
+
+
+def test_the_interval_contains_the_area_of_scores_in_two_heaps():
+    # Half of the attacked images look clean: DeLong's variance is 2.5 times the other.
+    truth = 0.25 + 0.5 * 0.5 * (1 + math.erf(2.5))
+    inside = []
+    for i in range(600):
+        attacked = scores(30, 0, 2 * i + 1) + 5 * (scores(30, 0, 3000 + i) > 0)
+        _, low, high = area_under_curve(scores(80, 0, 2 * i), attacked, 0.95)
+        inside.append(low <= truth <= high)
     assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
 
 
 @pytest.mark.parametrize(("n", "m"), [(0, 5), (5, 0), (0, 0)])
 def test_of_no_images_there_is_no_area(n, m):
-    assert all(math.isnan(value) for value in delong(scores(n), scores(m), 0.95))
+    assert all(math.isnan(value) for value in area_under_curve(scores(n), scores(m), 0.95))
 
 
-def test_of_one_image_there_is_an_area():
-    assert delong(scores(1), scores(1, 50), 0.95)[0] == 1
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 200), (200, 1)])
+def test_of_one_image_there_is_an_area_and_no_interval(n, m):
+    area, *bounds = area_under_curve(scores(n), scores(m, 50), 0.95)
+    assert area == 1
+    assert np.isnan(bounds).all()
 
 
 # --- The tables
@@ -291,7 +330,7 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
         "110011", "000000", "000010", clean="111101", scores=[0.9, 0.8, 0.1, 0.4, 1.0, 0.7]
     )
     clean = judged("1000", "1111", "1111", scores=[0.6, 0.3, 0.2, 0.1])
-    areas, points = characteristics({CELL: attacked}, clean)
+    areas, points = characteristics({replace(CELL, threat=BLIND): attacked}, clean)
     (row,) = areas.to_dict("records")
     assert (row["n_clean"], row["n_false_positive"], row["false_positive"]) == (4, 1, 0.25)
     # Rows 0 to 3 and 5; 4 is right without the detector, and was wrong when clean.
@@ -300,11 +339,22 @@ def test_characteristics_are_of_the_successes_and_of_all_clean_images():
     theirs = np.array([0.9, 0.8, 0.1, 0.4, 0.7], np.float32)
     ours = np.array([0.6, 0.3, 0.2, 0.1], np.float32)
     assert (row["area"], row["area_low"], row["area_high"]) == pytest.approx(
-        delong(ours, theirs, 0.95)
+        area_under_curve(ours, theirs, 0.95)
     )
     assert points["detector"].unique().tolist() == ["one"]
     curve = points[["false_positive_rate", "true_positive_rate"]].to_numpy().T
     np.testing.assert_array_equal(curve, np.stack(roc(ours, theirs)))
+
+
+def test_an_aware_attacker_s_images_are_those_that_fool_the_filtered_classifier():
+    # The second fools the classifier alone, the third that behind the filter, the first both.
+    attacked = judged("0000", "0101", "0011", scores=[0.1, 0.2, 0.3, 0.4])
+    clean = judged("0", "1", "1", scores=[0.25])
+    areas, _ = characteristics({CELL: attacked, replace(CELL, threat=BLIND): attacked}, clean)
+    assert areas["threat"].tolist() == [AWARE, BLIND]
+    assert areas["n_attacked"].tolist() == [2, 2]
+    # Of 0.1 and 0.3 one is above the clean score, of 0.1 and 0.2 none.
+    assert areas["area"].tolist() == [0.5, 0]
 
 
 def test_where_nothing_fools_the_classifier_there_is_no_curve_but_false_positives():

@@ -22,7 +22,7 @@ from epsigma.stages.calibrate import calibrate
 from epsigma.storage.files import read_json
 from epsigma.storage.images import ImageSet, read_clean, write_tensors
 from epsigma.training.lightning import split_validation
-from epsigma.training.validation import held_out
+from epsigma.training.validation import split
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
@@ -341,12 +341,12 @@ def calibrated(tmp_path, trained, train_file, checkpoint, make_job, settings):
         job = make_job(
             {
                 "model": trained.settings,
-                "detector": settings(kind),
+                "detector": settings(kind) if isinstance(kind, str) else kind,
                 "rate": rate,
                 "validation": validation,
                 "seed": seed,
             },
-            detector=kind,
+            detector=kind if isinstance(kind, str) else "own",
         )
         path = tmp_path / "threshold.json"
         given = {"images": str(train_file), "checkpoint": str(checkpoint)}
@@ -362,7 +362,7 @@ def test_at_most_the_rate_of_the_held_out_images_is_rejected(
     calibrated, settings, trained, train_file, kind, rate
 ):
     found = calibrated(kind, rate=rate)
-    rows = held_out(360, fraction=0.5, seed=3)
+    rows, _ = split(360, fraction=0.5, seed=3)
     images = read_clean(train_file, CPU).images[rows]
     scores = score_images(build_detector(settings(kind), CPU), images, trained.model)
     assert found["n"] == 180
@@ -388,10 +388,29 @@ def test_a_threshold_is_found_in_batches_as_large_as_the_job_says(calibrated, mo
     assert parts == whole | {name: pytest.approx(whole[name]) for name in ("threshold", "median")}
 
 
-@pytest.mark.parametrize(("rate", "expected"), [(0.004, 0), (0.006, 1), (0.05, 9)])
+@pytest.mark.parametrize(("rate", "expected"), [(0.004, 0), (0.006, 1), (0.05, 9), (0.35, 63)])
 def test_of_few_images_the_rate_may_allow_none(calibrated, rate, expected):
     found = calibrated("reconstruction", rate=rate)
     assert found["rejected"] == expected
+
+
+def test_a_detector_that_draws_has_one_threshold_whatever_was_drawn_before(
+    calibrated, settings, tmp_path
+):
+    noisy = settings("squeezing")
+    noise = {"implementation": "epsigma.filters.noise:GaussianNoise", "parameters": {"std": 0.2}}
+    noisy["parameters"]["filters"] = [{**noise, "gradient": "exact", "random": True}]
+    written = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        calibrated(noisy, rate=0.05)
+        written.append((tmp_path / "threshold.json").read_bytes())
+    assert len(set(written)) == 1
+
+
+def test_few_images_leave_none_to_set_a_threshold_on(calibrated):
+    with pytest.raises(ValueError, match=r"0.001 of 360 images leaves 360 .* and 0 to validate on"):
+        calibrated("reconstruction", rate=0.05, validation=0.001)
 
 
 def test_the_threshold_says_what_it_is_of(calibrated, tmp_path):
@@ -420,14 +439,14 @@ def numbered(n):
 @pytest.mark.parametrize(("n", "fraction"), [(100, 0.1), (1437, 0.1), (10, 0.5), (3, 0.4)])
 def test_thresholds_are_set_on_what_training_held_out(n, fraction, seed):
     _, validation = split_validation(numbered(n), fraction=fraction, seed=seed)
-    rows = held_out(n, fraction=fraction, seed=seed)
+    rows, _ = split(n, fraction=fraction, seed=seed)
     assert torch.equal(rows, validation.labels)
     assert len(rows.unique()) == len(rows)
 
 
 def test_what_a_smaller_fraction_holds_out_a_larger_one_does_too():
     fractions = (0.01, 0.1, 0.25, 0.5)
-    found = [set(held_out(500, fraction=fraction, seed=7).tolist()) for fraction in fractions]
+    found = [set(split(500, fraction=fraction, seed=7)[0].tolist()) for fraction in fractions]
     for fraction, rows in zip(fractions, found, strict=True):
         assert len(rows) == 500 * fraction
     for smaller, larger in pairwise(found):

@@ -1,6 +1,9 @@
 """Environments, containers and profiles agree with the pinned requirements and with the rules."""
 
+import os
 import re
+import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +91,35 @@ def test_every_line_of_a_profile_is_explained(path: Path) -> None:
     for before, line in pairwise(text):
         if line and not line.lstrip().startswith("#") and not line.startswith(within):
             assert before.lstrip().startswith("# "), f"{path.parent.name}: {line}"
+
+
+def test_no_key_of_a_profile_is_given_twice() -> None:
+    def keys(node: yaml.Node) -> Iterator[list[str]]:
+        if isinstance(node, yaml.MappingNode):
+            yield [key.value for key, _ in node.value]
+            for _, value in node.value:
+                yield from keys(value)
+
+    for path in PROFILES:
+        found = list(keys(yaml.compose(path.read_text())))
+        assert found
+        for names in found:
+            assert len(names) == len(set(names)), f"{path.parent.name}: {names}"
+
+
+def test_a_folder_is_unlocked_after_a_run_that_was_killed_before_it_named_itself(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".snakemake" / "log").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "log" / "a.log").write_text("Building DAG of jobs...\n")
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    script = ROOT / "profiles" / "slurm" / "recover.sh"
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([script, tmp_path], env=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"unlock.py {tmp_path}\n")
 
 
 def test_the_slurm_profile_names_rules_that_there_are_and_grows_with_each_attempt() -> None:

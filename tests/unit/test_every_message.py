@@ -172,6 +172,11 @@ REASONS = {
     "the data set has values that are no multiples of 1/255, which {} does not have: stored as "
     "that, an image is {} from the clean one where {} = {} allows less ({}); say stored_as: "
     "float32, or leave such budgets out": "test_stored_as.py: no multiples of 1/255, which",
+    "the data set has values that are no multiples of 1/255, which {} does not have: stored as "
+    "that, an image differs from the clean one in these where the attack changes as few "
+    "values as it can (l0); say stored_as: float32, or leave such attacks out": (
+        "test_stored_as.py: no multiples of 1/255, which"
+    ),
     "there is no {} among the {} of the configuration: {}": "test_configuration.py: there is no ",
 }
 MESSAGES = list(dict.fromkeys(text for _, text in list_messages()))

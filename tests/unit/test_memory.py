@@ -9,6 +9,7 @@ from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
 from epsigma.plan.resources import Resources
 from epsigma.stages.attack import attack
+from epsigma.stages.calibrate import calibrate
 from epsigma.stages.differentiate import differentiate
 from epsigma.stages.evaluate import evaluate, evaluate_clean
 from epsigma.stages.filter import filter_set
@@ -343,6 +344,11 @@ GAUSSIAN = {
     "gradient": "exact",
 }
 MODEL = {"implementation": "epsigma.models.mlp:MLP", "parameters": {"hidden": 4}}
+SQUEEZING = {
+    "implementation": "epsigma.detectors.squeezing:Squeezing",
+    "parameters": {"filters": [GAUSSIAN]},
+}
+THRESHOLD = {"model": MODEL, "detector": SQUEEZING, "rate": 0.1, "validation": 0.5, "seed": 0}
 
 
 @pytest.fixture
@@ -403,6 +409,12 @@ def stages(tmp_path, make_job, monkeypatch):
                 test=files["test"],
                 adversarial=[files["adversarial"]],
                 spectrum=str(folder / "a.csv"),
+            ),
+            "calibrate": lambda: calibrate(
+                replace(job, settings=THRESHOLD),
+                images=files["test"],
+                checkpoint=str(checkpoint),
+                threshold=str(folder / "threshold.json"),
             ),
         }
         return {name: measure_peak(call) for name, call in calls.items()}, files

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from epsigma.datasets.file import file
 from epsigma.datasets.folder import folder
 from epsigma.datasets.images import Dataset, Images, is_ordered, stratified_order
+from epsigma.datasets.pictures import read_pictures
 from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.stages.dataset import dataset as write_dataset
@@ -385,7 +388,7 @@ def spoil(path, content):
         (
             lambda root: draw(root / "train/ant/00.png", picture(0, shape=(6, 5)).astype("u2")),
             {},
-            r"00\.png is of the mode I;16, not 8-bit",
+            r"00\.png is of the mode I;16B, not 8-bit",
         ),
         (
             lambda root: [(root / "train" / name).rename(root / name) for name in CLASSES[1:]],
@@ -401,6 +404,49 @@ def test_a_folder_of_something_else_is_refused(tmp_path, change, options, said):
     with pytest.raises(ValueError, match=said) as raised:
         folder(tmp_path, path="own", **options)
     assert str(root) in str(raised.value)
+
+
+def png(depth, colour, channels):
+    """A PNG of 5 x 6 pixels, of a depth in bits and a type of colour."""
+
+    def chunk(name, data):
+        checked = name + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 5, 6, depth, colour, 0, 0, 0)
+    pixels = (b"\0" + b"\xff" * (5 * channels * depth // 8)) * 6
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+PNGS = [
+    pytest.param(png(16, colour, channels), mode, png(8, colour, channels), id=f"PNG {mode}")
+    for colour, channels, mode in ((2, 3, "RGB;16B"), (4, 2, "LA;16B"), (6, 4, "RGBA;16B"))
+]
+PPMS = [
+    pytest.param(
+        f"{kind} 5 6 {largest}\n".encode() + pixels,
+        rf"{mode} \(values up to {largest}\)",
+        f"{kind} 5 6 100\n".encode() + pixels,
+        id=f"{kind} {largest}",
+    )
+    for kind, mode, largest, pixels in (
+        ("P6", "RGB", 65535, bytes(180)),
+        ("P6", "RGB", 256, bytes(180)),
+        ("P5", "L", 1023, bytes(60)),
+        ("P3", "RGB", 65535, b"50 " * 90),
+    )
+]
+
+
+@pytest.mark.parametrize(("deep", "mode", "shallow"), PNGS + PPMS)
+def test_a_picture_of_more_than_8_bits_is_refused_and_not_cut(deep, mode, shallow):
+    def read(content):
+        return read_pictures([("own", content)], 1, channels=3, size=None)
+
+    assert read(shallow).shape == (1, 3, 6, 5)
+    with pytest.raises(ValueError, match=f"own is of the mode {mode}, not 8-bit .*: convert it"):
+        read(deep)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.median import Median
 from epsigma.filters.noise import GaussianNoise
 from epsigma.filters.surrogate import Bpda
+from epsigma.plan.plan import Plan
 from epsigma.storage.files import write_json
+from epsigma.study import validate
+from running import SMALL
 from torch import nn
 
 
@@ -451,6 +454,41 @@ def test_a_random_filter_is_averaged_over_and_detectors_are_asked_once(trained, 
     assert model.filtered_classifier.samples == 5
     assert isinstance(model.filtered_classifier.model[0], GaussianNoise)
     assert torch.equal(model.score(trained.images), model.score(trained.images))
+
+
+def test_detectors_that_draw_are_averaged_over(trained, told):
+    noise = {**made_of("filters.noise:GaussianNoise", "exact", std=0.2), "random": True}
+    told["detectors"][0]["parameters"]["filters"] = [noise]
+    model = build_target({**told, "detector_samples": 4}, trained.model, seeded())
+    logits, one = model(trained.images), build_target(told, trained.model, seeded())
+    drawn = torch.stack([one(trained.images) for _ in range(4)])
+    assert not torch.equal(drawn[0], drawn[1])
+    torch.testing.assert_close(logits, drawn.mean(0))
+    # The classes' own logits have no draw in them.
+    assert torch.equal(logits[:, :-1], one.filtered_classifier(trained.images))
+
+
+def test_an_aware_attacker_of_a_detector_that_draws_is_told_how_often_to_ask_it():
+    def plan(squeezer):
+        detector = {"kind": "squeezing", "filters": [squeezer]}
+        watched = {"kind": "identity", "name": "watched", "detectors": ["squeezing"]}
+        attacks = [{"kind": "fgsm", "eps": [0, 0.1], "eot_samples": 7}]
+        return Plan(
+            validate({**SMALL, "attacks": attacks, "detectors": [detector], "filters": [watched]})
+        )
+
+    at = {"model": "mlp", "attack": "fgsm", "seed": "0", "filter": "watched"}
+    for squeezer, samples in (
+        ({"kind": "noise", "std": 0.2}, 7),
+        ({"kind": "median", "size": 3}, None),
+    ):
+        recipes = plan(squeezer).recipes
+        known = recipes.attack_aware(at)["settings"]
+        assert known.get("detector_samples") == samples
+        assert "eot_samples" not in known
+        # A check of a budget of 0 knows that it draws.
+        about = recipes.check()["settings"]["filters"]["watched"]
+        assert about["random"] is (samples is not None)
 
 
 def test_without_detectors_nothing_is_watched(trained, told):

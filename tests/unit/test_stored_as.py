@@ -54,6 +54,7 @@ ATTACKS = {
     "carlini_wagner": (None, ["kappa~0"]),
     "ddn": (None, ["kappa~0"]),
     "fmn": (None, ["kappa~0"]),
+    "fmn_l0": (None, ["kappa~0"]),
 }
 QUICK = {
     "carlini_wagner": {"steps": 20, "search_steps": 2},
@@ -177,6 +178,7 @@ def test_a_budget_between_two_levels_is_worth_the_lower_one(trained, eps, steps)
         ("pgd_l2", "eps~0.001", {"float16": False, "uint8": False}),
         ("pgd_l2", "eps~1", {"float16": True, "uint8": True}),
         ("jsma", "gamma~0.1", {"float16": False, "uint8": False}),
+        ("fmn_l0", "kappa~0", {"float16": False, "uint8": False}),
         ("ddn", "kappa~0", {"float16": True, "uint8": True}),
     ],
 )

@@ -51,16 +51,20 @@ def add_detectors(
     filtered_classifier: nn.Module,
     classifier: nn.Module,
     generator: torch.Generator,
+    *,
+    samples: int = 1,
 ) -> ClassifierWithDetectors:
     """Add detectors, each with a file of its `threshold`, to a classifier behind a filter.
 
-    All lies where the generator does, which the detectors' filters draw from.
+    All lies where the generator does, which the detectors' filters draw from. `samples` draws are
+    averaged over by what asks for logits.
     """
     return ClassifierWithDetectors(
         filtered_classifier,
         classifier,
         [build_detector(one, generator.device, generator) for one in detectors],
         [float(read_json(one["threshold"])["threshold"]) for one in detectors],
+        samples=samples,
     )
 
 
@@ -73,8 +77,9 @@ def build_target(
     """Make what is attacked: the classifier, or, of an aware attacker, the defended model.
 
     An aware one's settings have `filter`, how to make it, with its `gradient`, `eot_samples` if it
-    draws, from the generator, and `detectors`, if there are some. A `gradient`, of the settings or,
-    before that, the argument, is that of all that it passes, in place of its own.
+    draws, from the generator, and `detectors`, if there are some, with `detector_samples` if these
+    draw. A `gradient`, of the settings or, before that, the argument, is that of all that it
+    passes, in place of its own.
     """
     if "filter" not in settings:
         return model
@@ -89,4 +94,7 @@ def build_target(
         eot_samples=settings.get("eot_samples"),
     )
     detectors = settings.get("detectors")
-    return add_detectors(detectors, filtered, model, generator) if detectors else filtered
+    if not detectors:
+        return filtered
+    samples = settings.get("detector_samples", 1)
+    return add_detectors(detectors, filtered, model, generator, samples=samples)

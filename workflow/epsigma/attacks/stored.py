@@ -22,14 +22,15 @@ def round_made(
     of others to the nearest.
 
     Args:
-        settings: of the attack: `stored_as`, and of one in a ball `norm` and `bounded_by`.
+        settings: of the attack: `stored_as`, of one in a ball `norm` and `bounded_by`, and of one
+            that changes as few values as it can `minimises`, `l0`.
         images: (M, C, H, W), in [0, 1].
         clean: what they were made from, of the same shape.
         changed: hyper-parameters that are not those of the settings.
 
     Raises:
-        ValueError: if values are not finite, or a ball has no image of that type, which happens
-            only where clean images have values that the type lacks.
+        ValueError: if values are not finite; or, only where clean images have values that the type
+            lacks, if a ball has no image of that type, or few values were to be changed.
     """
     stored_as = settings.get("stored_as", FLOAT32)
     if stored_as == FLOAT32:
@@ -37,6 +38,13 @@ def round_made(
     if not images.isfinite().all():
         raise ValueError(f"the attack returned values that are not finite: no {stored_as} is that")
     if "bounded_by" not in settings:
+        if settings.get("minimises") == "l0" and not has_values(clean, stored_as):
+            raise ValueError(
+                f"the data set has values that are no multiples of 1/255, which {stored_as} does "
+                "not have: stored as that, an image differs from the clean one in these where "
+                "the attack changes as few values as it can (l0); say stored_as: float32, or leave "
+                "such attacks out"
+            )
         return to_float(encode(images, stored_as))
     found = round_towards(images, clean, stored_as)
     if not has_values(clean, stored_as):

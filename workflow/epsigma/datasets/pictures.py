@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 # Pillow's decoders that are asked, and the names of their files: formats of a single image.
 FORMATS = {"BMP": (".bmp",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "PPM": (".pgm", ".ppm")}
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+# The largest value of 8 bits.
+LARGEST = 255
 # By the number of channels, what Pillow calls them.
 MODES = {1: "L", 3: "RGB"}
 
@@ -51,6 +53,7 @@ def _read(name: str, source: Path | bytes, channels: int, size: int | None) -> N
     file = BytesIO(source) if isinstance(source, bytes) else source
     try:
         with Image.open(file, formats=list(FORMATS)) as opened:
+            deep = _name_deep(opened)
             opened.load()
             # Cameras store what they saw, and say in EXIF how to turn it.
             image: Image.Image = ImageOps.exif_transpose(opened)
@@ -60,9 +63,10 @@ def _read(name: str, source: Path | bytes, channels: int, size: int | None) -> N
         ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read ({error}): replace it, or remove it") from error
-    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+    if deep or image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        mode = deep or image.mode
         raise ValueError(
-            f"{name} is of the mode {image.mode}, not 8-bit grey, RGB or of a palette: convert it"
+            f"{name} is of the mode {mode}, not 8-bit grey, RGB or of a palette: convert it"
         )
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     if alpha is not None and alpha.getextrema() != (255, 255):
@@ -72,6 +76,20 @@ def _read(name: str, source: Path | bytes, channels: int, size: int | None) -> N
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
+
+
+def _name_deep(opened: ImageFile.ImageFile) -> str | None:
+    """Name the mode in the file of a picture that is not loaded, if Pillow would cut it to 8 bits.
+
+    None if it would not. What is to be decoded says so: a PNG's mode in the file ends with `16B`,
+    and a PPM has its largest value beside the mode.
+    """
+    for _, _, _, how in opened.tile:
+        if isinstance(how, str) and how.endswith("16B"):
+            return how
+        if opened.format == "PPM" and isinstance(how, tuple) and how[1] > LARGEST:
+            return f"{how[0]} (values up to {how[1]})"
+    return None
 
 
 def _sides(image: NDArray[np.uint8]) -> str:

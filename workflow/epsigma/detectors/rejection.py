@@ -28,6 +28,8 @@ class ClassifierWithDetectors(nn.Module):
             of `filtered_classifier`, too, it computes what both need once.
         detectors: what scores the images before the filter; at least one.
         thresholds: above which each rejects; at least 0.
+        samples: how often detectors that draw are asked for logits, whose mean is taken:
+            expectation over transformation (Athalye et al. 2018, arXiv:1707.07397).
 
     Source: after Carlini & Wagner 2017 (arXiv:1705.07263), section 4.2, whose rejection logit is
     (D(x) + 1) · max Z.
@@ -39,6 +41,8 @@ class ClassifierWithDetectors(nn.Module):
         classifier: nn.Module,
         detectors: Sequence[Detector],
         thresholds: Sequence[float],
+        *,
+        samples: int = 1,
     ) -> None:
         super().__init__()
         if not detectors or len(detectors) != len(thresholds):
@@ -47,11 +51,15 @@ class ClassifierWithDetectors(nn.Module):
         self.classifier = classifier
         self.detectors = nn.ModuleList(detectors)
         self.thresholds = tuple(thresholds)
+        self.samples = samples
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, K + 1)."""
         with memoizing():
-            return self.add_rejection(self.filtered_classifier(images), self.score(images))
+            logits = self.filtered_classifier(images)
+            drawn = [self.add_rejection(logits, self.score(images)) for _ in range(self.samples)]
+        mean: Tensor = sum(drawn[1:], drawn[0]) / self.samples
+        return mean
 
     def score(self, images: Tensor) -> Tensor:
         """Score images (N, C, H, W) by each detector: (N, D)."""

@@ -17,9 +17,10 @@ FILTER = ["filter", "strength_name", "strength"]
 def operating_characteristics(data: FigureData) -> Figure:
     """Draw the ROC curves of a model's detectors, a row a filter's strength, a column an attack.
 
-    At the largest budget of the attack at which there are images that fool the bare classifier; a
-    shade a detector, solid for a blind attacker, dashed for an aware one; the thresholds that were
-    set are markers. A filter that an attack did not meet has no panel there.
+    At the largest budget of the attack at which there are images that fool the classifier, bare or,
+    of an aware attacker, behind its filter; a shade a detector, solid for a blind attacker, dashed
+    for an aware one; the thresholds that were set are markers. A filter that an attack did not meet
+    has no panel there.
     """
     curves, detectors = (
         table[table["seed"] == data.settings["seed"]]

@@ -159,9 +159,11 @@ class CellRecipes:
         block = self._study.find("filters", filter_name)
         attacker = self._study.find("attacks", attack)
         made = settings(self._study, "filters", filter_name)
+        is_watched_at_random = self._study.has_random_detectors(block)
         return {
             "filter": {**made, "gradient": block.entry.gradient},
             **({"eot_samples": attacker.eot_samples} if block.is_random else {}),
+            **({"detector_samples": attacker.eot_samples} if is_watched_at_random else {}),
             **({"gradient": IDENTITY} if attacker.gradient == IDENTITY else {}),
             **self._detectors(filter_name),
         }

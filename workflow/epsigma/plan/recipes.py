@@ -109,7 +109,7 @@ class Recipes(DrawingRecipes):
             block.name: {
                 "kind": block.kind,
                 "gradient": block.gradient,
-                "random": block.is_random,
+                "random": block.is_random or study.has_random_detectors(block),
                 "detectors": list(block.detectors),
                 "learnt": any(find_parts(settings(study, "filters", block.name))),
             }

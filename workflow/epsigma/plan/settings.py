@@ -114,8 +114,9 @@ def stored_settings(study: Study, name: str) -> Settings:
     """
     if study.stored_as == FLOAT32:
         return {}
-    norm = find_attack_kind(study, study.find("attacks", name)).norm
-    return {"stored_as": study.stored_as, "norm": norm}
+    kind = find_attack_kind(study, study.find("attacks", name))
+    sparse = {"minimises": "l0"} if kind.minimises == "l0" else {}
+    return {"stored_as": study.stored_as, "norm": kind.norm, **sparse}
 
 
 def direction_settings(study: Study, name: str) -> Settings | None:

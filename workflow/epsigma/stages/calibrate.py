@@ -4,13 +4,17 @@ import torch
 from torch import Tensor
 
 from epsigma.detectors.build import build_detector, score_images
+from epsigma.detectors.rate import count_allowed
 from epsigma.device import CPU
 from epsigma.job import Job
 from epsigma.models.classifier import load_classifier
+from epsigma.randomness import seeded_generator
 from epsigma.sizing import fit_batches
+from epsigma.storage.batches import Chosen, Images
 from epsigma.storage.files import write_json
-from epsigma.storage.images import read_training, read_validation
-from epsigma.training.validation import held_out
+from epsigma.storage.images import refuse_untrained
+from epsigma.storage.stored import open_clean, open_validation
+from epsigma.training.validation import split
 
 
 def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None:
@@ -23,23 +27,18 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
     """
     with job.logged() as log:
         settings = job.settings
-        own = read_validation(images, CPU)
-        if own is None:
-            clean = read_training(images, CPU).images
-            rows = held_out(len(clean), fraction=settings["validation"], seed=settings["seed"])
-            held = clean[rows]
-        else:
-            held = own.images
+        held = _open_held_out(images, settings["validation"], settings["seed"])
         model = load_classifier(checkpoint, settings["model"], CPU)
-        detector = build_detector(settings["detector"], CPU)
+        generator = seeded_generator(job, CPU, "detectors")
+        detector = build_detector(settings["detector"], CPU, generator)
 
         def score_one(image: Tensor) -> None:
             score_images(detector, image, model)
 
-        with torch.no_grad(), fit_batches(job, held, score_one, CPU):
+        with torch.no_grad(), fit_batches(job, held, score_one, CPU, generator):
             scores = score_images(detector, held, model)
         # As many as may be rejected lie above it.
-        allowed = int(settings["rate"] * len(scores))
+        allowed = int(count_allowed(settings["rate"], len(scores)))
         limit = scores.sort(descending=True).values[allowed]
         found = {
             "cell": job.cell,
@@ -51,3 +50,14 @@ def calibrate(job: Job, *, images: str, checkpoint: str, threshold: str) -> None
         }
         write_json(threshold, found)
         log.info("%s", found)
+
+
+def _open_held_out(path: str, fraction: float, seed: int) -> Images:
+    """Open what a data set brings to validate on, or what training holds out of its images."""
+    own = open_validation(path, CPU)
+    if own is not None:
+        return own.images
+    clean = open_clean(path, CPU).images
+    refuse_untrained(len(clean))
+    held, _ = split(len(clean), fraction=fraction, seed=seed)
+    return Chosen(clean, held)

@@ -63,7 +63,32 @@ class Changed:
         return self._change(self._images[at], at)
 
 
-class Sampled:
+class Chosen:
+    """Some of some images.
+
+    Args:
+        images: (N, C, H, W); an index (M,) reads some.
+        places: (M,) int64, which.
+    """
+
+    def __init__(self, images: Indexed, places: Tensor) -> None:
+        self._images, self._places = images, places
+
+    @property
+    def shape(self) -> torch.Size:
+        """(M, C, H, W)."""
+        return torch.Size((len(self), *self._images.shape[1:]))
+
+    def __len__(self) -> int:
+        """M."""
+        return len(self._places)
+
+    def __getitem__(self, at: slice, /) -> Tensor:
+        """Some of them."""
+        return self._images[self._places[at]]
+
+
+class Sampled(Chosen):
     """So many of some images, spread over all: one at random of each stretch, always the same.
 
     Sets are sorted, by class or, of an attack that aims, by target: every k-th of them would be of
@@ -76,26 +101,13 @@ class Sampled:
 
     def __init__(self, images: Indexed, most: int) -> None:
         count = len(images)
-        self._images = images
-        self._places = torch.arange(count)
+        places = torch.arange(count)
         if count > most:
             starts = torch.arange(most + 1, dtype=torch.float64) * (count / most)
             jitter = torch.rand(most, generator=torch.Generator().manual_seed(0)).double()
             places = starts[:-1] + jitter * (starts[1:] - starts[:-1])
-            self._places = places.long().clamp_(max=count - 1)
-
-    @property
-    def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
-        return torch.Size((len(self), *self._images.shape[1:]))
-
-    def __len__(self) -> int:
-        """N."""
-        return len(self._places)
-
-    def __getitem__(self, at: slice, /) -> Tensor:
-        """Some of them."""
-        return self._images[self._places[at]]
+            places = places.long().clamp_(max=count - 1)
+        super().__init__(images, places)
 
 
 def batch_size() -> int:

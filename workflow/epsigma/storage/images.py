@@ -19,6 +19,7 @@ FOOLED_BY = "fooled_by_"
 # How one that is rounded to be stored calls which examples fooled what was attacked, before and
 # since.
 UNROUNDED, ROUNDED = "fooled_unrounded", "fooled_rounded"
+_VALIDATION = ("validation_images", "validation_labels")
 # Bytes, of the memory that torch allocates on a CPU.
 ALIGNMENT = 64
 
@@ -101,26 +102,35 @@ def to_float(pixels: Tensor) -> Tensor:
 def read_training(path: str | Path, device: torch.device) -> ImageSet:
     """Read a data set's training images as `read_clean` does; a ValueError if there are none."""
     data = read_clean(path, device)
-    if not len(data.labels):
+    refuse_untrained(len(data.labels))
+    return data
+
+
+def refuse_untrained(n: int) -> None:
+    """Refuse a data set that has no training images, with a ValueError."""
+    if not n:
         raise ValueError(
             "the data set has test images alone, enough for models with a `checkpoint`: to train "
             "models or autoencoders, or to set thresholds of detectors, add training images"
             " (validation images will do for the latter)"
         )
-    return data
+
+
+def has_validation(path: str | Path) -> bool:
+    """Say whether the file of a data set's training images has what it brings to validate on."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(_VALIDATION) <= set(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise damaged(path, error) from error
 
 
 def read_validation(path: str | Path, device: torch.device) -> ImageSet | None:
     """Read what a data set brings to validate on, of the file of its training images, or None."""
-    names = "validation_images", "validation_labels"
-    try:
-        with safe_open(path, framework="pt") as file:
-            if not set(names) <= set(file.keys()):
-                return None
-    except (SafetensorError, OSError) as error:
-        raise damaged(path, error) from error
-    tensors = read_tensors(path, names, device)
-    images, labels = (tensors[name] for name in names)
+    if not has_validation(path):
+        return None
+    tensors = read_tensors(path, _VALIDATION, device)
+    images, labels = (tensors[name] for name in _VALIDATION)
     return ImageSet(images=to_float(images), labels=labels)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epsigma.storage.checksums import Checksum, verify_sums
 from epsigma.storage.files import damaged
-from epsigma.storage.images import ImageSet, is_measure, to_float
+from epsigma.storage.images import ImageSet, has_validation, is_measure, to_float
 from epsigma.storage.rounding import DTYPES
 from epsigma.vocabulary import FLOAT32
 
@@ -141,18 +141,28 @@ def open_clean(path: str | Path, device: torch.device) -> StoredSet:
     return _open(path, device, ())
 
 
-def _open(path: str | Path, device: torch.device, measures: tuple[str, ...]) -> StoredSet:
-    path = Path(path)
+def open_validation(path: str | Path, device: torch.device) -> StoredSet | None:
+    """Open what a data set brings to validate on, of the file of its training images, or None."""
+    return _open(path, device, (), "validation_") if has_validation(path) else None
+
+
+def _open(
+    path: str | Path, device: torch.device, measures: tuple[str, ...], part: str = ""
+) -> StoredSet:
+    path, labels = Path(path), f"{part}labels"
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
-            if missing := [one for one in ("images", "labels", *measures) if one not in names]:
+            wanted = (f"{part}images", labels, *measures)
+            if missing := [one for one in wanted if one not in names]:
                 raise damaged(path, f"it has no tensor {', '.join(missing)}")
-            others = [name for name in names if name != "images"]
+            are_images = [name for name in names if name.endswith("images")]
+            others = [name for name in names if name not in are_images]
             tensors = {name: file.get_tensor(name).clone() for name in others}
             metadata = file.metadata()
-        images = _find_images(path, device)
-        sums = {"images": images.verify()} | {name: Checksum() for name in tensors}
+        images = {name: _find_images(path, name, device) for name in are_images}
+        sums = {name: one.verify() for name, one in images.items()}
+        sums |= {name: Checksum() for name in tensors}
         for name, value in tensors.items():
             sums[name].add(value.numpy())
         verify_sums({name: str(value) for name, value in sums.items()}, metadata)
@@ -161,12 +171,13 @@ def _open(path: str | Path, device: torch.device, measures: tuple[str, ...]) -> 
     except ValueError as error:
         raise error if str(path) in str(error) else damaged(path, error) from error
     moved = {name: value.to(device) for name, value in tensors.items()}
+    found = images[f"{part}images"]
     return StoredSet(
-        images,
-        moved["labels"],
+        found,
+        moved[labels],
         {name: value for name, value in moved.items() if is_measure(name)},
         {name: moved[name] for name in ImageSet.ROWS} if "index" in moved else None,
-        name_type(images.dtype),
+        name_type(found.dtype),
     )
 
 
@@ -176,11 +187,11 @@ def name_type(dtype: torch.dtype) -> str:
     return names.get(dtype, str(dtype).removeprefix("torch."))
 
 
-def _find_images(path: Path, device: torch.device) -> StoredImages:
-    """Find the images in a file that safetensors has found to be one."""
+def _find_images(path: Path, name: str, device: torch.device) -> StoredImages:
+    """Find the images of a name in a file that safetensors has found to be one."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        about = json.loads(file.read(length))["images"]
+        about = json.loads(file.read(length))[name]
     if about["dtype"] not in _DTYPES:
         raise ValueError(f"images of {about['dtype']}")
     begin = 8 + length + about["data_offsets"][0]

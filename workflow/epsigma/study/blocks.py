@@ -175,8 +175,8 @@ class Attack(_Attacked[AttackKind]):
 
     eot_samples: Count = Field(
         10,
-        description="draws of a randomised filter that an aware attacker averages over at each "
-        "step (expectation over transformation)",
+        description="draws of a randomised filter, or of detectors that draw, which an aware "
+        "attacker averages over at each step (expectation over transformation)",
     )
     gradient: Literal["own", "identity"] = Field(
         "own",
@@ -275,6 +275,12 @@ class Autoencoder(Block[Kind]):
 
 class Detector(Block[DetectorKind]):
     """A detector."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether one of its filters draws."""
+        parts = self[self.entry.filters] if self.entry.filters else []
+        return any(part.entry.random for part in parts)
 
     false_positive_rate: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.001,

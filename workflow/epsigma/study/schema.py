@@ -149,6 +149,10 @@ class Study(Strict):
         is_rounded = self.requantise or self.stored_as != FLOAT32
         return is_rounded or any(block.detectors for block in self.filters)
 
+    def has_random_detectors(self, block: Filter) -> bool:
+        """Whether one of the detectors of a filter draws."""
+        return any(self.find("detectors", name).is_random for name in block.detectors)
+
     @property
     def smoothed_filters(self) -> list[str]:
         """The names of the filters that draw, without detectors, if smoothing is asked for."""

@@ -10,9 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epsigma.cell import CELL_COLUMNS, Cell
+from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
-from epsigma.tables.intervals import add_rate, delong, with_bounds
+from epsigma.tables.intervals import add_rate, area_under_curve, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
+from epsigma.vocabulary import AWARE
 
 # False positive rates at which a curve is drawn: logarithmic from one in 10,000, and all the rest.
 RATES = np.unique(np.concatenate([np.logspace(-4, 0, 81), np.linspace(0, 1, 101)]))
@@ -24,8 +26,9 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
     Returns:
         A row a cell and detector: where it is; `detector`; of the `n_clean` the
         `n_false_positive` that it rejects at its threshold, of the `n_attacked` the
-        `n_true_positive`; `area` under the curve with its 95 % interval (DeLong); and the rates
-        `false_positive` and `true_positive`, with Wilson intervals.
+        `n_true_positive`; `area` under the curve with its 95 % interval (`area_under_curve`),
+        blank of one image; and the rates `false_positive` and `true_positive`, with Wilson
+        intervals.
     """
     areas = with_bounds("area")
     rows = [
@@ -36,7 +39,7 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
             "n_false_positive": int(clean[REJECTS].sum()),
             "n_attacked": len(attacked[SCORE]),
             "n_true_positive": int(attacked[REJECTS].sum()),
-            **dict(zip(areas, delong(clean[SCORE], attacked[SCORE]), strict=True)),
+            **dict(zip(areas, area_under_curve(clean[SCORE], attacked[SCORE]), strict=True)),
         }
         for cell, detector, clean, attacked in _by_detector(scores)
     ]
@@ -52,7 +55,7 @@ def tabulate_roc(scores: Scores) -> pd.DataFrame:
 
     Returns:
         A row a cell, detector and point of its curve: `false_positive_rate` and
-        `true_positive_rate`. No curve where no image fools the classifier.
+        `true_positive_rate`. No curve where no image fools what `find_successes` says.
     """
     rates = ("false_positive_rate", "true_positive_rate")
     rows = [
@@ -68,7 +71,7 @@ def _by_detector(scores: Scores) -> Iterator[tuple[Cell, str, Columns, Columns]]
     """List cells and detectors; of clean and of attacked images what is `SCORE` and `REJECTS`."""
     for cell in scores.cells_with_detectors():
         columns, clean = scores.ledger(cell), scores.clean_ledgers[defence_of(cell)]
-        fooling = find_successes(columns)
+        fooling = find_successes(columns, cell.threat)
         for detector in detectors_of(columns):
             names = {of: f"{of}{detector}" for of in (SCORE, REJECTS)}
             attacked = {of: columns[name][fooling] for of, name in names.items()}
@@ -80,9 +83,14 @@ def detectors_of(columns: Columns) -> list[str]:
     return [name.removeprefix(SCORE) for name in columns if name.startswith(SCORE)]
 
 
-def find_successes(columns: Columns) -> NDArray[np.bool_]:
-    """Mark the rows that fool the classifier alone, of examples that it gets right when clean."""
-    found: NDArray[np.bool_] = columns["correct_clean"] & ~columns["correct_bare"]
+def find_successes(columns: Columns, threat: str) -> NDArray[np.bool_]:
+    """Mark the rows that fool the classifier, of examples that it gets right alone when clean.
+
+    A blind attacker aims at the classifier alone, an aware one at that behind its filter.
+    """
+    behind = columns["prediction"] == columns["label"]
+    right = behind if threat == AWARE else columns["correct_bare"]
+    found: NDArray[np.bool_] = columns["correct_clean"] & ~right
     return found
 
 
@@ -96,8 +104,7 @@ def roc(
         the smallest threshold whose false positive rate is at most that.
     """
     descending = np.sort(clean)[::-1]
-    allowed = np.floor(RATES * len(clean) + 1e-9).astype(int)
-    limits = np.append(descending, -np.inf)[allowed]
+    limits = np.append(descending, -np.inf)[count_allowed(RATES, len(clean))]
     ascending, others = np.sort(clean), np.sort(attacked)
     false = 1 - np.searchsorted(ascending, limits, side="right") / len(clean)
     true = 1 - np.searchsorted(others, limits, side="right") / max(1, len(attacked))

@@ -17,7 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 from epsigma.memory import LEAST_VALUES
 from epsigma.storage.images import ImageSet
 from epsigma.training.objective import Objective
-from epsigma.training.validation import permutation
+from epsigma.training.validation import split
 
 # Images that are validated on at a time, at most.
 VALIDATION_BATCH = 1000
@@ -147,15 +147,7 @@ def split_validation(
     """
     if own is not None:
         return Batches(data.images, data.labels), Batches(own.images, own.labels)
-    n = len(data.labels)
-    size = round(n * fraction)
-    if not 0 < size < n:
-        raise ValueError(
-            f"validation: {fraction} of {n} images leaves {n - size} to train on and {size} to "
-            "validate on: say another, so that each has one"
-        )
-    order = permutation(n, seed)
-    held_out, learn = order[:size], order[size:]
+    held_out, learn = split(len(data.labels), fraction=fraction, seed=seed)
     return (
         Batches(data.images[learn], data.labels[learn]),
         Batches(data.images[held_out], data.labels[held_out]),
