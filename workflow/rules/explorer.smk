@@ -16,9 +16,7 @@ rule explore:
     localrule: True
     params:
         recipe=explorer_recipe(study, recipes),
-        made_of=digest_of(
-            [*targets.ledgers, *targets.clean_ledgers(), *targets.shown_sets()]
-        ),
+        made_of=digest_of([*targets.ledgers, *targets.clean_ledgers(), *targets.shown_sets()]),
     run:
         from epsigma.stages.explore import explore
 
