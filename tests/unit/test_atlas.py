@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from epsigma.figures.atlas import _distinguish, aware_against_clean
+from epsigma.figures.atlas import aware_against_clean
 from epsigma.figures.data import FigureData
+from epsigma.figures.looks import distinguish
 from epsigma.registry.filters import FILTERS
 from epsigma.stages.atlas import set_side_by_side
 from epsigma.study import validate
@@ -155,7 +156,7 @@ def test_a_filter_is_a_point_of_cost_and_accuracy_and_its_hollow_twin():
 
 def test_filters_of_one_colour_have_markers_of_their_own():
     # More kinds than there are colours.
-    looks = _distinguish({f"filter_{at}": "brown" if at % 6 else "blue" for at in range(12)})
+    looks = distinguish({f"filter_{at}": "brown" if at % 6 else "blue" for at in range(12)})
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 12
 
 

@@ -1605,12 +1605,19 @@ def test_an_attack_whose_loss_is_not_followed_says_so(efforts):
     assert "no loss that is followed" in figure.get_suptitle()
 
 
-@pytest.mark.parametrize(("count", "has_legend"), [(LEGEND, True), (LEGEND + 1, False)])
-def test_a_legend_of_too_many_lines_is_left_out(count, has_legend):
+@pytest.mark.parametrize(("count", "columns"), [(LEGEND, 1), (LEGEND + 1, 2)])
+def test_the_legend_names_all_lines_in_as_many_columns_as_they_need(count, columns):
     efforts = [effort("aware", "gaussian", f"sigma~{i + 1}") for i in range(count)]
     (axes,) = panels(loss_by_step(efforts))
-    assert len(axes.lines) == count
-    assert (axes.get_legend() is not None) == has_legend
+    assert len(axes.lines) == len(axes.get_legend().get_texts()) == count
+    assert axes.get_legend()._ncols == columns
+
+
+def test_lines_of_filters_that_share_a_colour_have_other_markers():
+    names = [f"own_{i}" for i in range(8)]
+    (axes,) = panels(loss_by_step([effort("aware", name, "fixed") for name in names]))
+    assert len({(to_hex(line.get_color()), line.get_marker()) for line in axes.lines}) == 8
+    assert len({to_hex(line.get_color()) for line in axes.lines}) < 8
 
 
 # --- Fooling images

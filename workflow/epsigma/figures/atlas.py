@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
-from epsigma.figures.looks import MARKERS, NEUTRAL
+from epsigma.figures.looks import NEUTRAL, distinguish
 from epsigma.tables.intervals import with_bounds
 from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
@@ -34,7 +34,8 @@ def aware_against_clean(data: FigureData) -> Figure:
         return style.nothing()
     order = filters.groupby("filter", sort=False)[AWARE].mean().sort_values(ascending=False)
     names = list(dict.fromkeys(filters["filter"]))
-    looks = _distinguish({name: data.color(name) for name in sorted(names)})
+    told = distinguish({name: data.color(name) for name in sorted(names)})
+    looks = {name: {**look, "markersize": SIZE} for name, look in told.items()}
     panels_of = table.groupby(["model", "norm", "budget"], sort=False)
     groups = [rows for _, rows in panels_of if (rows["filter"] != NO_FILTER).any()]
     figure, panels = style.panels(len(groups), margin=0.9)
@@ -55,18 +56,6 @@ def aware_against_clean(data: FigureData) -> Figure:
     # In two lines, beside the legend of a single panel.
     figure.suptitle(f"What filters keep from attackers\nwho know them: {data.dataset}")
     return figure
-
-
-def _distinguish(colors: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give each filter a marker, and another one to each that shares a colour, while there are."""
-    looks: dict[str, dict[str, Any]] = {}
-    taken = set()
-    for at, (name, color) in enumerate(colors.items()):
-        markers = [MARKERS[(at + step) % len(MARKERS)] for step in range(len(MARKERS))]
-        marker = next((one for one in markers if (color, one) not in taken), markers[0])
-        taken.add((color, marker))
-        looks[name] = {"color": color, "marker": marker, "markersize": SIZE}
-    return looks
 
 
 def _draw_filters(axes: Axes, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:

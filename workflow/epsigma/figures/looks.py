@@ -69,3 +69,15 @@ def sequence(n: int, color: Any = "black", threat: str = BLIND) -> list[dict[str
         {"color": shade, "marker": marker, **DASHES[threat]}
         for shade, marker in zip(shades(color, n), cycle(MARKERS), strict=False)
     ]
+
+
+def distinguish(colors: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
+    """Give each colour a marker, and another one to each of the same colour, while there are."""
+    looks: dict[Any, dict[str, Any]] = {}
+    taken = set()
+    for at, (name, color) in enumerate(colors.items()):
+        markers = [MARKERS[(at + step) % len(MARKERS)] for step in range(len(MARKERS))]
+        marker = next((one for one in markers if (color, one) not in taken), markers[0])
+        taken.add((color, marker))
+        looks[name] = {"color": color, "marker": marker}
+    return looks

@@ -224,14 +224,14 @@ def percent(axes: Axes, label: str) -> None:
     axes.set_ylabel(label if place is None or place.is_first_col() else "")
 
 
-def legend_right(axes: Axes, *entries: Any, title: str | None = None) -> None:
+def legend_right(axes: Axes, *entries: Any, title: str | None = None, columns: int = 1) -> None:
     """Put the legend (of handles and labels; those of the axes if left out) beside the axes."""
     place: dict[str, Any] = {
         "loc": "center left",
         "bbox_to_anchor": (1.02, 0.5),
         "borderaxespad": 0,
     }
-    axes.legend(*entries, **place, title=title)
+    axes.legend(*entries, **place, title=title, ncols=columns)
 
 
 def legend_of(figure: Figure, looks: list[dict[str, Any]]) -> None:
