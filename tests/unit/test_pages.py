@@ -73,6 +73,8 @@ def test_levels_of_checks_are_spelled_as_paths_do_and_said_as_others():
         (None, "–"),
         (float("nan"), "–"),
         ("a", "a"),
+        (True, "yes"),
+        (False, "no"),
     ],
 )
 def test_numbers_have_three_figures_and_counts_are_whole(value, said):

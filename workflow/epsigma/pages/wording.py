@@ -43,7 +43,7 @@ HEADINGS = {
     "changed_all": "features changed, all images",
     "changed_best": "features changed, easiest target",
     "changed_worst": "features changed, hardest target",
-    "n_reached": "target reached (images)",
+    "n_reached": "targets reached",
     "n_worst": "all targets reached (images)",
     "confidence": "mean confidence",
     "through": "through to a wrong class",
@@ -136,9 +136,11 @@ def name_column(name: str) -> str:
 
 
 def write_number(value: Any) -> str:
-    """Write a number for a reader, to three figures; a dash for none, whole ones in full."""
+    """Write a value for a reader: numbers to three figures, whole ones in full; a dash for none."""
     if value is None or pd.isna(value):
         return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3g}"
     return f"{int(value):,}" if isinstance(value, int | float) else str(value)
