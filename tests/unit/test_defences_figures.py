@@ -1,10 +1,10 @@
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
 import pytest
-from epsigma.figures import defences, detectors
+from epsigma.figures import defences, detectors, style
 from epsigma.figures.data import FigureData
 from epsigma.plan.figures import draw_settings, figures_of
 from epsigma.stages.draw import draw
@@ -13,8 +13,9 @@ from epsigma.vocabulary import AWARE, BLIND
 from matplotlib.container import ErrorbarContainer
 
 
-def accuracy_against_cost(table):
-    data = FigureData({"dataset": "digits"}, tables={"defences": table})
+def accuracy_against_cost(table, families=()):
+    names = {"families": {name: name for name in families}}
+    data = FigureData({"dataset": "digits"}, {"names": names}, tables={"defences": table})
     return defences.accuracy_against_cost(data)
 
 
@@ -100,9 +101,9 @@ def points(axes):
 
 
 def looks(axes):
-    """What tells a defence in a panel: the colour and the marker of each point."""
+    """What tells a defence in a panel: of each point the colour and the marker, and the fill."""
     lines = [container.lines[0] for container in axes.containers]
-    return [(tuple(line.get_color()), line.get_marker()) for line in lines]
+    return [((line.get_color(), line.get_marker()), line.get_fillstyle()) for line in lines]
 
 
 def test_the_best_strength_of_a_filter_is_that_of_the_aware_attacker():
@@ -202,8 +203,8 @@ def test_a_defence_looks_the_same_in_every_panel_and_models_and_filters_are_told
     figure = accuracy_against_cost(study())
     first, *others = [looks(axes) for axes in panels(figure)]
     assert all(one == first for one in others)
-    assert len({colour for colour, _ in first}) == 2
-    assert len({marker for _, marker in first}) == 2
+    assert len({of_filter for of_filter, _ in first}) == 2
+    assert len({of_model for _, of_model in first}) == 2
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "mlp",
@@ -211,6 +212,35 @@ def test_a_defence_looks_the_same_in_every_panel_and_models_and_filters_are_told
         "no filter",
         "gaussian",
     ]
+
+
+def test_more_filters_than_colours_are_told_apart():
+    names = [f"own_{at}" for at in range(26)]
+    rows = [row(model, name, 1) for model in ("mlp", "adv") for name in names]
+    with style.theme():
+        figure = accuracy_against_cost(pd.DataFrame(rows), names)
+        figure.draw_without_rendering()
+    for axes in panels(figure):
+        found = looks(axes)
+        assert len({colour for (colour, _), _ in found}) < 26
+        assert len({of_filter for of_filter, _ in found}) == 26
+        assert len(set(found)) == 52
+    # The sheet has room for its legend.
+    (legend,) = figure.legends
+    assert legend.get_window_extent().height <= figure.bbox.height
+
+
+@pytest.mark.parametrize("most", [20.0, 200.0, 30_000.0])
+def test_the_numbers_of_costs_do_not_overlap(most):
+    table = pd.DataFrame([row(), row(name="gaussian", strength=1, **{COST: most})])
+    figure = accuracy_against_cost(table.assign(**{COST: [3.0, most]}))
+    figure.draw_without_rendering()
+    for axes in panels(figure):
+        low, high = axes.get_xbound()
+        texts = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
+        boxes = [text.get_window_extent() for text in texts]
+        assert len(boxes) >= 3
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 def test_a_defence_that_no_attacker_of_a_kind_met_has_no_point_there():

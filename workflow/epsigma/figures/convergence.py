@@ -24,7 +24,7 @@ def loss_by_step(data: FigureData) -> Figure:
     if not traced:
         return style.nothing("The attack has no loss that is followed step by step.")
     columns = -(-len(traced) // LEGEND)
-    figure = Figure(layout="constrained", figsize=(4.6 + 2.6 * columns, 3.8))
+    figure = Figure(layout="constrained", figsize=(3.8 + 3.4 * columns, 3.8))
     axes = figure.subplots()
     for probe, look in zip(traced, _choose_looks(data, traced), strict=True):
         once, twice = probe["errors"]

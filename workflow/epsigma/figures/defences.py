@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from epsigma.figures import style
 from epsigma.figures.data import FigureData
-from epsigma.figures.looks import MARKERS, NEUTRAL
+from epsigma.figures.looks import NEUTRAL, distinguish
 from epsigma.figures.rates import name_seeds
 from epsigma.tables.best import COST, best_strengths
 from epsigma.tables.seeds import add_intervals
@@ -19,17 +19,20 @@ from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
 
 # Columns of `defences.csv`, and what the attacker of each knows.
 ATTACKERS = {BLIND: "blind: knows the undefended model", AWARE: "aware: knows the defence"}
-# The marker of a model, the colour of a filter.
-Looks = dict[str, Any]
-# Of each power of ten.
-TICKS = (1, 1.5, 2, 3, 5, 7)
+# The fill of a model, the colour and the marker of a filter.
+Looks = dict[str, dict[str, Any]]
+FILLS = ("full", "none", "left", "top", "right", "bottom")
+SIZE = 6
+# Numbers of each power of ten, on an axis over so many powers at most.
+TICKS = {1: (1, 1.5, 2, 3, 5, 7), 2: (1, 2, 5), np.inf: (1,)}
 
 
 def accuracy_against_cost(data: FigureData) -> Figure:
     """Draw the accuracy under the worst of all attacks against the time an image takes.
 
     In the norm of most rows. A row a budget at which aware attackers meet filters (all, if there is
-    none), one attacker on the left and the other on the right; a marker a model, a colour a filter.
+    none), one attacker on the left and the other on the right; a fill a model; a colour and a
+    marker a filter.
     Of a filter's strengths the one is shown that keeps most from an aware attacker, on validation
     images, and what it keeps on the others. A title says of how many images that is, where the
     attacks of its budget do not share all.
@@ -42,29 +45,32 @@ def accuracy_against_cost(data: FigureData) -> Figure:
     if not budgets:
         return style.nothing()
     models, filters = (list(dict.fromkeys(shown[name])) for name in ("model", "filter"))
-    markers = dict(zip(models, cycle(MARKERS), strict=False))
-    colours = {name: data.color(name) for name in filters}
-    figure = Figure(layout="constrained", figsize=(11.5, 3.3 * len(budgets) + 0.6))
+    of_models = {name: _fill(one) for name, one in zip(models, cycle(FILLS), strict=False)}
+    # As in the atlas, which has a line of no filter in place of points.
+    ordered = sorted(filters, key=lambda name: (name == NO_FILTER, name))
+    of_filters = distinguish({name: data.color(name) for name in ordered})
+    # Room for the legend.
+    high = max(3.3 * len(budgets) + 0.6, 0.2 * (len(models) + len(filters)) + 0.6)
+    figure = Figure(layout="constrained", figsize=(11.5, high))
     grid = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
     for row, budget in zip(grid, budgets, strict=True):
         here = shown[shown["budget"] == budget]
         level = style.level_label(here["budget_name"].iloc[0], budget)
         for axes, (attacker, title) in zip(row, ATTACKERS.items(), strict=True):
-            _draw_points(axes, here.dropna(subset=[attacker, COST]), attacker, colours, markers)
+            met = here.dropna(subset=[attacker, COST])
+            _draw_points(axes, met, attacker, of_filters, of_models)
             n = here[f"{attacker}_images"].max()
             of = f" ({n:.0f} images)" if n > 0 else ""
             axes.set_title(f"{level}, {title}{of}", fontsize="medium")
     for axes in grid[-1]:
         axes.set_xlabel("µs an image on one core, in batches of 1,000")
+        _number_costs(axes, shown[COST])
     looks = [
-        {"color": NEUTRAL, "marker": marker, "label": data.name_model(name)}
-        for name, marker in markers.items()
+        {"color": NEUTRAL, "marker": "o", **fill, "label": data.name_model(name)}
+        for name, fill in of_models.items()
     ]
-    looks += [
-        {"color": colour, "marker": "s", "label": data.name_filter(name)}
-        for name, colour in colours.items()
-    ]
-    style.legend_of(figure, [{**look, "linestyle": ""} for look in looks])
+    looks += [{**of_filters[name], "label": data.name_filter(name)} for name in filters]
+    style.legend_of(figure, [{**look, "linestyle": "", "markersize": SIZE} for look in looks])
     norm = style.NORMS[shown["norm"].iloc[0]]
     about = f"What a defence keeps under attacks in {norm}, and what it costs"
     figure.suptitle(f"{about}\n{data.dataset}{name_seeds(defences)}")
@@ -82,18 +88,29 @@ def _choose_rows(defences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_points(
-    axes: Axes, defences: pd.DataFrame, attacker: str, colours: Looks, markers: Looks
+    axes: Axes, defences: pd.DataFrame, attacker: str, of_filters: Looks, of_models: Looks
 ) -> None:
     """Draw a point a defence, over a logarithmic cost."""
     for _, row in defences.iterrows():
         rate = row[attacker]
         below, above = rate - row[f"{attacker}_low"], row[f"{attacker}_high"] - rate
-        look = {"color": colours[row["filter"]], "marker": markers[row["model"]], "markersize": 6}
+        look = {**of_filters[row["filter"]], **of_models[row["model"]], "markersize": SIZE}
         # Rounding can put a bound of a rate of 0 or 1 a hair on its wrong side.
         bars = np.clip([[below], [above]], 0, None)
         axes.errorbar(row[COST], rate, yerr=bars, **look, alpha=0.85, elinewidth=0.8, capsize=1.5)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+    style.percent(axes, "worst-case accuracy")
+
+
+def _fill(how: str) -> dict[str, Any]:
+    """Fill a marker in this way; the half that is not filled is white."""
+    return {"fillstyle": how, "markerfacecoloralt": "white"}
+
+
+def _number_costs(axes: Axes, costs: "pd.Series[float]") -> None:
+    """Number a logarithmic axis, with fewer numbers of each power of ten over a wide range."""
+    powers = np.log10(costs.max() / costs.min())
+    numbers = next(found for most, found in TICKS.items() if powers <= most)
+    axes.xaxis.set_major_locator(LogLocator(subs=numbers))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    style.percent(axes, "worst-case accuracy")
