@@ -284,7 +284,7 @@ def test_another_false_positive_rate_calibrates_that_detector_and_redoes_what_it
 @pytest.mark.parametrize(
     ("module", "old", "new", "trained", "calibrated"),
     [
-        ("figures/defences.py", '"markersize": 6', '"markersize": 7', [], []),
+        ("figures/defences.py", "SIZE = 6", "SIZE = 7", [], []),
         ("figures/detectors.py", "linthresh=1e-3", "linthresh=1e-2", [], []),
         ("tables/defences.py", "!= 0]", "> 0]", [], []),
         ("stages/cost.py", "ROUNDS = 9", "ROUNDS = 8", [], []),
