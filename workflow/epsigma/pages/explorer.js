@@ -712,7 +712,7 @@
   }
   // Whether an example is wrong through this filter without an attack.
   const cleanKey = (...names) => JSON.stringify(names.map(String));
-  const cleanRight = new Map(data.clean_right.map(([...row]) => [cleanKey(...row.slice(0, -1)), row[row.length - 1]]));
+  const cleanRight = new Map(data.clean_right.map((row) => [cleanKey(...row.slice(0, -1)), row.at(-1)]));
   function isWrongClean(cell, place) {
     const right = cleanRight.get(cleanKey(cell.dataset, cell.model, cell.seed, cell.filter, cell.strength));
     return Boolean(right && right[place] === 0);
