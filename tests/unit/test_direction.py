@@ -1,11 +1,16 @@
 """Attacks that step along one direction, whatever their budget."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from epsigma.attacks.direction import find_directions, step_along
 from epsigma.attacks.rows import attacked_rows
 from epsigma.loading import load
+from epsigma.plan.columns import cells_of_job
 from epsigma.plan.inputs import has_direction
+from epsigma.plan.plan import Plan
 from epsigma.registry.attacks import ATTACKS
 from epsigma.stages.attack import attack
 from epsigma.stages.differentiate import differentiate
@@ -109,3 +114,77 @@ def test_who_steps_along_a_direction(attack_name, threat, filter_name, expected)
     assert has_direction(validate(STUDY), cell) == expected
     for key, value in (("keep_directions", False), ("columns", "filter")):
         assert not has_direction(validate({**STUDY, key: value}), cell)
+
+
+class At(dict):
+    """Wildcards, as Snakemake hands them over: by attribute, too."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Named(dict):
+    """A job's files by name, as Snakemake hands them over: a path of an index, too."""
+
+    def __iter__(self):
+        return (path for paths in self.values() for path in paths)
+
+    def __getitem__(self, index):
+        return list(self)[index]
+
+
+def steps_of_a_column(tmp_path, columns, budgets, fails=None):
+    """Run the aware cells of a column with stages that note what they are given, or fail."""
+    attack = {"kind": "fgsm", "eps": budgets}
+    filters = [{"kind": "gaussian", "sigma": [1, 2]}]
+    plan = Plan(validate({**STUDY, "attacks": [attack], "filters": filters, "columns": columns}))
+    wildcards = At({**CELL, "filter": "gaussian"})
+    cells = cells_of_job(plan.study, wildcards)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    sets = [str(folder / f"{cell['budget']}_{cell['strength']}.safetensors") for cell in cells]
+    seen = []
+
+    def differentiate(job, **files):
+        Path(files["direction"]).touch()
+        seen.append(
+            ("differentiate", job.cell["strength"], Path(files["direction"]), job.continues)
+        )
+
+    def attack_one(job, **files):
+        path = Path(files["direction"]) if "direction" in files else None
+        assert path is None or path.exists()
+        if fails:
+            raise fails
+        seen.append((job.cell["budget"], job.cell["strength"], path, job.continues))
+
+    plan.jobs.attack_each(
+        *(attack_one, differentiate, wildcards),
+        *(Named(test="t", checkpoint="c"), Named(filtered=sets)),
+        *(SimpleNamespace(recipe=plan.recipes.attack_aware(wildcards)), sets),
+    )
+    assert list(folder.iterdir()) == []
+    return seen
+
+
+def test_a_column_of_all_budgets_finds_a_direction_once_a_strength(tmp_path):
+    seen = steps_of_a_column(tmp_path, "attack", [0, 0.1, 0.2])
+    first, second = seen[:4], seen[4:]
+    for strength, steps in (("sigma~1", first), ("sigma~2", second)):
+        names = ["differentiate", "eps~0", "eps~0.1", "eps~0.2"]
+        assert [step[:2] for step in steps] == [(name, strength) for name in names]
+        # All along one file, and the first attack goes on with the log.
+        assert len({path for _, _, path, _ in steps}) == 1
+        assert [continues for *_, continues in steps] == [False, True, False, False]
+    assert first[0][2] != second[0][2]
+
+
+@pytest.mark.parametrize(("columns", "budgets"), [("attack", [0.1]), ("filter", [0.1])])
+def test_what_only_one_cell_would_step_along_is_not_found(tmp_path, columns, budgets):
+    seen = steps_of_a_column(tmp_path, columns, budgets)
+    assert [step[:3] for step in seen] == [("eps~0.1", f"sigma~{s}", None) for s in (1, 2)]
+
+
+def test_a_column_leaves_no_direction_behind_when_an_attack_fails(tmp_path):
+    with pytest.raises(RuntimeError, match="full"):
+        steps_of_a_column(tmp_path, "attack", [0, 0.1], fails=RuntimeError("full"))
+    assert list((tmp_path / "results").iterdir()) == []

@@ -22,6 +22,9 @@ STUDY: dict[str, Any] = {
     "figures": {"kinds": []},
 }
 
+# What the stage that finds directions says in a log, after their number.
+FOUND = " directions\n"
+
 UNDRAWN = ("--omit-from", "card", "explore")
 
 
@@ -79,13 +82,20 @@ def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
     workdir.run(*UNDRAWN)
     mine = contents(workdir.directory / "results")
     other = contents(cell_by_cell.directory / "results")
-    # A column steps along none; its sets are the same.
+    # A column keeps none; its sets are the same.
     other = {path: content for path, content in other.items() if "/direction/" not in path}
     if not kept:
         is_dropped = lambda path: "/filtered/" in path or "/adversarial/aware/" in path  # noqa: E731
         other = {path: content for path, content in other.items() if not is_dropped(path)}
     assert mine.keys() == other.keys()
     assert [path for path in mine if mine[path] != other[path]] == []
+    assert not list((workdir.directory / "results").rglob(".*.safetensors"))
+    # What all budgets step along is found once for a model, and for each filter and strength.
+    found = [
+        path for path in (workdir.directory / "logs").rglob("*.log") if FOUND in path.read_text()
+    ]
+    along = cell_by_cell.directory.glob("results/**/direction/**/*.safetensors")
+    assert len(found) == (len(list(along)) if columns == "attack" else 0)
 
 
 @pytest.mark.parametrize("columns", ["filter", "attack"])

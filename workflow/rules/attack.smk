@@ -43,9 +43,9 @@ rule attack:
         recipe=recipes.attack,
     run:
         from epsigma.stages.attack import attack
+        from epsigma.stages.differentiate import differentiate
 
-        for job, files in jobs.each(wildcards, input, output, params, log):
-            attack(job, **files)
+        jobs.attack_each(attack, differentiate, wildcards, input, output, params, log)
 
 
 rule attack_aware:
@@ -73,6 +73,6 @@ rule attack_aware:
         recipe=recipes.attack_aware,
     run:
         from epsigma.stages.attack import attack
+        from epsigma.stages.differentiate import differentiate
 
-        for job, files in jobs.each(wildcards, input, output, params, log):
-            attack(job, **files)
+        jobs.attack_each(attack, differentiate, wildcards, input, output, params, log)

@@ -50,6 +50,7 @@ rule evaluate:
         attack=recipes.attack_when_scored,
     run:
         from epsigma.stages.attack import attack
+        from epsigma.stages.differentiate import differentiate
         from epsigma.stages.evaluate import evaluate
 
-        jobs.score_each(attack, evaluate, wildcards, input, output, params, log)
+        jobs.score_each(attack, differentiate, evaluate, wildcards, input, output, params, log)

@@ -236,15 +236,22 @@ def _adversarial_set(cell: Mapping[str, str]) -> str:
 
 
 def has_direction(study: Study, cell: Mapping[str, str]) -> bool:
-    """Whether a cell's set is a step along what cells of all budgets step along, and that is kept.
+    """Whether what a cell's set is a step along is kept in a file of its own.
 
-    What is rounded has none: what was lost by that is counted on the model, and a direction would
-    take as much disk as the set. A column has none: it would be made anew for the youngest of those
-    of its cells. What draws, draws in each cell anew; and behind detectors which of two sets is
-    taken depends on the budget.
+    A column has none: it would be made anew for the youngest of those of its cells.
     """
-    is_rounded = study.stored_as != FLOAT32
-    if not study.keep_directions or is_rounded or study.columns != "none":
+    is_kept = study.keep_directions and study.columns == "none"
+    return is_kept and steps_along_direction(study, cell)
+
+
+def steps_along_direction(study: Study, cell: Mapping[str, str]) -> bool:
+    """Whether a cell's set is a step along what cells of all budgets step along.
+
+    What is rounded is not: what was lost by that is counted on the model, and a direction would
+    take as much disk as the set. What draws, draws in each cell anew; and behind detectors which
+    of two sets is taken depends on the budget.
+    """
+    if study.stored_as != FLOAT32:
         return False
     block = study.find("filters", cell["filter"])
     is_own = cell["threat"] == AWARE and (block.is_random or block.detectors)

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from epsigma.job import Job
 from epsigma.plan.columns import cells_of_job
+from epsigma.plan.inputs import steps_along_direction
 from epsigma.plan.paths import path_of_part, prefix_of
 from epsigma.plan.probes import tried_budget
-from epsigma.plan.settings import at_cell, locate_parts
-from epsigma.storage.files import progress_path
+from epsigma.plan.settings import at_cell, direction_settings, locate_parts
+from epsigma.storage.files import progress_path, temporary_name
 from epsigma.study.schema import Study
+from epsigma.vocabulary import AWARE, BLIND, NO_FILTER
+
+Stage = Callable[..., None]
 
 
 class Jobs:
@@ -69,10 +74,11 @@ class Jobs:
         Yields:
             Of each cell the job, and the files that its stage reads and writes, by name. A file
             that there is none of is left out; of files that each cell has its own of, it gets its
-            own. When the last one is made, what stages have kept for another attempt is removed.
+            own. Cells of one strength follow each other. When the last one is made, what stages
+            have kept for another attempt is removed.
         """
-        cells = cells_of_job(self._study, dict(wildcards), sweeps)
-        for index, cell in enumerate(cells):
+        cells = enumerate(cells_of_job(self._study, dict(wildcards), sweeps))
+        for index, cell in sorted(cells, key=lambda pair: pair[1].get("strength", "")):
             files = {
                 name: _file_of(value, index)
                 for name, value in (*inputs.items(), *output.items())
@@ -83,10 +89,29 @@ class Jobs:
         for path in output:
             progress_path(path).unlink(missing_ok=True)
 
+    def attack_each(
+        self,
+        attack: Stage,
+        differentiate: Stage,
+        wildcards: Mapping[str, str],
+        inputs: Any,
+        output: Any,
+        params: Any,
+        log: Any,
+    ) -> None:
+        """Make the sets of a job's cells by the stage `attack`.
+
+        What several of them step along is found once, by the stage `differentiate`.
+        """
+        with _Directions(self._study, differentiate) as directions:
+            for job, files in self.each(wildcards, inputs, output, params, log):
+                directions.step(attack, job, **files)
+
     def score_each(
         self,
-        attack: Callable[..., None],
-        evaluate: Callable[..., None],
+        attack: Stage,
+        differentiate: Stage,
+        evaluate: Stage,
         wildcards: Mapping[str, str],
         inputs: Any,
         output: Any,
@@ -95,25 +120,86 @@ class Jobs:
     ) -> None:
         """Score the cells of a job by the stage `evaluate`.
 
-        One whose set is no input is attacked first, by the stage `attack` and the recipe of that
-        name; what it makes is handed over in memory, as a rule.
+        One whose set is no input is attacked first, as `attack_each` does, by the recipe `attack`;
+        what it makes is handed over in memory, as a rule.
         """
         from epsigma.storage.held import HeldSet
 
-        for job, files in self.each(wildcards, inputs, output, params, log):
-            if "test" not in files:
-                evaluate(job, **files)
-                continue
-            # As the rule `attack_aware` names it: what an attack draws follows from that.
-            cell = {name: value for name, value in job.cell.items() if name != "threat"}
-            attacker = self._make(cell, params.attack, output, job.log)
-            given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
-            given |= {"direction": files.pop("direction")} if "direction" in files else {}
-            is_filtered_later = "filter" in job.settings
-            made, scored = ("adversarial",) * 2 if is_filtered_later else ("filtered", "images")
-            with HeldSet(files["ledger"]) as held:
-                attack(attacker, **given, **{made: held})
-                evaluate(replace(job, continues=True), **files, **{scored: held})
+        with _Directions(self._study, differentiate) as directions:
+            for job, files in self.each(wildcards, inputs, output, params, log):
+                if "test" not in files:
+                    evaluate(job, **files)
+                    continue
+                # As the rule `attack_aware` names it: what an attack draws follows from that.
+                cell = {name: value for name, value in job.cell.items() if name != "threat"}
+                attacker = self._make(cell, params.attack, output, job.log)
+                given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
+                given |= {"direction": files.pop("direction")} if "direction" in files else {}
+                is_filtered_later = "filter" in job.settings
+                made, scored = ("adversarial",) * 2 if is_filtered_later else ("filtered", "images")
+                with HeldSet(files["ledger"]) as held:
+                    directions.step(attack, attacker, **given, **{made: held})
+                    evaluate(replace(job, continues=True), **files, **{scored: held})
+
+
+class _Directions:
+    """What the cells of a column step along, if that is the same for all budgets.
+
+    It is found for the first cell of a strength, and kept in a file until the last one is done.
+
+    Args:
+        study: the study.
+        differentiate: the stage that finds it.
+    """
+
+    def __init__(self, study: Study, differentiate: Stage) -> None:
+        self._study, self._differentiate = study, differentiate
+        self._found: tuple[str | None, Path] | None = None
+
+    def __enter__(self) -> Self:
+        """Begin with nothing."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the file."""
+        self._forget()
+
+    def step(self, attack: Stage, job: Job, **files: Any) -> None:
+        """Run the stage `attack` along the direction of its cell, if it is one of several."""
+        if "direction" in files or not self._is_shared(job):
+            attack(job, **files)
+            return
+        strength = job.cell.get("strength")
+        is_new = not self._found or self._found[0] != strength
+        if is_new:
+            self._forget()
+            self._found = strength, self._find(job, **files)
+        assert self._found
+        attack(replace(job, continues=is_new), **files, direction=str(self._found[1]))
+
+    def _is_shared(self, job: Job) -> bool:
+        study, threat = self._study, AWARE if "filter" in job.cell else BLIND
+        budgets = study.find("attacks", job.cell["attack"]).levels
+        if study.columns != "attack" or len(budgets) == 1:
+            return False
+        return steps_along_direction(study, {"filter": NO_FILTER, **job.cell, "threat": threat})
+
+    def _find(
+        self, job: Job, *, test: str, checkpoint: str, adversarial: Any = None, filtered: Any = None
+    ) -> Path:
+        made = adversarial or filtered
+        path = temporary_name(Path(getattr(made, "beside", made)).with_suffix(".safetensors"))
+        told = {name: value for name, value in job.settings.items() if name != "attack"}
+        told["direction"] = direction_settings(self._study, job.cell["attack"])
+        told["examples"] = job.settings["attack"].get("examples")
+        finder = replace(job, settings=told)
+        self._differentiate(finder, test=test, checkpoint=checkpoint, direction=str(path))
+        return path
+
+    def _forget(self) -> None:
+        if self._found:
+            self._found[1].unlink(missing_ok=True)
+        self._found = None
 
 
 def _file_of(value: Any, index: int) -> str:

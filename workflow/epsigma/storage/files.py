@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-# A temporary name, as `atomic_write` makes them.
+# A name that `temporary_name` makes.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 
 
@@ -35,7 +35,7 @@ def appearing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with naming_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = temporary_name(path)
     try:
         with naming_disk(path):
             temporary.touch()
@@ -73,6 +73,11 @@ def _unwritten(path: Path, error: Exception) -> OSError:
     )
 
 
+def temporary_name(path: Path) -> Path:
+    """Name a file beside another as no other job does; `tidy` removes what has such a name."""
+    return path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+
+
 def progress_path(output: str | Path) -> Path:
     """Name the file of what is done so far of an output: a hidden one beside it."""
     path = Path(output)
@@ -82,7 +87,7 @@ def progress_path(output: str | Path) -> Path:
 def tidy(folder: str | Path) -> Iterator[str]:
     """Clear up what killed runs and wrong clocks left in a folder; say of each file what was done.
 
-    What has a temporary name of `atomic_write` is removed. A file whose time lies in the future
+    What has a temporary name is removed. A file whose time lies in the future
     gets the present one: Snakemake refuses whatever is made of it, and removes it.
     """
     now = time.time()

@@ -1,6 +1,5 @@
 """Sets that one stage makes and another one scores in the same job, and that nobody keeps."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from epsigma.device import CPU
+from epsigma.storage.files import temporary_name
 from epsigma.storage.images import ImageSet, is_measure
 from epsigma.storage.rounding import DTYPES, encode
 from epsigma.storage.stored import EncodedImages, StoredSet, count_kept, name_type, open_image_set
@@ -29,8 +29,7 @@ class HeldSet:
 
     def __init__(self, beside: str | Path) -> None:
         self.beside = Path(beside)
-        name = f".{self.beside.stem}.{uuid.uuid4().hex}.safetensors"
-        self._path = self.beside.with_name(name)
+        self._path = temporary_name(self.beside.with_suffix(".safetensors"))
         self._held: StoredSet | None = None
 
     def __str__(self) -> str:
