@@ -1,6 +1,8 @@
 """How cells become columns: which rules make them, and which cells a job has."""
 
+import re
 from itertools import product
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,10 +15,19 @@ from epsigma.plan.columns import (
     list_twins,
 )
 from epsigma.plan.grid import cells
-from epsigma.plan.outputs import fill
+from epsigma.plan.jobs import _file_of
+from epsigma.plan.outputs import fill, fill_log
 from epsigma.plan.paths import CLEAN_LEDGER, METRICS
+from epsigma.plan.plan import Plan
 from epsigma.plan.settings import block_levels
 from epsigma.study import validate
+
+
+class At(dict):
+    """Wildcards, as Snakemake hands them over: by attribute, too."""
+
+    __getattr__ = dict.__getitem__
+
 
 STUDY = """
 datasets: [{kind: digits}]
@@ -121,3 +132,27 @@ def test_a_job_s_cells_are_in_the_order_of_its_files():
     # A probe of an attack has no budget in its path, whatever the column.
     (probe,) = cells_of_job(study("none"), {**wildcards, "strength": "sigma~1"}, ["strength"])
     assert probe == {**wildcards, "strength": "sigma~1"}
+
+
+def test_a_column_has_one_log_whose_wildcards_are_those_of_its_files():
+    for columns in ("filter", "attack"):
+        for twin in twins(columns, "evaluate").values():
+            log = fill_log(twin, METRICS.replace("results/", "logs/").replace(".json", ".log"))
+            files = {re.sub(r"[^{}]*({\w+})[^{}]*", r"\1", path) for path in fill(twin, METRICS)}
+            assert files == {re.sub(r"[^{}]*({\w+})[^{}]*", r"\1", log)}
+
+
+@pytest.mark.parametrize("columns", ["filter", "attack"])
+def test_a_set_that_cells_have_in_common_is_listed_once_and_given_to_each(columns):
+    wildcards = At(dataset="digits", model="mlp", seed="0", threat="blind")
+    wildcards |= {"attack": "fgsm", "filter": "gaussian"}
+    if columns == "filter":
+        wildcards["budget"] = "eps~0.1"
+    plan = Plan(validate({**yaml.safe_load(STUDY % columns), "keep_filtered": False}))
+    sets = plan.inputs.unfiltered_set(wildcards)
+    budgets = ["eps~0", "eps~0.1"] if columns == "attack" else ["eps~0.1"]
+    listed = [sets] if isinstance(sets, str) else sets
+    assert [Path(one).stem for one in listed] == budgets
+    cells_ = cells_of_job(plan.study, wildcards)
+    given = [_file_of(sets, index, len(cells_)) for index in range(len(cells_))]
+    assert [Path(one).stem for one in given] == [cell["budget"] for cell in cells_]

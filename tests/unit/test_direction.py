@@ -160,7 +160,7 @@ def steps_of_a_column(tmp_path, columns, budgets, fails=None):
     plan.jobs.attack_each(
         *(attack_one, differentiate, wildcards),
         *(Named(test="t", checkpoint="c"), Named(filtered=sets)),
-        *(SimpleNamespace(recipe=plan.recipes.attack_aware(wildcards)), sets),
+        *(SimpleNamespace(recipe=plan.recipes.attack_aware(wildcards)), "a.log"),
     )
     assert list(folder.iterdir()) == []
     return seen
@@ -172,10 +172,10 @@ def test_a_column_of_all_budgets_finds_a_direction_once_a_strength(tmp_path):
     for strength, steps in (("sigma~1", first), ("sigma~2", second)):
         names = ["differentiate", "eps~0", "eps~0.1", "eps~0.2"]
         assert [step[:2] for step in steps] == [(name, strength) for name in names]
-        # All along one file, and the first attack goes on with the log.
         assert len({path for _, _, path, _ in steps}) == 1
-        assert [continues for *_, continues in steps] == [False, True, False, False]
     assert first[0][2] != second[0][2]
+    # All in one log, which the first begins.
+    assert [continues for *_, continues in seen] == [False] + [True] * 7
 
 
 @pytest.mark.parametrize(("columns", "budgets"), [("attack", [0.1]), ("filter", [0.1])])

@@ -206,7 +206,7 @@ def test_a_job_attacks_before_it_scores_in_one_log(tmp_path):
         attack = plan.recipes.attack_when_scored(at)
 
     stages = [note(name) for name in ("attack", "differentiate", "score")]
-    plan.jobs.score_each(*stages, cell, named, Output(), Params, ["a.log"])
+    plan.jobs.score_each(*stages, cell, named, Output(), Params, "a.log")
     (first, attacker, made), (second, scorer, scored) = seen
     assert (first, second) == ("attack", "score")
     # The wildcards of the rule `attack_aware`, from which its random numbers follow.

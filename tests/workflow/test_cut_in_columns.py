@@ -91,11 +91,19 @@ def test_a_study_in_columns_is_the_study_cell_by_cell_in_fewer_jobs(
     assert [path for path in mine if mine[path] != other[path]] == []
     assert not list((workdir.directory / "results").rglob(".*.safetensors"))
     # What all budgets step along is found once for a model, and for each filter and strength.
-    found = [
-        path for path in (workdir.directory / "logs").rglob("*.log") if FOUND in path.read_text()
-    ]
+    logs = [path.read_text() for path in (workdir.directory / "logs").rglob("*.log")]
     along = cell_by_cell.directory.glob("results/**/direction/**/*.safetensors")
-    assert len(found) == (len(list(along)) if columns == "attack" else 0)
+    found = sum(log.count(FOUND) for log in logs)
+    assert found == (len(list(along)) if columns == "attack" else 0)
+    # Snakemake keeps with each file of a job what is listed: the square of a column.
+    for record in map(read_record, (workdir.directory / ".snakemake/metadata").rglob("*")):
+        assert len(record["log"]) <= 1
+        sets = [path for path in record["input"] if path.endswith(".safetensors")]
+        assert len(sets) == len(set(sets))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("columns", ["filter", "attack"])

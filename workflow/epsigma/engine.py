@@ -264,7 +264,7 @@ class Apart:
             raise
 
 
-def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], logs: list[str]) -> None:
+def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], log: str) -> None:
     """Add a rule that makes columns: the rule of its stage, with other files.
 
     This is what Snakemake compiles `use rule … as … with:` and `ruleorder:` to; those take names
@@ -272,7 +272,7 @@ def add_twin(workflow: Any, twin: Twin, outputs: dict[str, Any], logs: list[str]
     """
     inherited = workflow.run(lambda: None)
     constrained = workflow.register_wildcard_constraints(**twin.constraints)(inherited)
-    made = workflow.output(**outputs)(workflow.log(*logs)(constrained))
+    made = workflow.output(**outputs)(workflow.log(log)(constrained))
     workflow.userule(rules=[twin.stage], name_modifier=twin.rule)(made)
     workflow.ruleorder(twin.rule, twin.stage)
 

@@ -28,12 +28,15 @@ Wildcards = Mapping[str, str]
 def each_cell(
     path_of: Callable[["Inputs", dict[str, str]], str],
 ) -> Callable[["Inputs", Any], str | list[str]]:
-    """Make a function of a cell one of a job: the path of its cell, or of each of a column."""
+    """Make a function of a cell one of a job: the path of its cell, or of each of a column.
+
+    What cells have in common is listed once: Snakemake keeps the list with each file of the job.
+    """
 
     @wraps(path_of)
     def read(self: "Inputs", wildcards: Any) -> str | list[str]:
         cells = cells_of_job(self.study, dict(wildcards))
-        found = [path for path in (path_of(self, cell) for cell in cells) if path]
+        found = list(dict.fromkeys(path for cell in cells if (path := path_of(self, cell))))
         return found[0] if len(found) == 1 else found
 
     return read

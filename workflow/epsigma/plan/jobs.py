@@ -73,18 +73,19 @@ class Jobs:
 
         Yields:
             Of each cell the job, and the files that its stage reads and writes, by name. A file
-            that there is none of is left out; of files that each cell has its own of, it gets its
-            own. Cells of one strength follow each other. When the last one is made, what stages
-            have kept for another attempt is removed.
+            that there is none of is left out; of files that each cell, or each budget, has its own
+            of, it gets its own. Cells of one strength follow each other, in one log. When the last
+            one is made, what stages have kept for another attempt is removed.
         """
-        cells = enumerate(cells_of_job(self._study, dict(wildcards), sweeps))
-        for index, cell in sorted(cells, key=lambda pair: pair[1].get("strength", "")):
+        cells = cells_of_job(self._study, dict(wildcards), sweeps)
+        order = sorted(enumerate(cells), key=lambda pair: pair[1].get("strength", ""))
+        for done, (index, cell) in enumerate(order):
             files = {
-                name: _file_of(value, index)
+                name: _file_of(value, index, len(cells))
                 for name, value in (*inputs.items(), *output.items())
                 if len(value)
             }
-            yield self.one(cell, params, output, log[index]), files
+            yield replace(self.one(cell, params, output, log), continues=done > 0), files
         # All is there: nobody has to go on from what was kept of it on the way.
         for path in output:
             progress_path(path).unlink(missing_ok=True)
@@ -133,6 +134,7 @@ class Jobs:
                 # As the rule `attack_aware` names it: what an attack draws follows from that.
                 cell = {name: value for name, value in job.cell.items() if name != "threat"}
                 attacker = self._make(cell, params.attack, output, job.log)
+                attacker = replace(attacker, continues=job.continues)
                 given = {"test": files.pop("test"), "checkpoint": files.pop("source")}
                 given |= {"direction": files.pop("direction")} if "direction" in files else {}
                 is_filtered_later = "filter" in job.settings
@@ -175,7 +177,8 @@ class _Directions:
             self._forget()
             self._found = strength, self._find(job, **files)
         assert self._found
-        attack(replace(job, continues=is_new), **files, direction=str(self._found[1]))
+        follows = job.continues or is_new
+        attack(replace(job, continues=follows), **files, direction=str(self._found[1]))
 
     def _is_shared(self, job: Job) -> bool:
         study, threat = self._study, AWARE if "filter" in job.cell else BLIND
@@ -202,6 +205,9 @@ class _Directions:
         self._found = None
 
 
-def _file_of(value: Any, index: int) -> str:
-    """Pick a cell's file out of one for all cells, or of one for each."""
-    return value if isinstance(value, str) else str(value[index])
+def _file_of(value: Any, index: int, cells: int) -> str:
+    """Pick a cell's file out of one for all cells, or of one for each of them or of its budgets.
+
+    A budget's cells follow each other.
+    """
+    return value if isinstance(value, str) else str(value[index * len(value) // cells])

@@ -46,3 +46,13 @@ def fill(twin: Twin, pattern: str) -> list[str]:
     members = {name: [one[name] for one in twin.members] for name in twin.members[0]}
     filled: list[str] = expand(pattern, zip, allow_missing=True, **members)
     return filled
+
+
+def fill_log(twin: Twin, pattern: str) -> str:
+    """Name the log of a column in place of those of its members: all write into one.
+
+    Snakemake keeps the list of a job's logs with each of its files, the square of a column.
+    """
+    for name in twin.members[0]:
+        pattern = pattern.replace(f"{{{name}}}", "all")
+    return pattern
