@@ -5,4 +5,6 @@ from epsigma.plan.outputs import fill_log
 
 for twin in plan.twins:
     of_cells = getattr(rules, twin.stage)
-    add_twin(workflow, twin, outputs.of_twin(twin, of_cells.output), fill_log(twin, of_cells.log[0]))
+    add_twin(
+        workflow, twin, outputs.of_twin(twin, of_cells.output), fill_log(twin, of_cells.log[0])
+    )
