@@ -47,16 +47,72 @@ onstart:
         lift_rate_limit(workflow)
 """
 
+# Wildcards before, within, behind and not at all, a constraint, and files that several rules make.
+PRODUCERS = f"""
+import sys
+
+sys.path.insert(0, {str(ROOT / "workflow")!r})
+from epsigma.lookups import ByEnding
+from snakemake.output_index import OutputIndex
+
+{{inside}}
+
+rule a:
+    output:
+        touch("made"),
+    localrule: True
+
+
+rule b:
+    output:
+        "made/{{{{x}}}}/one.csv",
+        "made/{{{{x}}}}/two.csv",
+
+
+rule c:
+    output:
+        "made/{{{{x}}}}/two.csv",
+    log:
+        "logs/{{{{x}}}}.log",
+    wildcard_constraints:
+        x="[a-z]+",
+
+
+rule d:
+    output:
+        "{{{{x}}}}",
+    wildcard_constraints:
+        x="[^/]+",
+
+
+rule e:
+    output:
+        "made/{{{{x}}}}-{{{{y}}}}/{{{{x}}}}",
+
+
+onstart:
+    ours, theirs = ByEnding(workflow.rules), OutputIndex(workflow.rules)
+    assert isinstance(workflow.dag.output_index, ByEnding) == asked
+    for path in (
+        *("made", "other", "a.csv", "one.csv", "made/q/one.csv", "made/q/two.csv"),
+        *("made/1/two.csv", "made/q/r/two.csv", "logs/q.log", "logs/1.log", "logs/q"),
+        *("made/q-r/q", "made/q-r/r", "made/q-r/two.csv", "", "/", "csv", "else/q/two.csv"),
+    ):
+        assert ours.match(path) == theirs.match(path), path
+        assert ours.match_producers(path) == theirs.match_producers(path), path
+        print(path, len(ours.match_producers(path)), file=sys.stderr)
+"""
+
 # One input is a pipe, one is made by another job, and one is there.
 PIPES = f"""
 import sys
 
 sys.path.insert(0, {str(ROOT / "workflow")!r})
-from epsigma.pipes import look_up_pipes
+from epsigma.lookups import look_up
 from snakemake.jobs import Job
 
 theirs = Job.is_pipe_or_service_input
-look_up_pipes()
+look_up()
 ours = Job.is_pipe_or_service_input
 
 
@@ -164,6 +220,38 @@ def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snak
 def test_which_inputs_are_pipes_is_what_snakemake_says(snakemake):
     said = snakemake(PIPES, "--cores", "2").stderr
     assert all(line in said for line in ("piped True", "made False", "Snakefile False"))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_who_makes_a_file_is_what_snakemake_says(snakemake, asked):
+    look_up = "from epsigma.lookups import look_up\nlook_up()\n" if asked else ""
+    said = snakemake(PRODUCERS.format(inside=f"asked = {asked}\n{look_up}")).stderr
+    for line in (
+        "made 2",
+        "made/q/two.csv 2",
+        "made/1/two.csv 1",
+        "made/q-r/two.csv 1",
+        "logs/q 0",
+    ):
+        assert f"\n{line}\n" in said
+
+
+def test_a_pattern_that_cannot_be_read_is_told_as_snakemake_tells_it(tmp_path):
+    look_up = "from epsigma.lookups import look_up\nlook_up()\n"
+    said = []
+    for inside in ("", look_up):
+        (tmp_path / "Snakefile").write_text(
+            f"import sys\nsys.path.insert(0, {str(ROOT / 'workflow')!r})\n{inside}"
+            'rule a:\n    output: "{x}.csv",\n    wildcard_constraints: x="(",\n'
+        )
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", "a.csv"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1
+        said.append(
+            [line for line in done.stderr.splitlines() if "rror" in line or "wildcard" in line]
+        )
+    assert said[0]
+    assert said[0] == said[1]
 
 
 def called(tree):

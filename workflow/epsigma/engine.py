@@ -1,6 +1,6 @@
 """What the workflow does to Snakemake, and to the process that it runs in.
 
-What it takes from Snakemake beside rules is here, in `pipes`, and, to print, in `messages` and
+What it takes from Snakemake beside rules is here, in `lookups`, and, to print, in `messages` and
 `terminal`.
 """
 
@@ -25,8 +25,8 @@ from snakemake.logging import logger
 
 from epsigma.forkserver import ForkServer
 from epsigma.job import Job
+from epsigma.lookups import look_up
 from epsigma.messages import find_console, keep_short, shows_line
-from epsigma.pipes import look_up_pipes
 from epsigma.plan.columns import Twin
 from epsigma.plan.disk import Disk
 from epsigma.plan.grid import cells
@@ -58,7 +58,7 @@ def prepare_process() -> None:
     gc.set_threshold(100_000, 50, 100)
     # Nor is what torch and the DAG have left looked through once more when the process ends.
     atexit.register(gc.freeze)
-    look_up_pipes()
+    look_up()
 
 
 def read_study(workflow: Any, config: dict[str, Any], root: Path) -> Study:
