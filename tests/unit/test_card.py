@@ -184,7 +184,7 @@ def test_a_card_has_the_attack_s_unfiltered_rows_and_no_others(make_page):
         if "mean ℓ2, easiest target" in heads
     )
     assert by_name["mean ℓ2, easiest target"] == "1.36"
-    assert (by_name["success"], by_name["images"]) == ("0.5", "10,000")
+    assert (by_name["success"], by_name["images, once a target"]) == ("0.5", "10,000")
     # What has no value has no column.
     assert "features changed" not in by_name
     assert not any("optimality" in row or "target" in row for row in page.rows)

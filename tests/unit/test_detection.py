@@ -17,7 +17,7 @@ from epsigma.storage.files import read_json, write_json
 from epsigma.storage.images import ImageSet, measure, read_clean, write_image_set
 from epsigma.storage.ledgers import read_ledger
 from epsigma.tables.cells import tabulate_cells
-from epsigma.tables.detection import OUTCOMES, count_outcomes, tabulate_detection
+from epsigma.tables.detection import OUTCOMES, find_outcomes, tabulate_detection
 from epsigma.tables.detectors import (
     RATES,
     detectors_of,
@@ -26,7 +26,7 @@ from epsigma.tables.detectors import (
     tabulate_detectors,
     tabulate_roc,
 )
-from epsigma.tables.intervals import area_under_curve
+from epsigma.tables.intervals import area_under_curve, wilson
 from epsigma.tables.paired import compare_cells
 from epsigma.tables.robust import score_defences
 from epsigma.tables.scores import Attack, Scored, Scores, defence_of
@@ -49,6 +49,7 @@ def judged(rejected, right, bare, clean=None, scores=None):
     clean = np.ones_like(bare) if clean is None else bits(clean)
     scores = rejected if scores is None else np.array(scores)
     return {
+        "index": np.arange(len(right), dtype=np.int32),
         "label": np.zeros(len(right), np.int16),
         "prediction": np.where(right, 0, 1).astype(np.int16),
         "rejected": rejected,
@@ -62,6 +63,10 @@ def judged(rejected, right, bare, clean=None, scores=None):
 
 
 # --- What becomes of attacked images
+
+
+def count_outcomes(columns):
+    return {f"n_{name}": int(those.sum()) for name, those in find_outcomes(columns).items()}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,6 @@ def judged(rejected, right, bare, clean=None, scores=None):
 )
 def test_outcomes_of_hand_made_ledgers(rejected, right, bare, expected):
     found = count_outcomes(judged(rejected, right, bare))
-    assert found.pop("n") == len(right)
     assert found == {f"n_{name}": expected.get(name, 0) for name in OUTCOMES}
 
 
@@ -108,9 +112,9 @@ def test_detected_corrected_unharmed_and_through_add_up_to_all(flags):
     columns = ("".join("01"[one] for one in column) for column in zip(*flags, strict=True))
     found = count_outcomes(judged(*columns))
     parts = ("detected", "corrected", "unharmed", "through")
-    assert sum(found[f"n_{part}"] for part in parts) == found["n"] == len(flags)
+    assert sum(found[f"n_{part}"] for part in parts) == len(flags)
     # Who is stopped is stopped by one of both.
-    assert found["n_both"] == found["n"] - found["n_through"]
+    assert found["n_both"] == len(flags) - found["n_through"]
     assert found["n_both"] >= max(found["n_filter_alone"], found["n_detected"])
 
 
@@ -311,6 +315,25 @@ def test_the_table_of_detection_has_the_shares_of_its_outcomes():
     first = table.iloc[0]
     for rate in OUTCOMES:
         assert 0 <= first[f"{rate}_low"] <= first[rate] <= first[f"{rate}_high"] <= 1
+
+
+def test_rows_of_one_image_widen_the_intervals_of_outcomes_and_of_a_detector():
+    one_by_one = judged("1100" * 10, "0000" * 10, "0000" * 10)
+    # Of ten images, each with four targets, all alike.
+    alike = judged("1111" * 5 + "0000" * 5, "0000" * 10, "0000" * 10)
+    alike["index"] = np.arange(40, dtype=np.int32) // 4
+    widths = []
+    for columns in (one_by_one, alike):
+        row = tabulate_detection(of_ledgers({CELL: columns})).iloc[0]
+        assert row["detected"] == 0.5
+        found = characteristics({CELL: columns}, judged(*["00"] * 3))[0].iloc[0]
+        assert found["true_positive"] == 0.5
+        for table, name in ((row, "detected"), (found, "true_positive")):
+            widths.append(table[f"{name}_high"] - table[f"{name}_low"])
+    low, high = wilson(20, 40)
+    assert widths[0] == widths[1] == pytest.approx(high - low)
+    low, high = wilson(4.5, 9)
+    assert widths[2] == widths[3] == pytest.approx(high - low)
 
 
 def test_without_detectors_the_tables_are_empty_and_have_their_columns():

@@ -17,6 +17,7 @@ HEADINGS = {
     "dataset": "data set",
     "threat": "attacker",
     "n": "images",
+    "n_independent": "count as independent",
     "attack_success": "attack success",
     "none": "no filter",
     "clean": "clean images",
@@ -72,6 +73,8 @@ HEADINGS = {
     "sentence": "what that means",
     "why": "why not",
 }
+# Of a table that counts an image once for each class that is aimed at.
+OF_TARGETS = {"n": "images, once a target"}
 # Shares that have no interval, and what has an interval and is no share.
 SHARES = ("changed", "changed_all", "changed_best", "changed_worst", "confidence", "certified_draw")
 NUMBERS = ("ours", "area", "mean")
@@ -125,7 +128,9 @@ def word_table(
     shown = [name for name in wanted if name not in common]
     rows = [list(row) for row in zip(*(texts[name] for name in shown), strict=True)]
     said = [f"seed {texts[name][0]}" if name == "seed" else texts[name][0] for name in common]
-    return Worded([name_column(name) for name in shown], rows, ", ".join(said))
+    headings = OF_TARGETS if "n_independent" in table else {}
+    columns = [headings.get(name) or name_column(name) for name in shown]
+    return Worded(columns, rows, ", ".join(said))
 
 
 def name_column(name: str) -> str:

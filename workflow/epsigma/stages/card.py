@@ -27,7 +27,7 @@ CELLS = (
 # Those of sets that are no float32.
 STORED = ("stored_as", "n_fooled_unrounded", "lost")
 DISTORTION = (
-    *("seed", "budget", "n", "success"),
+    *("seed", "budget", "n", "n_independent", "success"),
     *("l2", "l2_all", "l2_best", "l2_worst", "changed", "changed_all"),
 )
 OPTIMALITY = ("seed", "norm", "n", "attacks", "largest", "optimality")

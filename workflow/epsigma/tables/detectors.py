@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
-from epsigma.tables.intervals import add_rate, area_under_curve, with_bounds
+from epsigma.tables.intervals import (
+    add_rate,
+    area_under_curve,
+    count_independent,
+    with_bounds,
+)
 from epsigma.tables.scores import Columns, Scores, defence_of
 from epsigma.vocabulary import AWARE
 
@@ -28,9 +33,9 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
         `n_false_positive` that it rejects at its threshold, of the `n_attacked` the
         `n_true_positive`; `area` under the curve with its 95 % interval (`area_under_curve`),
         blank of one image; and the rates `false_positive` and `true_positive`, with Wilson
-        intervals.
+        intervals, the latter's of `count_independent` trials.
     """
-    areas = with_bounds("area")
+    areas, found = with_bounds("area"), [*_by_detector(scores)]
     rows = [
         {
             **cell.columns,
@@ -41,13 +46,17 @@ def tabulate_detectors(scores: Scores) -> pd.DataFrame:
             "n_true_positive": int(attacked[REJECTS].sum()),
             **dict(zip(areas, area_under_curve(clean[SCORE], attacked[SCORE]), strict=True)),
         }
-        for cell, detector, clean, attacked in _by_detector(scores)
+        for cell, detector, clean, attacked in found
     ]
     counts = ["n_clean", "n_false_positive", "n_attacked", "n_true_positive"]
     columns = [*CELL_COLUMNS, "detector", *counts, *areas]
     table = pd.DataFrame(rows, columns=columns)
     add_rate(table, "false_positive", "n_false_positive", "n_clean")
-    return add_rate(table, "true_positive", "n_true_positive", "n_attacked")
+    trials = [count_independent(one[REJECTS], one["index"]) for *_, one in found]
+    independent = pd.Series(trials, dtype=float)
+    return add_rate(
+        table, "true_positive", "n_true_positive", "n_attacked", independent=independent
+    )
 
 
 def tabulate_roc(scores: Scores) -> pd.DataFrame:
@@ -68,13 +77,17 @@ def tabulate_roc(scores: Scores) -> pd.DataFrame:
 
 
 def _by_detector(scores: Scores) -> Iterator[tuple[Cell, str, Columns, Columns]]:
-    """List cells and detectors; of clean and of attacked images what is `SCORE` and `REJECTS`."""
+    """List cells and detectors; of clean and of attacked images what is `SCORE` and `REJECTS`.
+
+    Of attacked ones also their `index`.
+    """
     for cell in scores.cells_with_detectors():
         columns, clean = scores.ledger(cell), scores.clean_ledgers[defence_of(cell)]
         fooling = find_successes(columns, cell.threat)
         for detector in detectors_of(columns):
             names = {of: f"{of}{detector}" for of in (SCORE, REJECTS)}
             attacked = {of: columns[name][fooling] for of, name in names.items()}
+            attacked["index"] = columns["index"][fooling]
             yield cell, detector, {of: clean[name] for of, name in names.items()}, attacked
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epsigma.cell import CELL_COLUMNS
-from epsigma.tables.intervals import add_rate
+from epsigma.tables.intervals import add_rate, count_independent
 from epsigma.tables.scores import Columns, Scores
 
 # Measures of a perturbation that are compared with the literature's.
@@ -19,7 +19,7 @@ def tabulate_distortion(scores: Scores) -> pd.DataFrame:
 
     Returns:
         A row a cell: where it is; `targeted`; what `measure_distortion` returns; and `success`,
-        n_reached / n, with its Wilson interval.
+        n_reached / n, with its Wilson interval, of `n_independent` trials.
     """
     rows = [
         {
@@ -30,9 +30,10 @@ def tabulate_distortion(scores: Scores) -> pd.DataFrame:
         for cell in scores.cells
         if scores.attacks[cell.attack].has_distortion
     ]
-    columns = [*CELL_COLUMNS, "targeted", "n", "n_reached", "n_worst"]
+    columns = [*CELL_COLUMNS, "targeted", "n", "n_independent", "n_reached", "n_worst"]
     columns += [f"{name}{of}" for name in MEASURES for of in ("", "_all", "_best", "_worst")]
-    return add_rate(pd.DataFrame(rows, columns=columns), "success", "n_reached")
+    table = pd.DataFrame(rows, columns=columns)
+    return add_rate(table, "success", "n_reached", independent=table["n_independent"])
 
 
 def measure_distortion(columns: Columns) -> dict[str, Any]:
@@ -41,7 +42,8 @@ def measure_distortion(columns: Columns) -> dict[str, Any]:
     Only rows of examples count that the model, unfiltered, gets right when clean.
 
     Returns:
-        `n`, the rows, and `n_reached`, those that the model gives the class aimed at (of an
+        `n`, the rows, `n_independent`, as how many independent ones they count
+        (`count_independent`), and `n_reached`, those that the model gives the class aimed at (of an
         untargeted attack, any wrong one); of `l2` and `changed` (the share of features) the mean
         over these, as `…_all` over all rows, as `…_best` over examples, each with the easiest
         class that was reached, and as `…_worst` over examples of which every class was reached,
@@ -54,6 +56,7 @@ def measure_distortion(columns: Columns) -> dict[str, Any]:
     np.logical_and.at(everywhere, inverse, reached)
     found: dict[str, Any] = {
         "n": len(reached),
+        "n_independent": round(count_independent(reached, columns["index"][right]), 1),
         "n_reached": int(reached.sum()),
         "n_worst": int(everywhere.sum()),
     }

@@ -23,16 +23,48 @@ def wilson(count: Any, trials: Any) -> tuple[Any, Any]:
     return np.round(low, 12), np.round(high, 12)
 
 
-def add_rate(table: pd.DataFrame, rate: str, count: str, trials: str = "n") -> pd.DataFrame:
+def add_rate(
+    table: pd.DataFrame,
+    rate: str,
+    count: str,
+    trials: str = "n",
+    independent: "pd.Series[Any] | None" = None,
+) -> pd.DataFrame:
     """Add to a table a rate and the bounds of its Wilson interval; all empty without trials.
 
-    The rate is a share of the column `trials`; returns the table itself.
+    The rate is a share of the column `trials`. Where these are not independent, `independent` says
+    of each row as how many they count (`count_independent`). Returns the table itself.
     """
     successes = table[count].astype(float)
     of = table[trials].astype(float).where(table[trials] > 0)
     table[rate] = successes / of
-    table[f"{rate}_low"], table[f"{rate}_high"] = wilson(successes, of)
+    size = of if independent is None else independent.astype(float).where(table[trials] > 0)
+    table[f"{rate}_low"], table[f"{rate}_high"] = wilson(table[rate] * size, size)
     return table
+
+
+def count_independent(hits: NDArray[np.bool_], index: NDArray[np.int32]) -> float:
+    """Say as how many independent trials (N,) trials count, of which those of an image are alike.
+
+    Args:
+        hits: (N,), what they came to.
+        index: (N,), which image each is of.
+
+    Returns:
+        N over the design effect, which is the variance of their share between images over that of
+        independent trials (Rao & Scott 1992, Biometrics 48:577), and 1 at least. Where all came to
+        the same nothing is known of it: then as many as there are images.
+    """
+    _, image = np.unique(index, return_inverse=True)
+    images = int(image.max(initial=-1)) + 1
+    if images == len(hits):
+        return float(images)
+    share = hits.mean()
+    if images == 1 or share in (0, 1):
+        return float(images)
+    beyond = np.bincount(image, hits) - share * np.bincount(image)
+    variance = images / (images - 1) * np.square(beyond).sum()
+    return float(len(hits) / max(1.0, variance / (len(hits) * share * (1 - share))))
 
 
 def with_bounds(*rates: str) -> list[str]:
