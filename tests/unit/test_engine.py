@@ -47,6 +47,47 @@ onstart:
         lift_rate_limit(workflow)
 """
 
+# What is left is asked for by a scheduler that looks at it, and by one that does not.
+REMAINING = f"""
+import sys
+
+sys.path.insert(0, {str(ROOT / "workflow")!r})
+from epsigma.lookups import Remaining, look_up
+from snakemake.scheduling.greedy import Scheduler
+from snakemake.scheduling.job_scheduler import JobScheduler
+
+theirs = JobScheduler.remaining_jobs.fget
+look_up()
+choose = Scheduler.select_jobs
+
+
+def noted(self, jobs, remaining, *others):
+    assert isinstance(remaining, Remaining)
+    chosen = choose(self, jobs, remaining, *others)
+    print("listed", remaining._jobs is not None, file=sys.stderr)
+    # The chosen are not running yet.
+    left = theirs(workflow.scheduler)
+    assert list(remaining) == left and len(remaining) == len(left) and remaining[0] == left[0]
+    assert set(chosen) <= set(remaining)
+    print("left", len(left), file=sys.stderr)
+    return chosen
+
+
+Scheduler.select_jobs = noted
+
+
+rule b:
+    input:
+        expand("{{{{n}}}}", n=range(3)),
+    output:
+        touch("b"),
+
+
+rule a:
+    output:
+        touch("{{{{n,[0-9]}}}}"),
+"""
+
 # Wildcards before, within, behind and not at all, a constraint, and files that several rules make.
 PRODUCERS = f"""
 import sys
@@ -220,6 +261,13 @@ def test_the_scheduler_has_a_rate_limiter_that_wakes_it_unless_it_is_lifted(snak
 def test_which_inputs_are_pipes_is_what_snakemake_says(snakemake):
     said = snakemake(PIPES, "--cores", "2").stderr
     assert all(line in said for line in ("piped True", "made False", "Snakefile False"))
+
+
+def test_what_is_left_is_what_snakemake_says_and_is_not_listed_for_the_greedy_scheduler(snakemake):
+    said = snakemake(REMAINING.format(), "--scheduler", "greedy").stderr
+    assert [f"left {count}" in said for count in range(6)] == [False, *[True] * 4, False]
+    assert "listed False" in said
+    assert "listed True" not in said
 
 
 @pytest.mark.parametrize("asked", [False, True])
