@@ -126,7 +126,8 @@ def measure(folder, options):
     before = ledgers(folder)
     # Nothing is left but the table: one that plans for cells plans faster than for columns.
     seconds, peak, jobs = run(folder, "--config", "columns=none")
-    again = sum(ledgers(folder)[path] != then for path, then in before.items())
+    after = ledgers(folder)
+    again = sum(after[path] != then for path, then in before.items())
     with (folder / CELLS).open() as lines:
         rows = sum(1 for _ in lines) - 1
     tell("the whole", seconds, peak, jobs, rows=rows, made_again=again)
