@@ -1,5 +1,10 @@
 """The plan of a study, as the rules see it."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from epsigma.plan.columns import list_twins
 from epsigma.plan.grid import cells
 from epsigma.plan.inputs import Inputs
@@ -31,3 +36,26 @@ class Plan:
         self.report = Report(self.study)
         self.jobs = Jobs(self.study)
         self.twins = list_twins(self.study)
+        for asked in (self.recipes, self.inputs, self.resources):
+            _tell_signatures(asked)
+
+
+def _tell_signatures(asked: Any) -> None:
+    """Have the methods that rules name say their parameters, instead of being looked into.
+
+    Snakemake (9.27.1) inspects each function three times for each job: a sixth of the time that
+    planning takes.
+    """
+    for name, _ in inspect.getmembers(type(asked), inspect.isfunction):
+        if not name.startswith("_"):
+            setattr(asked, name, _told(getattr(asked, name)))
+
+
+def _told(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*given: Any, **named: Any) -> Any:
+        return method(*given, **named)
+
+    told: Any = call
+    told.__signature__ = inspect.signature(method)
+    return call
