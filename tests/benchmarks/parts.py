@@ -91,6 +91,10 @@ def ledgers(folder, model=""):
     return {path: path.stat().st_mtime_ns for path in below.rglob("*.parquet")}
 
 
+def count_changed(before, after):
+    return sum(after[path] != then for path, then in before.items())
+
+
 def tell(what, seconds, peak, jobs, **more):
     words = {"seconds": round(seconds), "peak_mib": round(peak), "slurm_jobs": jobs, **more}
     print(what, json.dumps(words), flush=True)
@@ -121,13 +125,12 @@ def measure(folder, options):
         before = ledgers(folder)
         seconds, peak, jobs = run(folder, *part)
         after = ledgers(folder)
-        again = sum(after[path] != then for path, then in before.items())
-        tell(what, seconds, peak, jobs, made=len(after) - len(before), made_again=again)
+        made = {"made": len(after) - len(before), "made_again": count_changed(before, after)}
+        tell(what, seconds, peak, jobs, **made)
     before = ledgers(folder)
-    # Nothing is left but the table: one that plans for cells plans faster than for columns.
+    # Nothing is left but the table, which takes less memory to plan for cells than for columns.
     seconds, peak, jobs = run(folder, "--config", "columns=none")
-    after = ledgers(folder)
-    again = sum(after[path] != then for path, then in before.items())
+    again = count_changed(before, ledgers(folder))
     with (folder / CELLS).open() as lines:
         rows = sum(1 for _ in lines) - 1
     tell("the whole", seconds, peak, jobs, rows=rows, made_again=again)

@@ -21,13 +21,7 @@ from epsigma.plan.paths import CLEAN_LEDGER, METRICS
 from epsigma.plan.plan import Plan
 from epsigma.plan.settings import block_levels
 from epsigma.study import validate
-
-
-class At(dict):
-    """Wildcards, as Snakemake hands them over: by attribute, too."""
-
-    __getattr__ = dict.__getitem__
-
+from snakemake.iocontainers import Wildcards
 
 STUDY = """
 datasets: [{kind: digits}]
@@ -144,15 +138,15 @@ def test_a_column_has_one_log_whose_wildcards_are_those_of_its_files():
 
 @pytest.mark.parametrize("columns", ["filter", "attack"])
 def test_a_set_that_cells_have_in_common_is_listed_once_and_given_to_each(columns):
-    wildcards = At(dataset="digits", model="mlp", seed="0", threat="blind")
-    wildcards |= {"attack": "fgsm", "filter": "gaussian"}
+    column = {"dataset": "digits", "model": "mlp", "seed": "0", "threat": "blind"}
+    column |= {"attack": "fgsm", "filter": "gaussian"}
     if columns == "filter":
-        wildcards["budget"] = "eps~0.1"
+        column["budget"] = "eps~0.1"
     plan = Plan(validate({**yaml.safe_load(STUDY % columns), "keep_filtered": False}))
-    sets = plan.inputs.unfiltered_set(wildcards)
+    sets = plan.inputs.unfiltered_set(Wildcards(fromdict=column))
     budgets = ["eps~0", "eps~0.1"] if columns == "attack" else ["eps~0.1"]
     listed = [sets] if isinstance(sets, str) else sets
     assert [Path(one).stem for one in listed] == budgets
-    cells_ = cells_of_job(plan.study, wildcards)
+    cells_ = cells_of_job(plan.study, column)
     given = [_file_of(sets, index, len(cells_)) for index in range(len(cells_))]
     assert [Path(one).stem for one in given] == [cell["budget"] for cell in cells_]

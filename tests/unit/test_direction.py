@@ -16,6 +16,7 @@ from epsigma.stages.attack import attack
 from epsigma.stages.differentiate import differentiate
 from epsigma.storage.images import read_tensors
 from epsigma.study import validate
+from snakemake.iocontainers import Wildcards
 
 CELL = {"dataset": "digits", "model": "mlp", "seed": "0", "attack": "fgsm"}
 DIRECTION = {"implementation": "epsigma.attacks.fgsm:fgsm_direction", "parameters": {}}
@@ -116,12 +117,6 @@ def test_who_steps_along_a_direction(attack_name, threat, filter_name, expected)
         assert not has_direction(validate({**STUDY, key: value}), cell)
 
 
-class At(dict):
-    """Wildcards, as Snakemake hands them over: by attribute, too."""
-
-    __getattr__ = dict.__getitem__
-
-
 class Named(dict):
     """A job's files by name, as Snakemake hands them over: a path of an index, too."""
 
@@ -137,8 +132,8 @@ def steps_of_a_column(tmp_path, columns, budgets, fails=None):
     attack = {"kind": "fgsm", "eps": budgets}
     filters = [{"kind": "gaussian", "sigma": [1, 2]}]
     plan = Plan(validate({**STUDY, "attacks": [attack], "filters": filters, "columns": columns}))
-    wildcards = At({**CELL, "filter": "gaussian"})
-    cells = cells_of_job(plan.study, wildcards)
+    wildcards = Wildcards(fromdict={**CELL, "filter": "gaussian"})
+    cells = cells_of_job(plan.study, dict(wildcards))
     folder = tmp_path / "results"
     folder.mkdir()
     sets = [str(folder / f"{cell['budget']}_{cell['strength']}.safetensors") for cell in cells]

@@ -47,10 +47,6 @@ class ByEnding:
                 if target.startswith(prefix):
                     yield rule, product
 
-    def match(self, targetfile: str) -> set[Any]:
-        """Find the rules that may make a file, by what is before and behind wildcards."""
-        return {rule for rule, _ in self._candidates(targetfile)}
-
     def match_producers(self, targetfile: str) -> set[Any]:
         """Find the rules that make a file."""
         found = set()
@@ -68,7 +64,7 @@ class Remaining(Sequence[Any]):
     """The jobs that are left to run, listed when somebody looks at them.
 
     Snakemake lists them whenever a job is to be chosen, of n jobs n² / 2, and hands them to a
-    scheduler, of which `greedy` does not look. Of 100,000 cells that is half of what a cell takes.
+    scheduler, of which `greedy` does not look.
     """
 
     def __init__(self, list_them: Callable[[], list[Any]]) -> None:

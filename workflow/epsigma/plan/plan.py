@@ -43,8 +43,7 @@ class Plan:
 def _tell_signatures(asked: Any) -> None:
     """Have the methods that rules name say their parameters, instead of being looked into.
 
-    Snakemake (9.27.1) inspects each function three times for each job: a sixth of the time that
-    planning takes.
+    Snakemake (9.27.1) inspects each function several times for each job: an eighth of a dry run.
     """
     for name, _ in inspect.getmembers(type(asked), inspect.isfunction):
         if not name.startswith("_"):

@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from epsigma.cell import CELL_COLUMNS, Cell
 from epsigma.detectors.rate import count_allowed
 from epsigma.storage.ledgers import REJECTS, SCORE
-from epsigma.tables.intervals import (
-    add_rate,
-    area_under_curve,
-    count_independent,
-    with_bounds,
-)
+from epsigma.tables.intervals import add_rate, area_under_curve, count_independent, with_bounds
 from epsigma.tables.scores import Columns, Scores, defence_of
 from epsigma.vocabulary import AWARE
 

@@ -39,7 +39,7 @@ def add_rate(
     of = table[trials].astype(float).where(table[trials] > 0)
     table[rate] = successes / of
     size = of if independent is None else independent.astype(float).where(table[trials] > 0)
-    table[f"{rate}_low"], table[f"{rate}_high"] = wilson(table[rate] * size, size)
+    table[f"{rate}_low"], table[f"{rate}_high"] = wilson(successes * (size / of), size)
     return table
 
 
