@@ -11,6 +11,7 @@ import yaml
 from epsigma.cell import Level
 from epsigma.challenge import page
 from epsigma.challenge.making import _make_rules
+from epsigma.challenge.readme import find_attacked
 from epsigma.challenge.rules import Rules, scored_cells, study_of, with_filters
 from epsigma.challenge.scoring import Scored
 from epsigma.plan.grid import cells
@@ -144,6 +145,12 @@ def test_a_challenge_of_a_part_of_a_study_takes_what_is_submitted(
     assert "challenge_square" in study.names("attacks")
     assert study.names("filters") == ["mine"]
     assert study.names("models") == only.get("models", ["mlp", "wide"])
+
+
+def test_the_example_of_the_readme_is_of_a_model_that_is_attacked(make: Make) -> None:
+    larger = {**FGSM, "name": "larger", "eps": [0.3], "datasets": ["mnist5k"]}
+    attacks = [{**FGSM, "models": ["wide"], "datasets": ["mnist5k"]}, larger]
+    assert find_attacked(make({**BIG, "attacks": attacks})) == ("mnist5k", "wide")
 
 
 def test_a_part_that_took_an_attack_with_it_is_opened(make: Make, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from epsigma.challenge.rules import Rules, study_of
+from epsigma.cell import Level
+from epsigma.challenge.rules import Rules, scored_cells, study_of
 from epsigma.device import CPU
 from epsigma.figures.levels import NORMS, level_label
 from epsigma.plan import paths
@@ -33,7 +34,7 @@ def write_readme(folder: Path, rules: Rules) -> None:
         for dataset, count in ball.images.items()
     ]
     first = rules.balls[0]
-    dataset, count = next(iter(first.images.items()))
+    dataset, model = find_attacked(rules)
     text = (files("epsigma.challenge") / "readme.md").read_text(encoding="utf-8")
     filled = Template(text).substitute(
         balls="\n".join(rows),
@@ -43,9 +44,20 @@ def write_readme(folder: Path, rules: Rules) -> None:
         seconds=f"{rules.limits.seconds:,}",
         memory=f"{rules.limits.memory_mb:,}",
         dataset=dataset,
-        count=count,
+        model=model,
+        count=first.images[dataset],
         budget=f"{first.name}={first.budget}",
         attack=EXAMPLES[first.norm][1],
         module=EXAMPLES[first.norm][0],
     )
     write_text(folder / "README.md", filled)
+
+
+def find_attacked(rules: Rules) -> tuple[str, str]:
+    """Find a data set and a model that are attacked in the first ball: not every model is."""
+    ball = rules.balls[0]
+    dataset, level = next(iter(ball.images)), Level(ball.name, ball.budget)
+    cells = scored_cells(study_of(rules))
+    return dataset, next(
+        cell.model for cell in cells if (cell.dataset, cell.budget) == (dataset, level)
+    )
