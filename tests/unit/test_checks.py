@@ -270,7 +270,7 @@ def sound():
                 "n": N,
                 "majority": 0.1,
                 **found,
-                **(BY_IDENTITY if threat == AWARE and "n_fooled" in found else {}),
+                **(BY_IDENTITY | BY_DRAWS if threat == AWARE and "n_fooled" in found else {}),
             }
             for attack, found in PROBED.items()
             for threat, name in curves_of(attack)
@@ -301,6 +301,7 @@ def half_range(accuracy):
 
 HELD = {"n_fooled": 900, "n_fooled_by_auto_pgd": 905}
 BY_IDENTITY = {"n_fooled_by_identity": 890}
+BY_DRAWS = {"n_fooled_by_draws": 910, "draws": [10, 20]}
 PROBED = {
     "fgsm": {"lost_gradients": 0.005},
     "pgd": {
@@ -717,6 +718,17 @@ FAULTS = [
         "an attacker whom the gradient of the identity beats beyond chance",
         in_facts("attack_probes", {"n_fooled_by_identity": 925}, attack="pgd", **KNOWN),
         ("surrogate", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "an attacker who fools more by twice the draws, beyond chance",
+        in_facts(
+            "attack_probes",
+            {"n_fooled_by_draws": 925, "draws": [10, 20]},
+            attack="pgd",
+            **KNOWN,
+        ),
+        ("draws", "fail"),
         {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
     ),
     (

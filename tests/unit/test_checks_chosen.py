@@ -42,6 +42,8 @@ def wildcards(attack: str, filter_name: str, threat: str = "aware") -> Wildcards
         # Of attacks there are three targets: bare, and through two filters.
         ("all", 1, 3, 12),
         (["surrogate"], 0, 0, 4),
+        # Of one filter that draws, by two attacks.
+        (["draws"], 0, 0, 2),
         ("cheap", 1, 3, 9),
         (["above_chance"], 1, 0, 0),
         (["formula", "in_ball"], 0, 3, 0),
@@ -61,7 +63,7 @@ def test_only_what_a_wanted_check_needs_is_measured(
 def test_cheap_checks_run_no_attack() -> None:
     cheap = plan_with("cheap").study.wanted_checks
     assert set(CHECKS) - set(cheap) == {
-        *("unbounded", "half_range", "auto_pgd", "surrogate"),
+        *("unbounded", "half_range", "auto_pgd", "surrogate", "draws"),
         *("converged", "converged_size", "levelled"),
     }
     assert {check.needs for check in CHECKS.values()} == {None, *COSTS}

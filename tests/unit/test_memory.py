@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from epsigma import memory
+from epsigma.attacks import fitting
+from epsigma.defence import Expectation
+from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
 from epsigma.plan.resources import Resources
@@ -82,6 +85,29 @@ def test_images_of_mnist_are_never_measured_unless_memory_is_given():
     assert fitting_batch(SMALL, refuse, most=BATCH, memory_mb=None, device=CPU) == BATCH
     with pytest.raises(AssertionError):
         fitting_batch(SMALL, refuse, most=BATCH, memory_mb=100, device=CPU)
+
+
+def test_what_is_kept_of_many_draws_takes_no_more_than_one_pass_of_a_batch():
+    def refuse(image):
+        raise AssertionError
+
+    assert fitting_batch(SMALL, refuse, most=BATCH, memory_mb=None, device=CPU, draws=10) == 100
+    assert fit(memory_mb=10**6, draws=10) == 100
+    assert fit(memory_mb=10**6, draws=2 * BATCH) == 1
+    # What is measured has all draws already.
+    assert fit(draws=10) == fit() == 12
+
+
+def test_an_attack_on_what_draws_has_a_batch_s_images_over_all_draws(monkeypatch):
+    found = []
+    monkeypatch.setattr(fitting, "fit_batches", lambda *_, draws: found.append(draws))
+    classifier = torch.nn.Flatten()
+    detecting = ClassifierWithDetectors(
+        Expectation(classifier, 10), classifier, [torch.nn.Flatten()], [0.5], samples=3
+    )
+    for model in (classifier, Expectation(classifier, 20), detecting):
+        fitting.fit_attacked_batches(None, model, None, None, torch.Generator())
+    assert found == [1, 20, 10]
 
 
 def test_a_machine_of_little_memory_has_smaller_batches_but_not_of_fewer_values_than_mnists(

@@ -20,6 +20,7 @@ from epsigma.attacks.square import square
 from epsigma.checks.evidence import Evidence
 from epsigma.checks.remedies import REMEDIES, add_remedy
 from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict
+from epsigma.defence import Expectation
 from epsigma.filters.filter import Filter
 from epsigma.filters.gaussian import Gaussian
 from epsigma.filters.surrogate import as_part
@@ -572,6 +573,37 @@ def test_an_attack_finds_as_much_as_by_the_identity_once_that_is_the_surrogate(
     own = probe(trained, n_fooled=fool("exact"), n_fooled_by_identity=by_identity)
     right = judge("surrogate", attack_probes=[own, twin])
     hold("surrogate", "Add the attack once more, with gradient: identity", look("exact"), right)
+
+
+class Dropped(nn.Module):
+    """Drops four of five pixels at random."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 5 * images * (torch.rand(images.shape, generator=self.generator) < 0.2)
+
+
+def test_an_attack_on_what_draws_finds_as_much_as_over_twice_as_many_once_it_has_enough(
+    trained: Any,
+) -> None:
+    images, labels = trained.images[:N], trained.labels[:N]
+
+    def fool(draws: int) -> int:
+        model = nn.Sequential(Dropped(), trained.model)
+        averaged = Expectation(model, draws)
+        made = pgd(averaged, images, labels, eps=0.1, steps=2, random_start=False)
+        with torch.no_grad():
+            return int((Expectation(model, 300)(made).argmax(1) != labels).sum())
+
+    def look(draws: int) -> Verdict:
+        counts = {"n_fooled": fool(draws), "n_fooled_by_draws": fool(2 * draws)}
+        found = {**counts, "draws": [draws, 2 * draws]}
+        return judge("draws", attack_probes=[probe(trained, **found)])
+
+    hold("draws", "Give the attack more eot_samples", look(1), look(16))
 
 
 def longer(trained: Any, steps: int, attack: Callable, **more: Any) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def fitting_batch(
     memory_mb: int | None,
     device: torch.device,
     generators: Sequence[torch.Generator] = (),
+    draws: int = 1,
 ) -> int:
     """Find how many images of a shape (C, H, W) a batch may hold.
 
@@ -88,11 +89,14 @@ def fitting_batch(
             free), or an even share of this machine if that is less, but at least `LEAST_VALUES`.
         device: of the images.
         generators: that `run` draws from; they are left as they were.
+        draws: passes through the model of which all tensors are kept: by so much `most` and
+            `LEAST_VALUES` are divided.
 
     Returns:
         A multiple of `ALIKE`, `most`, or less than `ALIKE`.
     """
-    least = 1 if memory_mb else max(1, LEAST_VALUES // math.prod(shape))
+    most = max(1, most // draws)
+    least = 1 if memory_mb else max(1, LEAST_VALUES // draws // math.prod(shape))
     if least >= most:
         return most
     states = [generator.get_state() for generator in generators]

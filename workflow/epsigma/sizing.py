@@ -19,6 +19,7 @@ def fit_batches(
     run: Callable[[Tensor], object],
     device: torch.device,
     *generators: torch.Generator,
+    draws: int = 1,
 ) -> Iterator[None]:
     """Let batches in the body hold as many images as fit: see `fitting_batch`.
 
@@ -28,6 +29,7 @@ def fit_batches(
         run: does with one image, (1, C, H, W), what takes the most memory of all that follows.
         device: where the images are.
         generators: that `run` draws from; they are left as they were.
+        draws: passes that `run` keeps the tensors of, to average over them.
     """
     size = job.batch_size or fitting_batch(
         images.shape[1:],
@@ -36,6 +38,7 @@ def fit_batches(
         memory_mb=job.memory_mb,
         device=device,
         generators=generators,
+        draws=draws,
     )
     with batches_of(size):
         yield

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.gradient import input_gradient
+from epsigma.defence import Expectation
+from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.job import Job
 from epsigma.sizing import fit_batches
 from epsigma.storage.batches import Images
@@ -31,4 +33,8 @@ def fit_attacked_batches(
     def differentiate_one(image: Tensor) -> None:
         input_gradient(model, image, labels[:1], "cross_entropy")
 
-    return fit_batches(job, images, differentiate_one, generator.device, generator)
+    drawing = (
+        one for one in model.modules() if isinstance(one, Expectation | ClassifierWithDetectors)
+    )
+    draws = max((one.samples for one in drawing), default=1)
+    return fit_batches(job, images, differentiate_one, generator.device, generator, draws=draws)

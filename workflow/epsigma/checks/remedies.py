@@ -59,6 +59,7 @@ REMEDIES = {
         'case has it; of a filter of your own say gradient="bpda" in its entry, with a surrogate '
         "that is nearer to it (the identity is one)."
     ),
+    "draws": "Give the attack more eot_samples.",
     "converged": "Give the attack more of what it spends.",
     "converged_size": "Give the attack more of what it spends.",
     "levelled": "Give the attack more steps.",

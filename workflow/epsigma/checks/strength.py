@@ -1,4 +1,4 @@
-"""Checks of how strong attacks are: tried for longer, without bounds, and beside Auto-PGD.
+"""Checks of how strong attacks are: tried for longer, without bounds, and beside others.
 
 They count on few images. Fewer than `FEW` that say so are a warning, not a failure.
 """
@@ -110,6 +110,22 @@ def surrogate(evidence: Evidence) -> Iterator[Verdict]:
         is_few = by_identity - fooled < FEW
         verdict = judged(left >= bound, WARN if is_few else FAIL)
         yield Verdict("surrogate", strongest["cell"], verdict, left, bound, sentence)
+
+
+def draws(evidence: Evidence) -> Iterator[Verdict]:
+    """Averaging over twice as many draws of a filter fools no more, beyond chance."""
+    for found in evidence.attack_probes:
+        if found.get("n_fooled_by_draws") is None:
+            continue
+        n, once, twice = found["n"], found["n_fooled"], found["n_fooled_by_draws"]
+        left, bound = (n - twice) / n, wilson(n - once, n)[0]
+        sentence = (
+            f"At {found['budget']} the attack leaves {1 - once / n:.1%} of {n} right (95 %: from "
+            f"{bound:.1%}) with {found['draws'][0]} draws of the filter a step, and {left:.1%} "
+            f"with {found['draws'][1]}."
+        )
+        verdict = judged(left >= bound, WARN if twice - once < FEW else FAIL)
+        yield Verdict("draws", found["cell"], verdict, left, bound, sentence)
 
 
 def _by_target(evidence: Evidence, counted: str) -> Iterable[list[dict[str, Any]]]:

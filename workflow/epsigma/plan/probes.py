@@ -14,6 +14,7 @@ from epsigma.plan.settings import (
 from epsigma.registry.checks import (
     AUTO_PGD,
     BY_IDENTITY,
+    DRAWS,
     GRADIENTS,
     LONGER,
     OF_ATTACK,
@@ -23,14 +24,16 @@ from epsigma.registry.datasets import SIZES
 from epsigma.study.blocks import Attack
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
-from epsigma.vocabulary import AWARE, FLOAT32, FOOLING, IDENTITY, ITERATIVE
+from epsigma.vocabulary import AWARE, FLOAT32, FOOLING, IDENTITY, ITERATIVE, NO_FILTER
 
 
-def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
+def probed_parts(
+    study: Study, attack: str, threat: str = AWARE, filter_name: str = NO_FILTER
+) -> list[str]:
     """List the parts of an attack's probe that checks ask for, and that it has.
 
     An attack that does not query the model has none. One that is blind passes no filter. One that
-    takes the gradient of the identity is there to be compared with.
+    takes the gradient of the identity is there to be compared with. Draws are those of a filter.
     """
     block = study.find("attacks", attack)
     entry = find_attack_kind(study, block)
@@ -44,11 +47,16 @@ def probed_parts(study: Study, attack: str, threat: str = AWARE) -> list[str]:
         UNBOUNDED: is_iterative and (is_in_ball or entry.norm is None),
         AUTO_PGD: is_iterative and is_in_ball and not aims,
         BY_IDENTITY: is_iterative and is_in_ball and threat == AWARE,
+        DRAWS: is_iterative and is_in_ball and threat == AWARE and _draws(study, filter_name),
         GRADIENTS: "loss" in entry.schemas,
     }
     if block.gradient == IDENTITY:
         possible = {part: part == BY_IDENTITY and possible[part] for part in possible}
     return [part for part in OF_ATTACK if possible[part] and part in study.measurements]
+
+
+def _draws(study: Study, filter_name: str) -> bool:
+    return filter_name != NO_FILTER and study.find("filters", filter_name).is_random
 
 
 def middle_budget(study: Study, attack: str) -> str:
@@ -162,7 +170,7 @@ class ProbeRecipes(CellRecipes):
                 "swept": entry.swept,
                 "spends": entry.spends,
                 "traced": entry.traced,
-                "parts": probed_parts(self._study, attack, threat),
+                "parts": probed_parts(self._study, attack, threat, filter_name),
                 "is_held": _is_held(self._study, attack, dataset, model, threat, filter_name),
             },
             self._stage(attack, "probe"),

@@ -14,7 +14,7 @@ from epsigma.plan.settings import block_levels
 from epsigma.registry.checks import FILTER, MODEL
 from epsigma.study.blocks import NONE, Filter
 from epsigma.study.schema import Study
-from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, THREATS, is_white_box
+from epsigma.vocabulary import BLIND, FOOLING, NO_FILTER, is_white_box
 
 
 def digest_of(files: Iterable[str]) -> str:
@@ -83,15 +83,12 @@ class Targets:
         Args:
             wildcards: of the attacks that are meant; all, if there are none.
         """
-        probed = {
-            (name, threat)
-            for name, threat in product(self._study.names("attacks"), THREATS)
-            if probed_parts(self._study, name, threat)
-        }
+        met = {(cell.attack, cell.threat, cell.filter) for cell in self._cells}
+        probed = {of for of in met if probed_parts(self._study, *of)}
         found = {
             paths.ATTACK_PROBE.format(**cell.wildcards): None
             for cell in self._cells
-            if (cell.attack, cell.threat) in probed
+            if (cell.attack, cell.threat, cell.filter) in probed
             and is_white_box(cell.threat, cell.filter)
             and wildcards.items() <= cell.wildcards.items()
         }

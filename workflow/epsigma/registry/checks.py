@@ -9,7 +9,7 @@ ALL, CHEAP = "all", "cheap"
 # What is measured for checks: of a model, of a filter, and parts of the probe of an attack.
 MODEL, FILTER = "model", "filter"
 LONGER, UNBOUNDED, AUTO_PGD, GRADIENTS = "longer", "unbounded", "auto_pgd", "gradients"
-BY_IDENTITY = "by_identity"
+BY_IDENTITY, DRAWS = "by_identity", "draws"
 # The cost of each measurement. Those of attacks are of 500 images at most, at one budget.
 COSTS = {
     MODEL: "two looks of the model at the test images, and 64 images one by one",
@@ -18,11 +18,12 @@ COSTS = {
     UNBOUNDED: "the attack without a bound, in ℓ∞ also at ε = 0.5",
     AUTO_PGD: "100 gradients of an image",
     BY_IDENTITY: "the attack once more, through the filter by the gradient of the identity",
+    DRAWS: "the attack twice more, over twice the draws of a filter that draws",
     GRADIENTS: "one gradient of an image",
 }
-OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY, GRADIENTS)
+OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY, DRAWS, GRADIENTS)
 # These run attacks.
-COSTLY = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY)
+COSTLY = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY, DRAWS)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ CHECKS: dict[str, CheckKind] = {
         half_range=UNBOUNDED,
         auto_pgd=AUTO_PGD,
         surrogate=BY_IDENTITY,
+        draws=DRAWS,
         converged=LONGER,
         converged_size=LONGER,
         levelled=LONGER,

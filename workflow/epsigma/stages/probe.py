@@ -74,7 +74,8 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
     of zero, vanishing or infinite ones of the `loss`; `auto_pgd`, how many the attack fools,
     `n_fooled`, and, if it `is_held` to that, `n_fooled_by_auto_pgd`, how many `run_auto_pgd` does;
     `by_identity`, `n_fooled`, and `n_fooled_by_identity`, how many it fools if it differentiates
-    through the filter as if that were the identity.
+    through the filter as if that were the identity; `draws`, `n_fooled`, and `n_fooled_by_draws`,
+    if it averages over twice as many `draws`, both of which are there.
     The other settings are those of the stage `attack` at a budget in the middle of the grid, and
     `norm`, `swept`, `spends` and `traced` of the attack's kind. A `ledger`, of the cell at that
     budget, says what comes of the attack as it is.
@@ -105,7 +106,11 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             if part == "by_identity":
                 target = build_target(settings, classifier, generator, IDENTITY)
                 is_it = settings.get("gradient") == IDENTITY
-                return once, _told_by_identity(once, once if is_it else run(target))
+                return once, _told(once, "identity", once if is_it else run(target))
+            if part == "draws":
+                draws = settings["eot_samples"]
+                more = build_target({**settings, "eot_samples": 2 * draws}, classifier, generator)
+                return once, _told(once, "draws", run(more)) | {"draws": [draws, 2 * draws]}
             if not settings["is_held"]:
                 return once, {"n_fooled": once.count}
             norm, eps = settings["norm"], parameters[swept]
@@ -130,8 +135,8 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
         write_json(facts, found)
 
 
-def _told_by_identity(once: Successes, by_identity: Successes) -> dict[str, Any]:
-    return {"n_fooled": once.count, "n_fooled_by_identity": by_identity.count}
+def _told(once: Successes, by: str, other: Successes) -> dict[str, Any]:
+    return {"n_fooled": once.count, f"n_fooled_by_{by}": other.count}
 
 
 def _choose_rows(how: dict[str, Any], clean: StoredSet, classes: int) -> Rows:
