@@ -171,35 +171,36 @@ def _check_batches(
 ) -> None:
     """Make sure that a filter filters each image alone, in batches of one, of few and of many."""
     alone = torch.cat([_call(module, image[None], generator) for image in images])
-    _check_neighbours(module, images, generator)
     many = _enlarge(len(images), min(BATCH, VALUES // images[0].numel()))
-    enlarged = _check_neighbours(module, images[many], generator)
+    enlarged = _call(module, images[many], generator)
     # One that draws has other numbers for an image where the batch has another size.
-    if not is_random:
-        _hold_alone(alone, filtered, "the others of the batch")
-        sizes = f"how many others are in the batch ({len(images) - 1} or {len(many) - 1:,})"
-        _hold_alone(enlarged, filtered[many], sizes)
+    if is_random:
+        _check_neighbours(module, images, filtered, generator)
+        _check_neighbours(module, images[many], enlarged, generator)
+        return
+    _hold_alone(alone, filtered, f"{len(images) - 1} or none")
+    _hold_alone(enlarged, filtered[many], f"{len(images) - 1} or {len(many) - 1:,}")
 
 
-def _check_neighbours(module: Filter, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Filter images, and make sure that the first and the last do not depend on those between.
+def _check_neighbours(
+    module: Filter, images: Tensor, filtered: Tensor, generator: torch.Generator
+) -> None:
+    """Make sure that the first and the last image come out the same with others between them.
 
     The batch keeps its size, and the draws are the same.
     """
-    filtered = _call(module, images, generator)
     others = images.clone()
     others[1:-1] = 0.2 + 0.5 * others[1:-1]
     changed = _call(module, others, generator)
-    _hold_alone(changed[[0, -1]], filtered[[0, -1]], "the others of the batch")
-    return filtered
+    _hold_alone(changed[[0, -1]], filtered[[0, -1]], f"{len(images) - 1:,}")
 
 
-def _hold_alone(found: Tensor, expected: Tensor, cause: str) -> None:
-    """Refuse a filter that makes something else of the same images for a cause."""
+def _hold_alone(found: Tensor, expected: Tensor, others: str) -> None:
+    """Refuse a filter that makes something else of the same images among (so many) others."""
     if off := _differ(found, expected):
         raise SubmissionError(
-            f"what it makes of an image depends on {cause}, by up to {off:.2g}: filter each image "
-            "alone, and draw as many numbers whatever the images are"
+            f"what it makes of an image depends on the others of the batch ({others}), by up to "
+            f"{off:.2g}: filter each image alone, and draw as many numbers whatever the images are"
         )
 
 
