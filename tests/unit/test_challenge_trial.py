@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from epsigma.challenge import trial
 from epsigma.challenge.rules import SubmissionError
 from epsigma.challenge.trial import try_filter
 from epsigma.filters.filter import Filter
@@ -48,7 +49,8 @@ class Clipped(Noise):
         low, high = images / 0.1, (images - 1) / 0.1
         below, above = torch.special.ndtr(-low), torch.special.ndtr(high)
         density = torch.exp(-low.square() / 2) - torch.exp(-high.square() / 2)
-        return images * (1 - below - above) + 0.1 * density / (2 * torch.pi) ** 0.5 + above
+        mean: Tensor = images * (1 - below - above) + above
+        return mean + 0.1 * density / (2 * torch.pi) ** 0.5
 
 
 class Centred(Noise):
@@ -169,7 +171,7 @@ def test_an_honest_filter_passes(kind: type[Filter]) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        (Centred, r"the others of the batch \(6\), by up to .*: filter each image alone, and draw"),
+        (Centred, r"the others of the batch \(6\), by up to .*: filter each image alone, and if it"),
         (Running, r"the others of the batch \(6\)"),
         (Evasive, "images that want a gradient another way than others: take requires_grad out"),
         (Elsewhere, "others the next time: .* draw from nothing but the `generator`"),
@@ -189,6 +191,15 @@ def test_what_an_honest_author_could_do_by_mistake_is_refused(
 ) -> None:
     with pytest.raises(SubmissionError, match=said):
         attempt(kind)
+
+
+def test_large_images_are_tried_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "VALUES", 20 * 64)
+    with pytest.raises(SubmissionError, match="in a batch of 20 it makes values from"):
+        attempt(OutOfRange)
+    monkeypatch.setattr(trial, "VALUES", 1)
+    attempt(Noise)
+    attempt(Halved)
 
 
 # The study's own that stay in [0, 1], of which one has a tolerance and the others draw.
