@@ -48,7 +48,8 @@ class Clipped(Noise):
 
     def formula(self, images: Tensor) -> Tensor:
         low, high = images / 0.1, (images - 1) / 0.1
-        below, above = torch.special.ndtr(-low), torch.special.ndtr(high)
+        below: Tensor = torch.special.ndtr(-low)
+        above: Tensor = torch.special.ndtr(high)
         density = torch.exp(-low.square() / 2) - torch.exp(-high.square() / 2)
         return images * (1 - below - above) + 0.1 * density / math.sqrt(2 * math.pi) + above
 
