@@ -191,7 +191,7 @@ def test_another_folder_is_none_of_a_challenge(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        ("import time; time.sleep(60)", "more than 1 s for a few images, and was ended"),
+        ("import time; time.sleep(60)", "more than 1 s for its trial, and was ended"),
         ("import os; os._exit(7)", "with exit code 7, without an answer"),
         ("import os; os.abort()", "by signal 6"),
         ("import sys; sys.exit('\\x1b[1mred')", "without an answer:  [1mred"),

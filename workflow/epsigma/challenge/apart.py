@@ -19,7 +19,7 @@ _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from epsigma.challenge.child import main; main(sys.argv[2])"
 )
-# Seconds that a filter has to be imported and to filter a few images.
+# Seconds that a filter has to be imported and tried.
 TRIAL_SECONDS = 120
 # What a process prints as errors, and how many bytes of that are looked at if it fails.
 PRINTED, _SHOWN = "stderr", 500
@@ -113,7 +113,7 @@ def _explain(code: int | None, here: Path, limits: Limits) -> str:
     """Say of a process that left no answer why."""
     if code is None and not (here / TRIED).exists():
         seconds = min(TRIAL_SECONDS, limits.seconds)
-        return f"it took more than {seconds:,} s for a few images, and was ended"
+        return f"it took more than {seconds:,} s for its trial, and was ended"
     if code is None:
         return f"it took more than {limits.seconds:,} s, and was ended"
     try:
