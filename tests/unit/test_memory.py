@@ -1,13 +1,12 @@
 """The batch follows from memory, and no stage holds a set that is larger."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from epsigma import memory
 from epsigma.attacks import fitting
-from epsigma.defence import Expectation
-from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.memory import COPIES, SLACK, fitting_batch, measure_peak
 from epsigma.models.mlp import MLP
 from epsigma.plan.resources import Resources
@@ -101,13 +100,11 @@ def test_what_is_kept_of_many_draws_takes_no_more_than_one_pass_of_a_batch():
 def test_an_attack_on_what_draws_has_a_batch_s_images_over_all_draws(monkeypatch):
     found = []
     monkeypatch.setattr(fitting, "fit_batches", lambda *_, draws: found.append(draws))
-    classifier = torch.nn.Flatten()
-    detecting = ClassifierWithDetectors(
-        Expectation(classifier, 10), classifier, [torch.nn.Flatten()], [0.5], samples=3
-    )
-    for model in (classifier, Expectation(classifier, 20), detecting):
-        fitting.fit_attacked_batches(None, model, None, None, torch.Generator())
-    assert found == [1, 20, 10]
+    both = {"eot_samples": 10, "detector_samples": 30}
+    for settings in ({}, {"eot_samples": 20}, both):
+        job = SimpleNamespace(settings=settings)
+        fitting.fit_attacked_batches(job, None, None, None, torch.Generator())
+    assert found == [1, 20, 30]
 
 
 def test_a_machine_of_little_memory_has_smaller_batches_but_not_of_fewer_values_than_mnists(

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.attacks.gradient import input_gradient
-from epsigma.defence import Expectation
-from epsigma.detectors.rejection import ClassifierWithDetectors
 from epsigma.job import Job
 from epsigma.sizing import fit_batches
 from epsigma.storage.batches import Images
@@ -23,7 +21,7 @@ def fit_attacked_batches(
     """Let batches in the body hold as many images as fit with the gradient of a model.
 
     Args:
-        job: see `fit_batches`.
+        job: see `fit_batches`; its settings may say how many draws are averaged over.
         model: what is attacked.
         images: (N, C, H, W).
         labels: some, of the model's classes.
@@ -33,8 +31,6 @@ def fit_attacked_batches(
     def differentiate_one(image: Tensor) -> None:
         input_gradient(model, image, labels[:1], "cross_entropy")
 
-    drawing = (
-        one for one in model.modules() if isinstance(one, Expectation | ClassifierWithDetectors)
-    )
-    draws = max((one.samples for one in drawing), default=1)
+    # See `epsigma.defence.build_target`.
+    draws = max(job.settings.get(name, 1) for name in ("eot_samples", "detector_samples"))
     return fit_batches(job, images, differentiate_one, generator.device, generator, draws=draws)
