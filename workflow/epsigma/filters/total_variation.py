@@ -7,8 +7,8 @@ from torch import Tensor
 
 from epsigma.filters.filter import Filter
 
-# Steps of the solver, and of the formula's, which is another.
-STEPS, FORMULA_STEPS = 200, 1000
+# Steps of the solver, and of the formula's, which is another, up to a weight of `LIGHT`.
+STEPS, FORMULA_STEPS, LIGHT = 200, 1000, 0.2
 # How far apart the backward pass evaluates the solution.
 APART = 1e-5
 
@@ -53,7 +53,7 @@ class TotalVariation(Filter):
         x = ahead = images
         dual = images.new_zeros(2, *images.shape)
         step, dual_step = 0.25, 0.5
-        for _ in range(FORMULA_STEPS):
+        for _ in range(_count_steps(FORMULA_STEPS, self.weight)):
             below = torch.cat([ahead[..., 1:, :], ahead[..., -1:, :]], -2)
             right = torch.cat([ahead[..., 1:], ahead[..., -1:]], -1)
             dual = dual + dual_step * torch.stack([below - ahead, right - ahead])
@@ -87,11 +87,16 @@ class _Implicit(torch.autograd.Function):
         return ((one - other) * size / (2 * APART)).to(images.dtype), None
 
 
+def _count_steps(steps: int, weight: float) -> int:
+    """Count the steps of a solver: beyond a weight of `LIGHT` they grow in proportion."""
+    return max(steps, round(steps * weight / LIGHT))
+
+
 def _minimise(images: Tensor, weight: float) -> Tensor:
     """Minimise for images (N, C, H, W), by momentum and projection in the dual."""
     dual = images.new_zeros(2, *images.shape)
     ahead, momentum = dual, 1.0
-    for _ in range(STEPS):
+    for _ in range(_count_steps(STEPS, weight)):
         x = images + weight * _diverge(ahead)
         moved = ahead.clone()
         moved[0, ..., :-1, :].add_(x.diff(dim=-2), alpha=1 / (8 * weight))
