@@ -292,10 +292,10 @@ def test_the_minimiser_is_as_near_at_weights_and_sizes_beyond_those_of_digits(we
     found = module(given)
     monkeypatch.setattr(total_variation, "STEPS", 3000)
     monkeypatch.setattr(total_variation, "LIGHT", 1)
-    assert (found - module(given)).abs().max() < module.tolerance / 2
+    assert (found - module(given)).abs().max() < module.tolerance / 4
 
 
-def test_digits_take_200_steps_to_a_weight_of_a_fifth(monkeypatch):
+def test_the_steps_of_the_minimiser_do_not_grow_before_a_weight_of_a_fifth(monkeypatch):
     given = strokes(1, 1, 28, 28)
     modules = [build("total_variation", weight=weight) for weight in (0.05, 0.15, 0.2, 0.25)]
     found = [module(given) for module in modules]

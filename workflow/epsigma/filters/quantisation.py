@@ -11,7 +11,7 @@ _TIE = 1e-6
 # Rounds of k-means, at most; a value's level seldom changes after 100.
 ROUNDS = 300
 # How wide the steps of k-means' surrogate are, in units of the pixel range.
-WIDTH = 0.025
+WIDTH = 0.02
 
 
 class Thermometer(Filter):
@@ -84,7 +84,7 @@ class KMeans(Filter):
         """Share each value between the means below and above it: by sigmoid((value − middle) / s).
 
         It is soft assignment, the softmax over both of −d²/T, d the distance to a mean, with
-        T = 2s times the distance of the means. So all steps are as wide, s = 0.025, however far
+        T = 2s times the distance of the means. So all steps are as wide, s = 0.02, however far
         apart the means are, and those of means that are near merge.
         """
         values = images.flatten(2).double()

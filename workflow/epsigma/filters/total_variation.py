@@ -19,8 +19,11 @@ class TotalVariation(Filter):
     TV(x) is Σ √((x right − x)² + (x below − x)²) over the pixels, each channel alone; beyond the
     border there is no difference.
 
-    Solved by 200 steps of a fast projected gradient in the dual, to within `tolerance` in each
-    value (seen on MNIST: 2e-3 at a weight of 0.1).
+    Solved by 200 steps of a fast projected gradient in the dual; beyond a weight of 0.2 steps grow
+    in proportion, to 1000 at 1. It comes near the minimiser, and the formula comes near it, too:
+    the two differ by `tolerance` in a value at most. The solver's largest error that was seen is
+    0.005 (against 1000 steps or more; digits, noise, blobs and a photograph, of 28, 64 and 224
+    pixels a side, weights 0.1 to 1). Larger images were not measured.
 
     The gradient is implicit. x is the gradient of a convex function of z (Moreau's envelope), so
     its Jacobian is symmetric, and the product with a gradient g is the derivative of x in the
@@ -35,7 +38,7 @@ class TotalVariation(Filter):
     """
 
     is_linear = False
-    tolerance = 1 / 255
+    tolerance = 2 / 255
 
     def __init__(self, *, weight: float) -> None:
         super().__init__()
