@@ -13,6 +13,7 @@ import skimage.restoration
 import torch
 from epsigma.attacks.pgd import pgd
 from epsigma.defence import defend
+from epsigma.filters import total_variation
 from epsigma.filters.build import build_filter
 from epsigma.filters.filter import Filter
 from epsigma.filters.resampling import shrink
@@ -169,6 +170,24 @@ def test_who_knows_the_filter_succeeds_as_often_as_who_does_not_or_takes_it_for_
     assert aware >= straight - slack
 
 
+def test_who_assigns_values_to_clusters_softly_succeeds_more_often_than_by_the_means_alone(trained):
+    class Mean(type(build("kmeans"))):
+        """The same filter, with the mean of the image and of its clusters' means as surrogate."""
+
+        def surrogate(self, images):
+            return (images + self(images)) / 2
+
+    def success(module):
+        model = defend(module, trained.model, gradient="bpda")
+        right = model(trained.images).argmax(1) == trained.labels
+        given, labels = trained.images[right], trained.labels[right]
+        drawn = torch.Generator().manual_seed(0)
+        attacked = pgd(model, given, labels, eps=0.1, steps=20, loss="margin", generator=drawn)
+        return int((model(attacked).argmax(1) != labels).sum())
+
+    assert success(build("kmeans", levels=2)) > success(Mean(levels=2)) + 20
+
+
 # --- Each against an implementation of others
 
 PLANES = [(2, 1, 28, 28), (1, 3, 9, 14), (1, 1, 2, 3)]
@@ -216,7 +235,8 @@ def test_the_bilateral_filter_is_opencv_s(sigma, channels):
         made = [cv2.bilateralFilter(one, 9, sigma, 0.7).reshape(one.shape) for one in planes]
         return torch.from_numpy(np.stack(made)).movedim(-1, 1).double()
 
-    agree("bilateral", parameters, reference, [(2, channels, 28, 28)], atol=1e-4)
+    shapes = [(2, channels, 28, 28), (1, channels, 9, 14)]
+    agree("bilateral", parameters, reference, shapes, atol=1e-4)
 
 
 def test_colours_are_as_far_apart_for_the_bilateral_filter_as_all_their_channels_are():
@@ -263,6 +283,27 @@ def test_the_minimiser_of_the_total_variation_is_scikit_image_s(weight):
     agree("total_variation", {"weight": weight}, by_plane(reference), PLANES[1:2], atol=5e-3)
 
 
+@pytest.mark.parametrize("weight", [0.5, 1])
+def test_the_minimiser_is_as_near_at_weights_and_sizes_beyond_those_of_digits(weight, monkeypatch):
+    # Smooth blobs, a few pixels wide.
+    blobs = ndimage.gaussian_filter(images(1, 1, 64, 64).numpy(), (0, 0, 2.3, 2.3))
+    given = torch.from_numpy((blobs - blobs.min()) / np.ptp(blobs))
+    module = build("total_variation", weight=weight)
+    found = module(given)
+    monkeypatch.setattr(total_variation, "STEPS", 3000)
+    monkeypatch.setattr(total_variation, "LIGHT", 1)
+    assert (found - module(given)).abs().max() < module.tolerance / 4
+
+
+def test_the_steps_of_the_minimiser_do_not_grow_before_a_weight_of_a_fifth(monkeypatch):
+    given = strokes(1, 1, 28, 28)
+    modules = [build("total_variation", weight=weight) for weight in (0.05, 0.15, 0.2, 0.25)]
+    found = [module(given) for module in modules]
+    monkeypatch.setattr(total_variation, "LIGHT", 1)
+    equal = [torch.equal(one, module(given)) for one, module in zip(found, modules, strict=True)]
+    assert equal == [True, True, True, False]
+
+
 @pytest.mark.parametrize("make", [images, strokes])
 def test_the_gradient_of_the_minimiser_is_that_of_differences(make):
     given = make(1, 1, 6, 7).requires_grad_()
@@ -297,6 +338,20 @@ def test_the_wiener_filter_is_scipy_s(radius):
     parameters = {"radius": radius, "border": "constant"}
     with np.errstate(all="ignore"):
         agree("wiener", parameters, reference, PLANES[:2])
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_the_wiener_filter_weighs_mean_and_variance_of_reflected_windows(radius):
+    @by_plane
+    def reference(plane):
+        wide = np.pad(plane, radius, mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(wide, (2 * radius + 1,) * 2)
+        mean, variance = windows.mean((-2, -1)), windows.var((-2, -1))
+        # A window of one value has a variance of 0, or of what rounding leaves.
+        noise, variance = variance.mean(), np.maximum(variance, 1e-12)
+        return mean + np.maximum(0, 1 - noise / variance) * (plane - mean)
+
+    agree("wiener", {"radius": radius, "border": "reflect"}, reference, PLANES[:2])
 
 
 @pytest.mark.parametrize("levels", [2, 5, 16])
@@ -396,6 +451,20 @@ def test_a_crop_is_enlarged_as_opencv_does():
         ]
         off = np.abs(np.stack(crops) - found.movedim(0, -1).numpy()).max((1, 2, 3))
         assert sorted(off < 1e-5) == [False] * (len(crops) - 1) + [True]
+
+
+def test_many_crops_are_the_mean_of_those_that_opencv_makes_at_the_places_drawn():
+    given, crops = images(2, 3, 20, 28), 3
+    made = build("random_crop", crops=crops, seed=5)(given)
+    tall, wide = math.ceil(0.8 * 20), math.ceil(0.8 * 28)
+    places = torch.rand((2, 2, crops), generator=torch.Generator().manual_seed(5)).double()
+    for image, found, (downs, acrosses) in zip(given, made, places, strict=True):
+        pixels, expected = image.movedim(0, -1).numpy(), np.zeros((20, 28, 3))
+        for down, across in zip(downs, acrosses, strict=True):
+            y, x = int(down * (20 - tall + 1)), int(across * (28 - wide + 1))
+            crop = pixels[y : y + tall, x : x + wide]
+            expected += cv2.resize(crop, (28, 20), interpolation=cv2.INTER_LINEAR) / crops
+        np.testing.assert_allclose(found.movedim(0, -1), expected, atol=1e-5)
 
 
 def test_a_side_is_the_ceiling_of_its_share_whatever_floating_point_makes_of_it():

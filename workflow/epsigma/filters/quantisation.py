@@ -10,6 +10,8 @@ from epsigma.filters.filter import Filter
 _TIE = 1e-6
 # Rounds of k-means, at most; a value's level seldom changes after 100.
 ROUNDS = 300
+# How wide the steps of k-means' surrogate are, in units of the pixel range.
+WIDTH = 0.02
 
 
 class Thermometer(Filter):
@@ -54,8 +56,9 @@ class KMeans(Filter):
     Lloyd's algorithm starts from levels that are evenly spaced over the channel's range. An empty
     cluster keeps its level.
 
-    Its own gradient moves a cluster's mean with its values, and no value to another cluster. An
-    aware attacker adds the identity's to it (BPDA).
+    Its own gradient moves a cluster's mean with its values, and no value to another cluster. The
+    surrogate of an aware attacker (BPDA) is soft: a value is shared between the two means it lies
+    between, by a sigmoid in their middle.
 
     Args:
         levels: how many clusters; at least 1.
@@ -73,18 +76,33 @@ class KMeans(Filter):
 
     def forward(self, images: Tensor) -> Tensor:
         """Quantise images (N, C, H, W)."""
-        values = images.flatten(2).double()
-        cluster, centres = self._cluster(values.detach())
-        total = torch.zeros_like(centres).scatter_add(2, cluster, values)
-        size = torch.zeros_like(centres).scatter_add(2, cluster, torch.ones_like(values))
-        means = total / size.clamp(min=1)
+        cluster, means = self._average(images.flatten(2).double())
         filtered: Tensor = means.gather(2, cluster).view_as(images).to(images.dtype)
         return filtered
 
     def surrogate(self, images: Tensor) -> Tensor:
-        """Take the mean of the images and of their clusters' means."""
-        mixed: Tensor = (images + self(images)) / 2
-        return mixed
+        """Share each value between the means below and above it: by sigmoid((value − middle) / s).
+
+        It is soft assignment, the softmax over both of −d²/T, d the distance to a mean, with
+        T = 2s times the distance of the means. So all steps are as wide, s = 0.02, however far
+        apart the means are, and those of means that are near merge.
+        """
+        values = images.flatten(2).double()
+        means = self._average(values)[1]
+        lower = torch.searchsorted(means.detach(), values.detach()) - 1
+        lower = lower.clamp(max=self.levels - 2).clamp(min=0)
+        upper = (lower + 1).clamp(max=self.levels - 1)
+        low, high = means.gather(2, lower), means.gather(2, upper)
+        share = torch.sigmoid((values - (low + high) / 2) / WIDTH)
+        soft: Tensor = (low + share * (high - low)).view_as(images).to(images.dtype)
+        return soft
+
+    def _average(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the cluster of each of values (N, C, P), and the means (N, C, levels)."""
+        cluster, centres = self._cluster(values.detach())
+        total = torch.zeros_like(centres).scatter_add(2, cluster, values)
+        size = torch.zeros_like(centres).scatter_add(2, cluster, torch.ones_like(values))
+        return cluster, torch.where(size > 0, total / size.clamp(min=1), centres)
 
     @torch.no_grad()
     def _cluster(self, values: Tensor) -> tuple[Tensor, Tensor]:
