@@ -124,7 +124,10 @@ COLUMNS: dict[str, dict[str, str]] = {
         "`attack`": "{jobs_attack}",
     },
 }
-COLUMNS["atlas_cnn"] = COLUMNS["atlas_cnn_fashion"] = COLUMNS["atlas_quick"]
+COLUMNS["atlas_cnn"] = {name: of for name, of in COLUMNS["atlas"].items() if name != "certified"}
+COLUMNS["atlas_trained"] = {"data set": "{dataset}"} | {
+    name: of for name, of in COLUMNS["atlas_quick"].items() if name != "model"
+}
 # Two tables show the same rows.
 SOURCES = {"cost": "defences"}
 
