@@ -411,6 +411,7 @@ def test_results_are_opened_once_their_folder_is_named(results: StudyResults) ->
 PACKAGE = Path(__file__).parents[2] / "workflow"
 TEMPLATE = (PACKAGE / "epsigma" / "challenge" / "my_filter.py").read_text(encoding="utf-8")
 FORWARD = "return images * (images >= self.threshold)"
+LINEAR = "    is_linear = False"
 VALUES = 'VALUES = {"threshold": [0.25, 0.5]}'
 BALL = Ball(norm="linf", name="eps", budget=0.1, images={"digits": 6})
 RULES = Rules(balls=[BALL], study=validate(SMALL).dump())
@@ -472,7 +473,7 @@ FILTERS = {
     "draws": (
         FORWARD,
         f"return images * {MASK} * __import__('torch').rand(1)",
-        "say random=True in FILTER, and draw from the `generator`",
+        "say random=True in FILTER, and draw from nothing but the `generator`",
         FORWARD,
     ),
     "knows who attacks": (
@@ -486,6 +487,18 @@ FILTERS = {
         "return images * (images >= 0.9)",
         "forward and formula have to be the same filter",
         FORWARD,
+    ),
+    "far from its formula": (
+        LINEAR,
+        f"{LINEAR}\n    tolerance = 0.1",
+        "declare 2/255 at most, and let forward come as close to formula",
+        f"{LINEAR}\n    tolerance = 0.005",
+    ),
+    "noise that it does not add": (
+        LINEAR,
+        f"{LINEAR}\n    deviation = 0.1",
+        "declare that of its draws, and none if it adds no noise",
+        f"{LINEAR}\n    deviation = 0.0",
     ),
 }  # fmt: skip
 

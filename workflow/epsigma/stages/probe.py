@@ -119,12 +119,7 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
             n_fooled = int(is_fooled(model, made, rows).sum())
             return once, {"n_fooled": once.count, "n_fooled_by_auto_pgd": n_fooled}
 
-        found: dict[str, Any] = {
-            "cell": job.cell,
-            "n": len(rows.index),
-            "majority": float(rows.labels.bincount().max()) / len(rows.index),
-            "budget": str(Level(swept, parameters[swept])),
-        }
+        found = _about(job, rows, Level(swept, parameters[swept]))
         once = find_successes(read_ledger(ledger), rows) if ledger else None
         with fit_attacked_batches(job, model, given, rows.labels, generator):
             for part in settings["parts"]:
@@ -133,6 +128,16 @@ def probe_attack(job: Job, *, test: str, checkpoint: str, facts: str, ledger: st
                 found |= more
                 log.info("%s: %.2f s", part, perf_counter() - started)
         write_json(facts, found)
+
+
+def _about(job: Job, rows: Rows, budget: Level) -> dict[str, Any]:
+    """Say which attack a probe is of, and on what."""
+    return {
+        "cell": job.cell,
+        "n": len(rows.index),
+        "majority": float(rows.labels.bincount().max()) / len(rows.index),
+        "budget": str(budget),
+    }
 
 
 def _told(once: Successes, by: str, other: Successes) -> dict[str, Any]:
