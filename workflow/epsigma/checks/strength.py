@@ -79,15 +79,13 @@ def auto_pgd(evidence: Evidence) -> Iterator[Verdict]:
         held = [found["n_fooled_by_auto_pgd"] for found in group if "n_fooled_by_auto_pgd" in found]
         if not held:
             continue
-        n, most = strongest["n"], max(held)
-        left, bound = (n - most) / n, wilson(n - strongest["n_fooled"], n)[0]
+        n = strongest["n"]
+        left, bound, verdict = _hold_to(n, strongest["n_fooled"], max(held))
         sentence = (
             f"At {strongest['budget']} the strongest iterative attack leaves "
             f"{1 - strongest['n_fooled'] / n:.1%} of {n} right (95 %: from {bound:.1%}), and "
             f"Auto-PGD {left:.1%}."
         )
-        is_few = most - strongest["n_fooled"] < FEW
-        verdict = judged(left >= bound, WARN if is_few else FAIL)
         yield Verdict("auto_pgd", strongest["cell"], verdict, left, bound, sentence)
 
 
@@ -101,14 +99,12 @@ def surrogate(evidence: Evidence) -> Iterator[Verdict]:
         strongest = max(group, key=lambda found: int(found["n_fooled"]))
         n, fooled = strongest["n"], strongest["n_fooled"]
         by_identity = max(found["n_fooled_by_identity"] for found in group)
-        left, bound = (n - by_identity) / n, wilson(n - fooled, n)[0]
+        left, bound, verdict = _hold_to(n, fooled, by_identity)
         sentence = (
             f"At {strongest['budget']} the strongest attack leaves {1 - fooled / n:.1%} of {n} "
             f"right (95 %: from {bound:.1%}), and {left:.1%} are left by the gradient of the "
             "identity in place of the filter's."
         )
-        is_few = by_identity - fooled < FEW
-        verdict = judged(left >= bound, WARN if is_few else FAIL)
         yield Verdict("surrogate", strongest["cell"], verdict, left, bound, sentence)
 
 
@@ -118,14 +114,23 @@ def draws(evidence: Evidence) -> Iterator[Verdict]:
         if found.get("n_fooled_by_draws") is None:
             continue
         n, once, twice = found["n"], found["n_fooled"], found["n_fooled_by_draws"]
-        left, bound = (n - twice) / n, wilson(n - once, n)[0]
+        left, bound, verdict = _hold_to(n, once, twice)
         sentence = (
             f"At {found['budget']} the attack leaves {1 - once / n:.1%} of {n} right (95 %: from "
             f"{bound:.1%}) with {found['draws'][0]} draws of the filter a step, and {left:.1%} "
             f"with {found['draws'][1]}."
         )
-        verdict = judged(left >= bound, WARN if twice - once < FEW else FAIL)
         yield Verdict("draws", found["cell"], verdict, left, bound, sentence)
+
+
+def _hold_to(n: int, fooled: int, by_other: int) -> tuple[float, float, str]:
+    """Hold an attack to another one on the same n images, of which both fool so many.
+
+    Returns:
+        The share that the other leaves, the least that chance explains, and the verdict.
+    """
+    left, bound = (n - by_other) / n, wilson(n - fooled, n)[0]
+    return left, bound, judged(left >= bound, WARN if by_other - fooled < FEW else FAIL)
 
 
 def _by_target(evidence: Evidence, counted: str) -> Iterable[list[dict[str, Any]]]:

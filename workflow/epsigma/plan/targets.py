@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -83,13 +83,12 @@ class Targets:
         Args:
             wildcards: of the attacks that are meant; all, if there are none.
         """
-        met = {(cell.attack, cell.threat, cell.filter) for cell in self._cells}
-        probed = {of for of in met if probed_parts(self._study, *of)}
+        parts_of = cache(partial(probed_parts, self._study))
         found = {
             paths.ATTACK_PROBE.format(**cell.wildcards): None
             for cell in self._cells
-            if (cell.attack, cell.threat, cell.filter) in probed
-            and is_white_box(cell.threat, cell.filter)
+            if is_white_box(cell.threat, cell.filter)
+            and parts_of(cell.attack, cell.threat, cell.filter)
             and wildcards.items() <= cell.wildcards.items()
         }
         return list(found)

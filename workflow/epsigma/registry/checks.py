@@ -18,7 +18,7 @@ COSTS = {
     UNBOUNDED: "the attack without a bound, in ℓ∞ also at ε = 0.5",
     AUTO_PGD: "100 gradients of an image",
     BY_IDENTITY: "the attack once more, through the filter by the gradient of the identity",
-    DRAWS: "the attack twice more, over twice the draws of a filter that draws",
+    DRAWS: "of filters that draw, the attack as it is, and over twice as many draws",
     GRADIENTS: "one gradient of an image",
 }
 OF_ATTACK = (LONGER, UNBOUNDED, AUTO_PGD, BY_IDENTITY, DRAWS, GRADIENTS)
