@@ -63,6 +63,7 @@ GIVEN: dict[tuple[str, str], Any] = {
     },
     ("pca", "autoencoder"): "pca",
     ("squeezing", "filters"): [{"kind": "bitdepth", "bits": 1}],
+    ("filtered", "filters"): [{"kind": "bitdepth", "bits": 1}],
     ("adversarial", "method"): "pgd",
 }
 # Of every type that YAML has, one that is no value here.

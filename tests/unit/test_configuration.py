@@ -430,7 +430,7 @@ DETECTOR = "detectors[0] (squeezing)"
             "models[0] (mlp).training.kind",
             [
                 "no 'dropout'",
-                "allowed: standard, adversarial, distillation, or package.module:ENTRY",
+                "allowed: standard, filtered, adversarial, distillation, or package.module:ENTRY",
             ],
         ),
         (

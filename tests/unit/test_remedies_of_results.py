@@ -46,6 +46,7 @@ from epsigma.stages.gate import gate
 from epsigma.storage.files import read_json, write_json
 from epsigma.storage.images import read_training, write_tensors
 from epsigma.study import validate
+from epsigma.training.filtered import Filtered
 from epsigma.training.lightning import split_validation
 from running import SMALL
 from safetensors.torch import save_file
@@ -160,6 +161,11 @@ COMPUTED = {
         squeeze(),
         "there is no squeezer: name a filter at least",
         squeeze(BitDepth(bits=1)),
+    ),
+    "no filter to train through": (
+        lambda: Filtered(filters=[]),
+        "there is no filter to train through: name one at least",
+        lambda: Filtered(filters=[BitDepth(bits=1)]),
     ),
     "a target for all images": (
         lambda: carlini_wagner(linear(), IMAGES, LABELS, kappa=0, targets=LABELS[:1], steps=1),

@@ -351,8 +351,31 @@ MODELS = "mlp, adv, distilled, distilled/temperature~1, distilled/temperature~20
         pytest.param(
             trained(kind="trades"),
             "models[1] (adv).training.kind: there is no 'trades' here; allowed: standard, "
-            "adversarial, distillation, or package.module:ENTRY of your own",
+            "filtered, adversarial, distillation, or package.module:ENTRY of your own",
             id="no such training",
+        ),
+        pytest.param(
+            trained(kind="filtered", filters=[{"kind": "blur"}]),
+            "models[1] (adv).training.filters[0].kind: there is no 'blur' here; allowed: ",
+            id="no such filter to train through",
+        ),
+        pytest.param(
+            trained(kind="filtered", filters=[]),
+            "models[1] (adv).training.filters: the list is empty; it takes at least 1",
+            id="no filter to train through",
+        ),
+        pytest.param(
+            trained(kind="filtered", filters=[{"kind": "gaussian", "sigma": [1, 2]}]),
+            "models[1] (adv).training.filters[0].sigma: [1, 2] is ",
+            id="a sweep within a training",
+        ),
+        pytest.param(
+            trained(
+                kind="filtered",
+                filters=[{"kind": "reformer", "autoencoder": "oracle", "passes": 1}],
+            ),
+            "models[1] (adv).training.filters[0].autoencoder: there is no autoencoder 'oracle'",
+            id="no such autoencoder to train through",
         ),
         pytest.param(
             trained(kind="no_such_module:ENTRY"),
@@ -634,6 +657,21 @@ def test_a_training_of_the_user_s_own_is_found_and_its_sweep_expands(monkeypatch
         "implementation": "own_code:Mixed",
         "parameters": {"alpha": 0.4},
     }
+
+
+def test_a_training_says_how_to_make_the_filters_that_images_pass():
+    parts = [{"kind": "reformer", "autoencoder": "ae", "passes": 1}, {"kind": "median", "size": 3}]
+    found = expand(validate(configured(trained(kind="filtered", filters=parts))))
+    made = training_settings(found, "adv")["objective"]
+    assert made["implementation"] == "epsigma.training.filtered:Filtered"
+    first, second = made["parameters"]["filters"]
+    assert first["parameters"]["autoencoder"]["autoencoder"] == "ae"
+    assert second["parameters"] == {"size": 3, "border": "reflect"}
+    assert found.find("models", "adv").label == "mlp filtered reformer median"
+    modules = training_modules(found, "adv")
+    assert {module.rpartition(".")[2] for module in modules} >= {"filtered", "reformer", "median"}
+    written = validate(configured(trained(kind="filtered", filters=parts))).dump()
+    assert validate(written).dump() == written
 
 
 @pytest.mark.parametrize("name", TRAININGS)

@@ -317,6 +317,34 @@ def test_an_edited_module_retrains_what_is_trained_by_it(
     assert of(jobs, "calibrate", "detector") == calibrated
 
 
+def test_a_model_is_trained_through_a_filter_and_anew_when_that_changes(finished: Workdir) -> None:
+    autoencoder = {"kind": "reformer", "autoencoder": "other", "passes": 1}
+    through = {**QUICK, "kind": "filtered", "filters": [{"kind": "bitdepth", "bits": 1}]}
+    model = {"kind": "mlp", "name": "through", "hidden": 16, "training": through}
+    finished.configure(changed(lambda study: study["models"].append(model)))
+    checkpoint = "results/digits/through/seed~0/checkpoint.ckpt"
+    assert count(finished.scheduled(checkpoint)) == {"train": 1}
+    finished.run(checkpoint)
+    assert finished.scheduled(checkpoint) == []
+    # An autoencoder that is there already; one that is to be trained anew.
+    through["filters"].append(autoencoder)
+    finished.configure(changed(lambda study: study["models"].append(model)))
+    assert count(finished.scheduled(checkpoint)) == {"train": 1}
+    finished.run(checkpoint)
+    assert finished.scheduled(checkpoint) == []
+
+    def widened(study: dict[str, Any]) -> None:
+        study["models"].append(model)
+        study["autoencoders"][1].update(channels=2)
+
+    finished.configure(changed(widened))
+    assert count(finished.scheduled(checkpoint)) == {"train_autoencoder": 1, "train": 1}
+    finished.configure(changed(lambda study: study["models"].append(model)))
+    path = finished.project / "workflow" / "epsigma" / "filters" / "bitdepth.py"
+    path.write_text(path.read_text() + "\nEDITED = True\n")
+    assert count(finished.scheduled(checkpoint)) == {"train": 1}
+
+
 def test_one_filter_more_of_an_atlas_plans_its_cells_only(finished: Workdir) -> None:
     box = {"kind": "box", "radius": [1], "models": ["mlp", "adv"]}
     finished.configure(changed(lambda study: study["filters"].append(box)))

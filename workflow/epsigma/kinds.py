@@ -198,9 +198,12 @@ class TrainingKind(Kind):
     Args:
         teacher: whether it learns from a model of the same shape that is trained first: its
             implementation then takes that as `teacher`, and `of_teacher` makes what that learns.
+        filters: the hyper-parameter that is a list of filters (`list[Part]`); the implementation
+            is given their modules. None if it has none.
     """
 
     teacher: bool = False
+    filters: str | None = None
 
 
 @dataclass(frozen=True)

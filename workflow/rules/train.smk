@@ -1,6 +1,7 @@
 rule train:
     """Train a model on a data set, from a seed, or take the user's own weights."""
     input:
+        inputs.learnt_parts,
         unpack(inputs.own_weights),
         unpack(inputs.teacher),
         images=inputs.learnt_images,
@@ -25,6 +26,7 @@ rule train:
 rule train_teacher:
     """Train the teacher that a distilled model learns from: the same model, at the same T."""
     input:
+        inputs.learnt_parts,
         images="results/data/{dataset}/train.safetensors",
     output:
         checkpoint="results/{dataset}/{model}/seed~{seed}/teacher.ckpt",

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.detectors.detector import Detector
-from epsigma.filters.build import build_filter, with_autoencoder
-from epsigma.filters.surrogate import as_part
+from epsigma.filters.build import with_parts
 from epsigma.loading import load
 from epsigma.storage.batches import Images, batches
 
@@ -25,17 +24,6 @@ def build_detector(
 
     Its filters, which may draw from the generator, have the gradient that attackers take of them.
     """
-    parameters = {
-        name: [as_part(build_filter(part, generator), part["gradient"]) for part in value]
-        if _are_filters(value)
-        else value
-        for name, value in with_autoencoder(settings["parameters"], device).items()
-    }
+    parameters = with_parts(settings["parameters"], device, generator)
     made: Detector = load(settings["implementation"])(**parameters)
     return made.eval().to(device)
-
-
-def _are_filters(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(one, dict) and "gradient" in one for one in value
-    )

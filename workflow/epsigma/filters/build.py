@@ -34,19 +34,31 @@ def _build_one(
     settings: dict[str, Any], generator: torch.Generator | None, device: torch.device
 ) -> Filter:
     options: dict[str, Any] = {"generator": generator} if settings.get("random") else {}
-    parameters = with_autoencoder(settings["parameters"], device)
+    parameters = with_parts(settings["parameters"], device)
     made: Filter = load(settings["implementation"])(**parameters, **options)
     return made.eval().to(device)
 
 
-def with_autoencoder(parameters: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Put, in place of how to make an autoencoder among hyper-parameters, its trained module."""
-    return {
-        name: load_autoencoder(value, device)
-        if isinstance(value, dict) and "checkpoint" in value
-        else value
-        for name, value in parameters.items()
-    }
+def with_parts(
+    parameters: dict[str, Any], device: torch.device, generator: torch.Generator | None = None
+) -> dict[str, Any]:
+    """Put, in place of how to make autoencoders and filters among hyper-parameters, the modules.
+
+    Filters, which may draw from the generator, have the gradient that attackers take of them.
+    """
+    return {name: _make_parts(value, device, generator) for name, value in parameters.items()}
+
+
+def _make_parts(value: Any, device: torch.device, generator: torch.Generator | None) -> Any:
+    if isinstance(value, dict) and "checkpoint" in value:
+        return load_autoencoder(value, device)
+    if isinstance(value, list) and all(_is_filter(one) for one in value):
+        return [as_part(build_filter(one, generator), one["gradient"]) for one in value]
+    return value
+
+
+def _is_filter(value: Any) -> bool:
+    return isinstance(value, dict) and "gradient" in value
 
 
 @torch.no_grad()

@@ -105,6 +105,10 @@ class Inputs:
         named = {"seed": self.study.seeds[0], **wildcards}
         return [paths.path_of_part(part, named) for part in find_parts(recipe["settings"])]
 
+    def learnt_parts(self, wildcards: Any) -> list[str]:
+        """The autoencoders of filters that a model is trained through."""
+        return self._parts(self._recipes.train(wildcards), wildcards)
+
     def calibrated_parts(self, wildcards: Any) -> list[str]:
         """The autoencoders of a detector."""
         return self._parts(self._recipes.calibrate(wildcards), wildcards)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from epsigma.kinds import Configured
-from epsigma.plan.settings import detector_settings, settings
+from epsigma.plan.settings import detector_settings, settings, training_settings
 from epsigma.study.schema import Study
 from epsigma.vocabulary import TRANSFER
 
@@ -36,8 +36,8 @@ def model_modules(study: Study, name: str) -> list[str]:
 
 
 def training_modules(study: Study, name: str) -> list[str]:
-    """Name the modules of how a model is trained."""
-    return [study.find("models", name).training.entry.module]
+    """Name the modules of how a model is trained, and of the filters that its images pass."""
+    return list(modules_of(training_settings(study, name)))
 
 
 def attack_modules(study: Study, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from epsigma.cell import Level
 from epsigma.kinds import AttackKind, Configured, Part
-from epsigma.study.blocks import Model
+from epsigma.study.blocks import Model, Training
 from epsigma.study.references import find_attack_kind
 from epsigma.study.schema import Study
 from epsigma.vocabulary import FLOAT32, FOOLING, TRANSFER
@@ -56,7 +56,7 @@ def settings(study: Study, section: str, name: str, level: str | None = None) ->
 def _make(study: Study, block: Configured[Any]) -> Settings:
     """Say how to make a block, without its swept hyper-parameter unless that has one value."""
     entry = block.entry
-    left_out = None if isinstance(block, Part) else entry.swept
+    left_out = None if isinstance(block, Part | Training) else entry.swept
     parameters = {key: value for key, value in block.hyperparameters.items() if key != left_out}
     if needed := getattr(entry, "autoencoder", None):
         name = parameters[needed]
@@ -141,11 +141,7 @@ def training_settings(study: Study, name: str) -> Settings:
     """Say how a model is trained: the general keys, and the `objective`, how to make it."""
     training = study.find("models", name).training
     general = {key: training[key] for key in type(training).model_fields if key != "kind"}
-    objective = {
-        "implementation": training.entry.implementation,
-        "parameters": training.hyperparameters,
-    }
-    return {**general, "objective": objective}
+    return {**general, "objective": _make(study, training)}
 
 
 def check_level(study: Study, section: str, name: str, level: str) -> None:

@@ -2,14 +2,14 @@
 
 An implementation is an `epsigma.training.objective.Objective`, made from its hyper-parameters by
 keyword. That of a kind with a `teacher` is given the teacher's module, too, and its `of_teacher`
-makes what the teacher learns.
+makes what the teacher learns; that of one with `filters` is given their modules.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from epsigma.kinds import Count, Hyperparameters, TrainingKind
+from epsigma.kinds import Count, Hyperparameters, Part, TrainingKind
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -45,8 +45,16 @@ class Distillation(Hyperparameters):
     )
 
 
+class Filtered(Hyperparameters):
+    filters: Annotated[list[Part], Field(min_length=1)] = Field(
+        description="what the images pass, one after the other: each a block with the `kind` of a "
+        "filter and its hyper-parameters, of which none is a list"
+    )
+
+
 TRAININGS = {
     "standard": TrainingKind("epsigma.training.standard:Standard"),
+    "filtered": TrainingKind("epsigma.training.filtered:Filtered", Filtered, filters="filters"),
     "adversarial": TrainingKind("epsigma.training.adversarial:Adversarial", Adversarial),
     "distillation": TrainingKind(
         "epsigma.training.distillation:Distillation",

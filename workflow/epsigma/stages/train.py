@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.device import resolve
+from epsigma.filters.build import with_parts
 from epsigma.job import Job
 from epsigma.loading import load
 from epsigma.models.classifier import ModelError, build_model, load_classifier
@@ -87,7 +88,7 @@ def train(
         if data is not None:
             training = job.settings["training"]
             taught = load_classifier(teacher, how, device) if teacher else None
-            objective = _build_objective(job.settings, taught)
+            objective = _build_objective(job.settings, device, taught)
             module = _build_module(model, objective, about, training, log)
             trainer = make_trainer(training["epochs"], device)
             own = read_validation(images, device)
@@ -130,7 +131,7 @@ def train_autoencoder(job: Job, *, images: str, checkpoint: str, curve: str, spe
                 f"made {returned}; it has to return their shape"
             )
         about = {"shape": list(shape), **job.metadata}
-        module = _build_module(model, _build_objective(job.settings), about, training, log)
+        module = _build_module(model, _build_objective(job.settings, device), about, training, log)
         own, seed = read_validation(images, device), job.settings["seed"]
         fit_at_once: Callable[[Tensor], None] | None = getattr(model, "fit", None)
         if fit_at_once:
@@ -153,14 +154,18 @@ def _seed_everything(job: Job) -> torch.device:
     return resolve(job.device)
 
 
-def _build_objective(settings: dict[str, Any], teacher: nn.Module | None = None) -> Objective:
+def _build_objective(
+    settings: dict[str, Any], device: torch.device, teacher: nn.Module | None = None
+) -> Objective:
     """Make what is minimised: by a teacher, what its student will learn from."""
     how = settings["training"].get("objective")
     if how is None:
         return Standard()
     kind: Any = load(how["implementation"])
     make = kind.of_teacher if settings.get("teaches") else kind
-    made: Objective = make(**how["parameters"], **({"teacher": teacher} if teacher else {}))
+    generator = torch.Generator(device).manual_seed(settings["seed"])
+    parameters = with_parts(how["parameters"], device, generator)
+    made: Objective = make(**parameters, **({"teacher": teacher} if teacher else {}))
     return made
 
 

@@ -149,6 +149,8 @@ class Model(Block[Kind]):
         if self.checkpoint is not None or self.training.kind == "standard":
             return self.kind
         how = self.training.get("method", "")
+        if inner := self.training.entry.filters:
+            how = " ".join(part.kind for part in self.training[inner])
         if self.training.entry.swept is not None:
             how = spell(self.training[self.training.entry.swept])
         return f"{self.kind} {self.training.kind} {how}".rstrip()

@@ -98,11 +98,15 @@ def _check_examples(study: Study) -> Iterator[str]:
 
 
 def _parts(study: Study) -> Iterator[tuple[str, Filter | Detector | Part]]:
-    """List filters and detectors, and the filters within them, each with where it stands."""
+    """List filters, detectors, and the filters within these and trainings, with where it stands."""
     for index, block in enumerate(study.filters):
         at = f"filters[{index}] ({block.name})"
         yield at, block
         yield from ((f"{at}.then[{number}]", part) for number, part in enumerate(block.then))
+    for index, model in enumerate(study.models):
+        at, inner = f"models[{index}] ({model.name})", model.training.entry.filters
+        for number, part in enumerate(model.training[inner] if inner else []):
+            yield f"{at}.training.{inner}[{number}]", part
     for index, detector in enumerate(study.detectors):
         at, inner = f"detectors[{index}] ({detector.name})", detector.entry.filters
         yield at, detector
