@@ -171,6 +171,8 @@ def test_the_full_study_has_every_filter_and_random_ones_are_attacked_to_the_las
             assert not attack.get("early_stop")
             continue
         met = {name.partition("/")[0] for name in attack.filters}
+        if attack.kind == "hopskipjump":  # it makes all of its queries
+            continue
         assert met <= random or not met & random
         # The first success through a filter that draws may be luck.
         lucky = attack.get("early_stop") or attack.get("version") == "standard"
