@@ -397,6 +397,21 @@ def missed(share, **conditions):
     return in_table("worst_case", {"gradient_free_only": round(share * N)}, **conditions)
 
 
+def first_by_square(n, **conditions):
+    """Let PGD be an ensemble, of which Square is the first to fool some examples."""
+
+    def plant(evidence):
+        cells = evidence.tables["cells"]
+        found = in_table("cells", {"n_fooled_by_square": n}, attack="pgd", **conditions)
+        parts = {**evidence.attacks["pgd"], "gradient_free_parts": ["square"]}
+        return replace(
+            found(with_tables(evidence, cells=cells.assign(n_fooled_by_square=float("nan")))),
+            attacks={**evidence.attacks, "pgd": parts},
+        )
+
+    return plant
+
+
 # Worse beyond chance.
 BELOW = {"only_this": 10, "only_other": 40}
 BARE = {"threat": BLIND, "filter": "none"}
@@ -774,6 +789,18 @@ FAULTS = [
         {**KNOWN, "strength": "sigma~1"},
     ),
     (
+        "examples that only a search in an ensemble fools",
+        first_by_square(6, budget=0.1, **KNOWN),
+        ("gradient_free", "warn"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
+        "examples that only a search in an ensemble fools, beyond chance",
+        first_by_square(20, budget=0.1, **KNOWN),
+        ("gradient_free", "fail"),
+        {"attack": "pgd", **KNOWN, "strength": "sigma~1"},
+    ),
+    (
         "examples that only a search fools through a filter that nobody knows",
         missed(0.02, budget=0.1, **UNKNOWN),
         ("gradient_free", "warn"),
@@ -1000,6 +1027,8 @@ UNUSUAL = [
     ("1 of 30 without a gradient", tiny(30, lost_gradients=1 / 30), {}),
     ("2 of 30 without one", tiny(30, lost_gradients=2 / 30), {"gradients": "warn"}),
     ("1 of 40 that a search fools", searched(40, 1), {"gradient_free": "warn"}),
+    ("a search that an ensemble does not need", first_by_square(5, **KNOWN), {}),
+    ("a search through what an ensemble does not know", first_by_square(99, **UNKNOWN), {}),
     ("a σ that does nothing", weak(defined_change=3e-6), BOTH_WARN),
     ("a σ that should do something", weak(defined_change=0.1), BOTH_FAIL),
     ("margins of 4,000, rounded", large(0.02), {}),

@@ -224,6 +224,7 @@ class AttackKind(Kind):
         ensemble: whether it runs several attacks, one after the other: it then takes `on_part`, to
             be called with the name of each, and the places (M,) of the examples that it fooled; and
             `progress`, to keep what it has done in and to go on from there (None: nowhere).
+        gradient_free_parts: of an ensemble, those of its attacks that follow no gradient.
         spends: the hyper-parameter that says how much it tries; None if it cannot try longer.
         direction: `package.module:name` of what it steps along, if that is all; else None.
         threats: what may be asked of it, and is by default.
@@ -238,6 +239,7 @@ class AttackKind(Kind):
     traced: bool = False
     random: bool = False
     ensemble: bool = False
+    gradient_free_parts: tuple[str, ...] = ()
     spends: str | None = None
     direction: str | None = None
     threats: tuple[str, ...] = THREATS

@@ -7,6 +7,7 @@ import pandas as pd
 
 from epsigma.checks.evidence import FEW, SIGNIFICANCE, Evidence, curves
 from epsigma.checks.verdict import FAIL, PASS, WARN, Verdict, at_most, judged
+from epsigma.tables.cells import PARTS
 from epsigma.tables.intervals import wilson
 from epsigma.vocabulary import (
     ABSOLUTE,
@@ -182,23 +183,46 @@ def accepted(evidence: Evidence) -> Iterator[Verdict]:
 def gradient_free(evidence: Evidence) -> Iterator[Verdict]:
     """An attack without gradients finds nothing that those with gradients missed.
 
-    Where these know what they meet, not beyond chance. One may be lucky through a random filter.
+    Nor does one among the parts of an ensemble. Where gradients know what they meet, not beyond
+    chance. One may be lucky through a random filter.
     """
     rows = evidence.tables["worst_case"].dropna(subset=["gradient_free_only"])
     for subject, group in curves(rows):
         counts = group["gradient_free_only"].astype(float)
-        shares = counts / group["n"]
-        worst, least = float(shares.max()), float(wilson(counts, group["n"])[0].max())
-        is_random = evidence.filters.get(subject["filter"], {}).get("random")
-        is_sure = is_white_box(subject["threat"], subject["filter"]) and not is_random
-        is_beyond = least > MISSED and float(counts.max()) >= FEW
-        otherwise = FAIL if is_sure and is_beyond else WARN
-        budget = float(group["budget"].iloc[int(shares.to_numpy().argmax())])
-        sentence = (
-            f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to a gradient-free "
-            "attack and to none that follows gradients: those are not as strong as they could be."
-        )
-        yield at_most("gradient_free", subject, worst, MISSED, sentence, otherwise)
+        yield _judge_missed(evidence, subject, group, counts, "a gradient-free attack", "none")
+    cells = evidence.tables["cells"]
+    for subject, group in curves(cells):
+        parts = evidence.attacks[subject["attack"]].get("gradient_free_parts", ())
+        columns = [name for part in parts if (name := f"{PARTS}{part}") in cells]
+        # Blind, an ensemble attacks the bare model.
+        has_run = group[columns].notna().any(axis=None)
+        if has_run and is_white_box(subject["threat"], subject["filter"]):
+            counts = group[columns].sum(axis=1).astype(float)
+            what = f"{' and '.join(parts)} of {subject['attack']}"
+            yield _judge_missed(evidence, subject, group, counts, what, "no part")
+
+
+def _judge_missed(
+    evidence: Evidence,
+    subject: dict[str, Any],
+    curve: pd.DataFrame,
+    counts: "pd.Series[float]",
+    what: str,
+    others: str,
+) -> Verdict:
+    """Judge how many examples of a curve attacks that follow gradients have missed."""
+    shares = counts / curve["n"]
+    worst, least = float(shares.max()), float(wilson(counts, curve["n"])[0].max())
+    is_random = evidence.filters.get(subject["filter"], {}).get("random")
+    is_sure = is_white_box(subject["threat"], subject["filter"]) and not is_random
+    is_beyond = least > MISSED and float(counts.max()) >= FEW
+    budget = float(curve["budget"].iloc[int(shares.to_numpy().argmax())])
+    sentence = (
+        f"{worst:.2%} of the examples (at a budget of {budget:g}) fall to {what} and to {others} "
+        "that follows gradients: those are not as strong as they could be."
+    )
+    otherwise = FAIL if is_sure and is_beyond else WARN
+    return at_most("gradient_free", subject, worst, MISSED, sentence, otherwise)
 
 
 def _not_below(

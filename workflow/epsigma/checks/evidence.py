@@ -23,8 +23,8 @@ class Evidence:
 
     Args:
         tables: by name: `cells.csv`, and those that are made of ledgers.
-        attacks: of each attack, `family`, `norm`, `minimises` and `spends`, as its kind has them,
-            and whether it is `targeted`.
+        attacks: of each attack, `family`, `norm`, `minimises`, `spends` and `gradient_free_parts`,
+            as its kind has them, and whether it is `targeted`.
         filters: of each filter, `kind`, `gradient`, `random`, the `detectors` that look at what it
             is given, and whether some of it is `learnt`.
         rates: of each detector, the share of false positives that it was to have.

@@ -104,6 +104,7 @@ class Recipes(DrawingRecipes):
                 "spends": entry.spends,
                 "targeted": block.get("targets", "untargeted") != "untargeted",
                 "gradient": block.gradient,
+                "gradient_free_parts": list(entry.gradient_free_parts),
             }
         filters = {
             block.name: {

@@ -87,6 +87,7 @@ ATTACKS = {
         norm="linf",
         random=True,
         ensemble=True,
+        gradient_free_parts=("square",),
         spends="steps",
     ),
     "autoattack_l2": AttackKind(
@@ -96,6 +97,7 @@ ATTACKS = {
         norm="l2",
         random=True,
         ensemble=True,
+        gradient_free_parts=("square",),
         spends="steps",
     ),
     "square": AttackKind(

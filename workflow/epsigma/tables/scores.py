@@ -29,7 +29,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Attack:
-    """What tables know of an attack: of its kind, what a transfer is from, and its gradient."""
+    """What tables know of an attack: its kind and parts, what a transfer is from, its gradient."""
 
     family: str
     norm: str | None
@@ -39,6 +39,7 @@ class Attack:
     spends: str | None = None
     source_model: str | None = None
     gradient: str = "own"
+    gradient_free_parts: Sequence[str] = ()
 
     @property
     def queries_model(self) -> bool:
