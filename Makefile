@@ -78,7 +78,7 @@ lint: .venv/test.stamp ## check style, types and the direction of imports only
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	$(BIN)/mypy
-	$(BIN)/mypy docs/tables.py docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
+	$(BIN)/mypy docs/atlas.py docs/tables.py docs/notebook.py workflow/scripts/doctor.py workflow/scripts/install.py
 	PYTHONPATH=workflow $(BIN)/lint-imports pyproject.toml
 	$(BIN)/snakemake --lint
 
@@ -87,8 +87,9 @@ format: .venv/test.stamp ## bring the code into the project's style
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/Snakefile workflow/rules
 
-docs: .venv/run.stamp ## write the tables and the figure of README.md and docs/ from docs/tables/
+docs: .venv/run.stamp ## write the tables and the figures of README.md and docs/ from docs/tables/
 	$(BIN)/python docs/tables.py
+	PYTHONPATH=workflow $(BIN)/python docs/atlas.py
 
 tutorial: results ## run docs/tutorial.ipynb on results/, of the default study, and write what it shows
 	PYTHONPATH=workflow $(BIN)/python docs/notebook.py docs/tutorial.ipynb results

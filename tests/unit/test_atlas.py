@@ -1,5 +1,6 @@
 """The atlas: every filter at its best strength, beside no filter; table, page and figure."""
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from epsigma.tables.reading import read_table
 from epsigma.tables.seeds import COLUMNS as SEEDS
 
 ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location("docs_atlas", ROOT / "docs" / "atlas.py")
+assert spec
+assert spec.loader
+page = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(page)
 N = 200
 
 
@@ -179,6 +185,14 @@ def test_the_full_study_has_every_filter_and_random_ones_are_attacked_to_the_las
         assert not (lucky and met & random)
     for attack in (one for one in study.attacks if one.kind != "pgd"):
         assert all(len(attack.strengths_of(one)) <= 1 for one in study.filters)
+
+
+@pytest.mark.parametrize("name", page.DRAWN)
+def test_the_figures_of_the_page_are_drawn_from_its_tables(name, tmp_path):
+    drawn = page.draw(name, tmp_path)
+    assert drawn
+    for path in drawn:
+        assert path.read_bytes() == (page.IMAGES / path.name).read_bytes(), "run `make docs`"
 
 
 def test_without_a_filter_there_is_nothing_to_draw():
