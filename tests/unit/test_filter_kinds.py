@@ -520,6 +520,20 @@ def test_all_that_is_kept_of_a_low_rank_is_numpy_s_truncated_decomposition(rank)
     agree("low_rank", {"rank": rank, "keep": 1}, by_plane(reference), PLANES[:2])
 
 
+def test_the_surrogate_of_a_low_rank_has_the_derivative_of_a_matrix_that_has_this_rank():
+    columns, rows = images(2, 2, 12, 1) / 2, images(2, 2, 1, 9, seed=1)
+    given = (columns * rows).sum(1, keepdim=True) / 2 + 0.5  # moved to [−1, 1] it has rank 2
+    module = build("low_rank", rank=2, keep=1)
+    torch.testing.assert_close(module.surrogate(given), given)
+    direction, step = images(2, 1, 12, 9, seed=2) - 0.5, 1e-5
+    ahead, behind = (module.formula(given + way * direction) for way in (step, -step))
+    moved = given.clone().requires_grad_()
+    gradient = torch.autograd.grad(module.surrogate(moved), moved, direction)[0]
+    # The projection is symmetric, so that its product with a gradient is a derivative.
+    torch.testing.assert_close(gradient, (ahead - behind) / (2 * step), atol=1e-7, rtol=1e-5)
+    assert (gradient - direction).abs().max() > 0.1
+
+
 def test_what_is_dropped_is_made_good_on_average():
     given = images(1, 1, 12, 12).expand(4000, -1, -1, -1)
     observed = build("low_rank", keep=0.5)._observe(given)

@@ -16,8 +16,9 @@ class LowRank(Filter):
     classifier is not retrained on such images, as ME-Net's is.
 
     The decomposition's own gradient is infinite where singular values are equal. An aware attacker
-    takes that of the projection on the singular vectors that stay, as if these were fixed (BPDA),
-    and the expectation over draws (EOT).
+    takes that of the projection on the tangent space of the matrices of this rank: on the left
+    singular vectors that stay, and on the right ones, as if these were fixed (BPDA); and the
+    expectation over draws (EOT).
 
     Args:
         rank: how many singular values stay; at least 1.
@@ -59,9 +60,10 @@ class LowRank(Filter):
         return filtered
 
     def surrogate(self, images: Tensor) -> Tensor:
-        """Project on fixed vectors, without clipping."""
+        """Project on what fixed vectors span, left or right, without clipping."""
         observed = self._observe(images)
-        estimate = observed @ self._find_projection(observed)
+        on_left = self._find_projection(observed.mT) @ observed
+        estimate = on_left + (observed - on_left) @ self._find_projection(observed)
         projected: Tensor = ((estimate + 1) / 2).to(images.dtype)
         return projected
 
