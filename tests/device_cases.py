@@ -3,12 +3,15 @@
 import torch
 from epsigma.attacks.craft import make_parts, rows_of
 from epsigma.defence import defend
+from epsigma.filters.bitdepth import BitDepth
 from epsigma.filters.build import build_filter
+from epsigma.filters.gaussian import Gaussian
 from epsigma.models.cnn import CNN
 from epsigma.models.preprocessing import Normalize, Preprocessed, ResizeCrop
 from epsigma.registry.attacks import ATTACKS
 from epsigma.registry.filters import FILTERS
 from epsigma.training.adversarial import Adversarial
+from epsigma.training.filtered import Filtered
 from epsigma.training.standard import Standard
 from filter_cases import CASES
 from torch import nn
@@ -122,6 +125,7 @@ def run_filter(name, device, generator):
 
 OBJECTIVES = {
     "standard": Standard(),
+    "filtered": Filtered(filters=[Gaussian(sigma=0.5), BitDepth(bits=4)]),
     **{one: Adversarial(method=one, eps=0.1, steps=2) for one in ("fgsm", "pgd", "fast")},
 }
 

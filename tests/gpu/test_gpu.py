@@ -59,7 +59,9 @@ def test_a_filter(name, gpu):
         compare(found, run_filter(name, CPU, generator(CPU)))
 
 
-@pytest.mark.parametrize("name", [one for one in OBJECTIVES if one in ("standard", "fgsm")])
+@pytest.mark.parametrize(
+    "name", [one for one in OBJECTIVES if one in ("standard", "filtered", "fgsm")]
+)
 def test_a_step_of_training(name, gpu):
     compare(run_training(name, gpu), run_training(name, CPU))
 
