@@ -60,7 +60,7 @@ def test_a_filter(name, gpu):
 
 
 @pytest.mark.parametrize(
-    "name", [one for one in OBJECTIVES if one in ("standard", "filtered", "fgsm")]
+    "name", [one for one in OBJECTIVES if one not in ("pgd", "fast")]
 )
 def test_a_step_of_training(name, gpu):
     compare(run_training(name, gpu), run_training(name, CPU))
