@@ -59,9 +59,7 @@ def test_a_filter(name, gpu):
         compare(found, run_filter(name, CPU, generator(CPU)))
 
 
-@pytest.mark.parametrize(
-    "name", [one for one in OBJECTIVES if one not in ("pgd", "fast")]
-)
+@pytest.mark.parametrize("name", [one for one in OBJECTIVES if one not in ("pgd", "fast")])
 def test_a_step_of_training(name, gpu):
     compare(run_training(name, gpu), run_training(name, CPU))
 
