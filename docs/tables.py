@@ -125,9 +125,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 COLUMNS["atlas_cnn"] = {name: of for name, of in COLUMNS["atlas"].items() if name != "certified"}
-COLUMNS["atlas_trained"] = {"data set": "{dataset}"} | {
-    name: of for name, of in COLUMNS["atlas_quick"].items() if name != "model"
-}
+COLUMNS["atlas_trained"] = COLUMNS["atlas_cnn"]
 # Two tables show the same rows.
 SOURCES = {"cost": "defences"}
 
