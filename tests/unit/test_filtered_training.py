@@ -1,5 +1,10 @@
 """Training on images that pass filters first."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -75,6 +80,20 @@ def test_what_filters_draw_is_drawn_anew_in_each_step():
     model = weighted()
     first, second = (made(model, IMAGES, LABELS, progress=0)[1] for _ in range(2))
     assert not torch.equal(first, second)
+
+
+def test_what_trains_through_no_filter_imports_none():
+    looked = "import sys, epsigma.stages.train; print(*sys.modules)"
+    path = Path(__file__).parents[2] / "workflow"
+    done = subprocess.run(
+        [sys.executable, "-c", looked],
+        env={**os.environ, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "epsigma.training.lightning" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.startswith("epsigma.filters")]
 
 
 @pytest.fixture(scope="module")

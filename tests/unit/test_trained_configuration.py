@@ -670,6 +670,8 @@ def test_a_training_says_how_to_make_the_filters_that_images_pass():
     assert found.find("models", "adv").label == "mlp filtered reformer median"
     modules = training_modules(found, "adv")
     assert {module.rpartition(".")[2] for module in modules} >= {"filtered", "reformer", "median"}
+    assert "epsigma.filters.build" in modules
+    assert training_modules(found, "mlp") == ["epsigma.training.standard"]
     written = validate(configured(trained(kind="filtered", filters=parts))).dump()
     assert validate(written).dump() == written
 

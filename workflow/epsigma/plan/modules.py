@@ -37,7 +37,9 @@ def model_modules(study: Study, name: str) -> list[str]:
 
 def training_modules(study: Study, name: str) -> list[str]:
     """Name the modules of how a model is trained, and of the filters that its images pass."""
-    return list(modules_of(training_settings(study, name)))
+    modules = list(modules_of(training_settings(study, name)))
+    has_filters = study.find("models", name).training.entry.filters is not None
+    return modules + ["epsigma.filters.build"] * has_filters
 
 
 def attack_modules(study: Study, name: str) -> list[str]:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from epsigma.device import resolve
-from epsigma.filters.build import with_parts
 from epsigma.job import Job
 from epsigma.loading import load
 from epsigma.models.classifier import ModelError, build_model, load_classifier
@@ -31,6 +30,8 @@ from epsigma.training.lightning import (
 from epsigma.training.objective import Objective
 from epsigma.training.standard import Standard
 
+# Found by its name: an edited filter retrains only what is trained through filters.
+MAKE_PARTS = "epsigma.filters.build:with_parts"
 CURVE = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"]
 
 
@@ -163,8 +164,10 @@ def _build_objective(
         return Standard()
     kind: Any = load(how["implementation"])
     make = kind.of_teacher if settings.get("teaches") else kind
-    generator = torch.Generator(device).manual_seed(settings["seed"])
-    parameters = with_parts(how["parameters"], device, generator)
+    parameters = how["parameters"]
+    if any(isinstance(value, list) for value in parameters.values()):
+        generator = torch.Generator(device).manual_seed(settings["seed"])
+        parameters = load(MAKE_PARTS)(parameters, device, generator)
     made: Objective = make(**parameters, **({"teacher": teacher} if teacher else {}))
     return made
 

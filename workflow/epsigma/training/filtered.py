@@ -4,39 +4,39 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from epsigma.training.objective import Objective
+from epsigma.training.standard import Standard
 
 
-class Filtered(Objective):
+class Filtered(Standard):
     """The cross-entropy J(θ, F(x), y) of images that pass `filters`, at least one, in turn: F.
 
     What filters draw is drawn anew in each step. The model is validated behind them, too.
 
-    Source: Yang, Zhang, Katabi & Xu 2019 (arXiv:1905.11971, section 3.3) train on images of which
-    they have drawn ten masks each; Guo, Rana, Cisse & van der Maaten 2018 (arXiv:1711.00117,
-    section 5.3) and Bhagoji, Cullina, Sitawarin & Mittal 2018 (arXiv:1704.02654) on transformed
-    images.
+    Source: Yang, Zhang, Katabi & Xu 2019 (arXiv:1905.11971) train on masked images that are
+    estimated anew; Guo, Rana, Cisse & van der Maaten 2018 (arXiv:1711.00117) and Bhagoji, Cullina,
+    Sitawarin & Mittal 2018 (arXiv:1704.02654) on transformed ones.
     """
 
     def __init__(self, *, filters: Sequence[nn.Module]) -> None:
         if not filters:
             raise ValueError("there is no filter to train through: name one at least")
+        super().__init__()
         self.filters = nn.Sequential(*filters)
 
     def __call__(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, progress: float
     ) -> tuple[Tensor, Tensor]:
         """Compute the loss of a batch, as `Objective` says; the logits are of filtered images."""
-        return self._score(model, images, labels)
+        return super().__call__(model, self._pass(images), labels, progress=progress)
 
-    def validate(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def validate(
+        self, model: nn.Module, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Compute the loss of filtered images that are not trained on."""
-        return self._score(model, images, labels)
+        return super().validate(model, self._pass(images), labels)
 
-    def _score(self, model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            filtered = self.filters(images)
-        logits = model(filtered)
-        return functional.cross_entropy(logits, labels), logits
+    @torch.no_grad()
+    def _pass(self, images: Tensor) -> Tensor:
+        filtered: Tensor = self.filters(images)
+        return filtered
