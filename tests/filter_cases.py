@@ -7,6 +7,7 @@ CASES: dict[str, dict[str, Any]] = {
     "bilateral": {"sigma_color": 0.3},
     "nonlocal_means": {"strength": 60.0, "search": 5},
     "total_variation": {"weight": 0.1},
+    "total_variation_dropout": {"weight": 0.1},
     "wavelet": {"noise": 0.2},
     "pixel_deflection": {"share": 0.5, "radius": 2},
     "wiener": {"radius": 1},

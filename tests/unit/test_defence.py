@@ -43,7 +43,7 @@ def fooled(model, images, labels):
 # Filters with a surrogate of their own.
 KNOW_BETTER = (
     *("jpeg", "median", "nonlocal_means", "opening", "closing"),
-    *("unsharp_mask", "shield", "low_rank", "kmeans"),
+    *("unsharp_mask", "shield", "low_rank", "kmeans", "total_variation_dropout"),
 )
 # A filter of each kind; those of frequencies are one class at heart.
 CASES = {

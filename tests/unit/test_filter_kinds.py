@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 from itertools import product
 
+import clarabel
 import cv2
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from epsigma.registry.filters import FILTERS
 from filter_cases import CASES
 from kornia.filters import bilateral_blur
 from PIL import Image
-from scipy import ndimage, signal
+from scipy import ndimage, signal, sparse
 from sklearn.cluster import KMeans
 from torch.nn import functional
 from untrained import any_components, autoencoder
@@ -45,6 +46,8 @@ EVERY = {**FIRST, **CASES}
 UNBOUNDED = ("noise", "pca")
 # Grey and colour; odd, even and not square; a row, a pixel, and what is smaller than windows.
 SHAPES = [(1, 1, 28, 28), (1, 3, 9, 14), (1, 1, 1, 5), (1, 1, 3, 2), (1, 3, 1, 1)]
+# What a row is filled with is not unique.
+AMBIGUOUS = [("total_variation_dropout", (1, 1, 1, 5))]
 
 
 def build(kind, seed=0, **parameters):
@@ -90,7 +93,7 @@ def test_a_filter_is_its_formula_on_images_of_every_kind(kind):
         given, module = special(*shape), build(kind)
         found = conformance(module, given)
         allowed = 1e-5 + 6 * found["standard_error"] + found["tolerance"]
-        assert found["formula_error"] < allowed, shape
+        assert (kind, shape) in AMBIGUOUS or found["formula_error"] < allowed, shape
         made = module(given)
         assert made.shape == given.shape
         assert torch.isfinite(made).all()
@@ -142,7 +145,8 @@ def test_who_knows_the_filter_succeeds_as_often_as_who_does_not_or_takes_it_for_
 ):
     samples = 10 if FILTERS[kind].random else None
     right = trained.model(trained.images).argmax(1) == trained.labels
-    n = 50 if kind in ("total_variation", "nonlocal_means", "shield") else 150
+    slow = ("total_variation", "total_variation_dropout", "nonlocal_means", "shield")
+    n = 50 if kind in slow else 150
     given, labels = trained.images[right][:n], trained.labels[right][:n]
 
     def success(model):
@@ -314,6 +318,62 @@ def test_the_gradient_of_the_minimiser_is_that_of_differences(make):
         steps = [(module(given + by * direction) * weight).sum() for by in (1e-4, -1e-4)]
     found = float((gradient * direction).sum())
     assert found == pytest.approx(float(steps[0] - steps[1]) / 2e-4, rel=0.02, abs=1e-3)
+
+
+def solve_cones(plane, is_kept, weight):
+    """Minimise ‖M(x − z)‖ + weight · Σ ‖rows or columns apart‖ by an interior-point method."""
+    height, width = plane.shape
+    down = sparse.kron(sparse.diags([-1.0, 1.0], [0, 1], (height - 1, height)), sparse.eye(width))
+    right = sparse.kron(sparse.diags([-1.0, 1.0], [0, 1], (width - 1, width)), sparse.eye(height))
+    # A pixel's place if an image is read by columns.
+    turned = np.arange(height * width).reshape(height, width).T.ravel()
+    right = right.tocsc()[:, np.argsort(turned)]
+    blocks = [sparse.eye(height * width).tocsr()[is_kept.ravel()]]
+    blocks += [down.tocsr()[row * width : (row + 1) * width] for row in range(height - 1)]
+    blocks += [right.tocsr()[row * height : (row + 1) * height] for row in range(width - 1)]
+    constants = [-plane[is_kept], *[np.zeros(one.shape[0]) for one in blocks[1:]]]
+    # (length, vector) is in a cone; the unknowns are the pixels and the lengths.
+    lengths = sparse.eye(len(blocks)).tocsr()
+    left = [
+        part
+        for number, block in enumerate(blocks)
+        for part in (
+            sparse.hstack([sparse.csr_matrix((1, height * width)), -lengths[number]]),
+            sparse.hstack([-block, sparse.csr_matrix((block.shape[0], len(blocks)))]),
+        )
+    ]
+    offsets = np.concatenate([np.append(0, constant) for constant in constants])
+    cost = np.r_[np.zeros(height * width), 1, np.full(len(blocks) - 1, weight)]
+    cones = [clarabel.SecondOrderConeT(1 + block.shape[0]) for block in blocks]
+    quiet = clarabel.DefaultSettings()
+    quiet.verbose = False
+    none = sparse.csc_matrix((len(cost), len(cost)))
+    problem = none, cost, sparse.vstack(left).tocsc(), offsets, cones, quiet
+    solution = clarabel.DefaultSolver(*problem).solve()
+    assert solution.status == clarabel.SolverStatus.Solved
+    return np.array(solution.x[: height * width]).reshape(height, width)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9])
+@pytest.mark.parametrize("weight", [0.03, 0.2, 0.5])
+def test_the_least_total_variation_after_dropout_is_that_of_a_conic_solver(weight, keep):
+    for given in (images(1, 2, 9, 14), strokes(2, 1, 16, 16)):
+        module = build("total_variation_dropout", weight=weight, keep=keep)
+        is_kept = build("total_variation_dropout", weight=weight, keep=keep)._draw(given)
+        found = module(given)
+        for at in np.ndindex(*given.shape[:2]):
+            expected = solve_cones(given[at].numpy(), is_kept[at].numpy(), weight)
+            np.testing.assert_allclose(found[at], expected, atol=module.tolerance)
+
+
+def test_a_small_weight_leaves_what_is_not_dropped_as_it_is():
+    given = strokes(4, 1, 28, 28).float()
+    for weight in (0.03, 0.048, 0.5):
+        module = build("total_variation_dropout", weight=weight)
+        is_kept = build("total_variation_dropout")._draw(given)
+        moved = (module(given) - given).abs()
+        assert (moved[is_kept].max() < 1e-6) == (weight < 0.05)
+        assert moved[~is_kept].max() > 0.5
 
 
 @pytest.mark.parametrize("method", ["bayes", "visu"])
@@ -571,6 +631,8 @@ def test_the_operators_of_a_wavelet_are_its_transform():
         ("random_crop", {"share": 0}, "share = 0 is not within 0 and 1"),
         ("random_crop", {"crops": 0}, "crops = 0 is less than 1"),
         ("shield", {"lowest": 41}, "lowest = 41 is not within 1 and 40"),
+        ("total_variation_dropout", {"weight": 0}, "weight = 0 is not positive"),
+        ("total_variation_dropout", {"keep": 0}, "keep = 0 is not within 0 and 1"),
         ("low_rank", {"rank": 0}, "rank = 0 is less than 1"),
         ("low_rank", {"keep": 0}, "keep = 0 is not within 0 and 1"),
     ],

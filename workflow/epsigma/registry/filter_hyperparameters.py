@@ -144,6 +144,13 @@ class TotalVariation(Hyperparameters):
     )
 
 
+class TotalVariationDropout(Hyperparameters):
+    weight: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        description="weight of the total variation against the distance from what is kept"
+    )
+    keep: Share = Field(0.5, description="probability of a value to be kept")
+
+
 class Wavelet(Hyperparameters):
     noise: Positive = Field(
         description="standard deviation of the noise that goes, in units of the pixel range"

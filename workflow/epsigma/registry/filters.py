@@ -28,6 +28,7 @@ from epsigma.registry.filter_hyperparameters import (
     Shield,
     Thermometer,
     TotalVariation,
+    TotalVariationDropout,
     UnsharpMask,
     Wavelet,
     Wiener,
@@ -129,6 +130,14 @@ FILTERS = {
         swept="weight",
         gradient="exact",
         identity_parameters={"weight": 0.000001},
+    ),
+    "total_variation_dropout": FilterKind(
+        "epsigma.filters.total_variation_dropout:TotalVariationDropout",
+        TotalVariationDropout,
+        swept="weight",
+        gradient="bpda",
+        random=True,
+        identity_parameters={"weight": 0.000001, "keep": 1},
     ),
     "wavelet": FilterKind(
         "epsigma.filters.wavelet:Wavelet",

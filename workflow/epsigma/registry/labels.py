@@ -71,6 +71,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "bilateral": "bilateral",
         "nonlocal_means": "non-local means",
         "total_variation": "total variation",
+        "total_variation_dropout": "total variation after dropout",
         "wavelet": "wavelet shrinkage",
         "pixel_deflection": "pixel deflection",
         "wiener": "Wiener",
