@@ -18,7 +18,8 @@ FILTERED = [
     # JPEG (and shield, which is JPEG) codes luma more finely than chroma, and an autoencoder is
     # free to mix them, as principal components are.
     *(
-        (name, CASES.get(name, {}))
+        # Dropout drops values of each channel alone.
+        (name, {**CASES.get(name, {}), **({"keep": 1} if name.endswith("_dropout") else {})})
         for name in FILTERS
         if name not in ("jpeg", "reformer", "pca", "shield")
     ),
