@@ -100,6 +100,16 @@ COLUMNS: dict[str, dict[str, str]] = {
         "µs an image": "{microseconds}",
         "attacked by": "{by}",
     },
+    "atlas_retrained": {
+        "data set": "{dataset}",
+        "filter": "{filter}",
+        "trained through it": "{retrained}",
+        "clean": "{clean}",
+        "blind": with_interval("blind"),
+        "aware": with_interval("aware"),
+        "without the filter: clean": "{bare_clean}",
+        "attacked": with_interval("bare"),
+    },
     "atlas_quick": {
         "model": "{model}",
         "filter": "{filter}",
