@@ -26,7 +26,8 @@ class TotalVariationDropout(Filter):
     Solved by 120 steps of the alternating direction method of multipliers, in proportion more of
     images of more than 28 pixels a side and beyond a weight of 0.3; its linear system is diagonal
     in the basis of the cosine transform. It and the formula, another solver, differ by `tolerance`
-    in a value at most. The minimiser of a single row or column is not unique.
+    in a value at most. The minimiser of a single row, a single column or a few pixels need not be
+    unique; both begin with the mean of what is kept.
 
     An aware attacker takes the gradient of a weighted mean in the place of each dropped pixel, over
     those of 5 × 5 around it that are left (BPDA), and the expectation over draws (EOT).
