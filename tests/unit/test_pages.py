@@ -68,6 +68,10 @@ def test_levels_of_checks_are_spelled_as_paths_do_and_said_as_others():
     ("value", "said"),
     [
         (0.123456, "0.123"),
+        (999.49, "999"),
+        (999.5, "1,000"),
+        (-1709.21, "-1,709"),
+        (float("inf"), "inf"),
         (12345, "12,345"),
         (2.0, "2"),
         (None, "–"),

@@ -1,5 +1,6 @@
 """Tables in a reader's words: headings, names, levels, percentages with their intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,13 +142,13 @@ def name_column(name: str) -> str:
 
 
 def write_number(value: Any) -> str:
-    """Write a value for a reader: numbers to three figures, whole ones in full; a dash for none."""
+    """Write a value for a reader: to three figures, but whole numbers in full; a dash for none."""
     if value is None or pd.isna(value):
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3g}"
+        return f"{value:,.0f}" if 999.5 <= abs(value) < math.inf else f"{value:.3g}"
     return f"{int(value):,}" if isinstance(value, int | float) else str(value)
 
 
