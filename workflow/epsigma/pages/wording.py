@@ -1,6 +1,5 @@
 """Tables in a reader's words: headings, names, levels, percentages with their intervals."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +147,7 @@ def write_number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:,.0f}" if 999.5 <= abs(value) < math.inf else f"{value:.3g}"
+        return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
     return f"{int(value):,}" if isinstance(value, int | float) else str(value)
 
 
